@@ -1,0 +1,2 @@
+//! A deterministic network for whole nodes: virtual time, seeded faults, one process.
+#![forbid(unsafe_code)]

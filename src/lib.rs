@@ -1,0 +1,4 @@
+//! The node: one binary that makes any device a member of a self-forming mesh that speaks NATS.
+
+pub mod ports;
+pub mod status;

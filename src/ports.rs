@@ -1,0 +1,61 @@
+//! What mesh, gateway and host may ask of the local broker, as traits: none of them knows the broker itself.
+//!
+//! The vocabulary (messages, interest, queue-group picks) is the broker crate's; `wiring.rs` implements the
+//! traits over it. Tests of a layer put a recording double here instead.
+
+pub use lattice_broker::env::BoxFuture;
+pub use lattice_broker::{
+    Candidate, Groups, InterestChange, InterestSource, Message, Neighbor, NeighborKind, Pick, UpstreamId, by_weight,
+};
+use std::fmt;
+
+/// The broker as one attached neighbour sees it. Dropping the last handle detaches it and withdraws its interest.
+pub trait Bus: Send + Sync + fmt::Debug + 'static {
+    /// Sets what `entry` says: an absolute weight, 0 to withdraw. A subject that is no valid filter is refused.
+    ///
+    /// # Errors
+    /// [`BadInterest`]; nothing has changed then.
+    fn set_interest(&self, entry: &RemoteInterest<'_>) -> Result<(), BadInterest>;
+    /// Withdraws all interest of `member`.
+    fn remove_member(&self, member: u32);
+    /// What [`Neighbor::learnt`] answers has changed: cached routes are stale.
+    fn invalidate(&self);
+    /// A way in for messages that arrive from the neighbour; one for each task that publishes.
+    fn inbound(&self) -> Box<dyn Inbound>;
+}
+
+/// Publishes what arrives from a neighbour, in order.
+pub trait Inbound: Send {
+    /// Hands a message to those who want it here. Returns how many takers it had.
+    fn publish(&mut self, account: &[u8], message: &Message<'_>, groups: Groups<'_>, via: Option<UpstreamId>) -> usize;
+    /// Writes out what `publish` has staged; call it whenever no more input is at hand.
+    /// True when a taker is congested: await [`Inbound::ready`] before publishing more.
+    fn flush(&mut self) -> bool;
+    /// Waits until congested takers have room again, or the broker's limit on stalls has passed. Cancel safe.
+    fn ready(&mut self) -> BoxFuture<()>;
+}
+
+/// Interest of a member elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteInterest<'a> {
+    /// The account.
+    pub account: &'a [u8],
+    /// Whose interest: a node's index on the mesh, 0 for a leaf link.
+    pub member: u32,
+    /// Set when it is that node's upstream server that is interested.
+    pub via: Option<UpstreamId>,
+    /// The subject, with wildcards.
+    pub subject: &'a [u8],
+    /// The queue group, or plain interest.
+    pub queue: Option<&'a [u8]>,
+    /// Members of the group, 1 for plain interest, 0 to withdraw.
+    pub weight: u32,
+}
+
+/// Interest in a subject that cannot be subscribed to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{subject:?} is no subject to subscribe to")]
+pub struct BadInterest {
+    /// The subject, as text.
+    pub subject: String,
+}
