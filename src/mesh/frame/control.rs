@@ -1,0 +1,190 @@
+//! The records that nodes exchange to agree on who there is and who wants what.
+//!
+//! None of them is on the way of a message, so they own their parts. When each is sent is left to the control plane.
+
+use super::{FrameError, Kind, Raw, append};
+use crate::codec::{self, Decode, Encode};
+use crate::mesh::id::NodeId;
+use crate::mesh::interest::{Change, Key};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// The version of the link protocol, exchanged in [`Hello`]; links need the same.
+pub const PROTOCOL: u16 = 1;
+/// Bits of [`Hello::features`] that this version has.
+pub const FEATURES: u64 = 0;
+
+/// What one node tells another about the lattice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlFrame {
+    /// Who is there; the first frame in both directions.
+    Hello(Hello),
+    /// Why the link ends; nothing follows it.
+    Goodbye(Goodbye),
+    /// A signed announcement, as its node wrote it.
+    Lsa(Vec<u8>),
+    /// Changes of one node's interest.
+    Delta(Delta),
+    /// A part of all of one node's interest.
+    Snapshot(Snapshot),
+    /// What the sender knows; the receiver pulls what is newer than its own.
+    Summary(Vec<Known>),
+    /// What the sender lacks.
+    Pull(Vec<Want>),
+    /// Digest of the nodes and versions that the sender knows and can reach.
+    Digest(u64),
+}
+
+/// Introduces a node to its neighbour.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the sender.
+    pub protocol: u16,
+    /// Its key; the link's handshake has proven it.
+    pub node: NodeId,
+    /// Its name, for people.
+    pub name: String,
+    /// Its boot epoch: greater after every start.
+    pub boot: u64,
+    /// The lattice: hash of its root key.
+    pub lattice: [u8; 32],
+    /// Optional abilities, one bit each; unknown bits are ignored.
+    pub features: u64,
+}
+
+/// Ends a link.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Goodbye {
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Changes of one node's interest, each of which is one step of its version.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Delta {
+    /// Whose interest.
+    pub node: NodeId,
+    /// The boot epoch that the versions count in.
+    pub boot: u64,
+    /// The version that the changes apply to; they lead to this one plus their number.
+    pub from: u64,
+    /// The changes, oldest first.
+    pub changes: Vec<Change>,
+}
+
+/// A part of all of one node's interest, in the order of the entries.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Snapshot {
+    /// Whose interest.
+    pub node: NodeId,
+    /// The boot epoch that the version counts in.
+    pub boot: u64,
+    /// The version at the time of sending. Later parts may have a later one.
+    pub version: u64,
+    /// True for the first part.
+    pub first: bool,
+    /// Entries that follow those of the part before.
+    pub entries: Vec<Change>,
+    /// What comes after this part.
+    pub more: More,
+}
+
+/// What follows a part of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum More {
+    /// The next part, without being asked for.
+    Next,
+    /// Nothing until the receiver asks for what follows the last entry.
+    Ask,
+    /// Nothing: this was all.
+    End,
+}
+
+/// What the sender knows about a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Known {
+    /// The node.
+    pub node: NodeId,
+    /// Boot epoch of its announcement, and of its interest.
+    pub boot: u64,
+    /// Sequence number of its announcement.
+    pub seq: u64,
+    /// Version of its interest; 0 when none is known.
+    pub interest: u64,
+}
+
+/// What the sender lacks about a node.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Want {
+    /// The node.
+    pub node: NodeId,
+    /// Its announcement.
+    pub lsa: bool,
+    /// Its interest.
+    pub interest: Option<WantInterest>,
+}
+
+/// Which part of a node's interest the sender lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct WantInterest {
+    /// The boot epoch of what it has.
+    pub boot: u64,
+    /// The version that it has; 0 for none.
+    pub have: u64,
+    /// The last entry of the parts of a snapshot that it has already.
+    pub after: Option<Arc<Key>>,
+}
+
+impl ControlFrame {
+    /// What the frame is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Hello(_) => Kind::Hello,
+            Self::Goodbye(_) => Kind::Goodbye,
+            Self::Lsa(_) => Kind::Lsa,
+            Self::Delta(_) => Kind::Delta,
+            Self::Snapshot(_) => Kind::Snapshot,
+            Self::Summary(_) => Kind::Summary,
+            Self::Pull(_) => Kind::Pull,
+            Self::Digest(_) => Kind::Digest,
+        }
+    }
+
+    /// The whole frame: length, kind and record.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut out = Vec::new();
+        append(self.kind(), &mut out, |out| match self {
+            Self::Hello(hello) => codec::encode_into(hello, out),
+            Self::Goodbye(goodbye) => codec::encode_into(goodbye, out),
+            Self::Lsa(signed) => out.extend_from_slice(signed),
+            Self::Delta(delta) => codec::encode_into(delta, out),
+            Self::Snapshot(snapshot) => codec::encode_into(snapshot, out),
+            Self::Summary(known) => codec::encode_into(known, out),
+            Self::Pull(wants) => codec::encode_into(wants, out),
+            Self::Digest(digest) => codec::encode_into(digest, out),
+        });
+        out.into()
+    }
+
+    /// Decodes a frame.
+    ///
+    /// # Errors
+    /// [`FrameError`]: the peer broke the protocol.
+    pub fn decode(raw: Raw<'_>) -> Result<Self, FrameError> {
+        let Raw { kind, payload } = raw;
+        let frame = match kind {
+            Kind::Hello => codec::decode(payload).map(Self::Hello),
+            Kind::Goodbye => codec::decode(payload).map(Self::Goodbye),
+            Kind::Lsa => Ok(Self::Lsa(payload.to_vec())),
+            Kind::Delta => codec::decode(payload).map(Self::Delta),
+            Kind::Snapshot => codec::decode(payload).map(Self::Snapshot),
+            Kind::Summary => codec::decode(payload).map(Self::Summary),
+            Kind::Pull => codec::decode(payload).map(Self::Pull),
+            Kind::Digest => codec::decode(payload).map(Self::Digest),
+            Kind::Data => return Err(FrameError::Misplaced(kind)),
+        };
+        frame.map_err(|error| FrameError::Record { kind, error })
+    }
+}
