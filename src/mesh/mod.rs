@@ -11,3 +11,10 @@ pub mod learnt;
 pub mod lsdb;
 pub mod queue;
 pub mod spf;
+
+/// An instant for tests to count from.
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any instant will do, and there is no other way to one")]
+fn start_of_time() -> std::time::Instant {
+    std::time::Instant::now()
+}

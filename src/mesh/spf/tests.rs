@@ -1,0 +1,159 @@
+use super::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// A database: for each node its index and its adjacency.
+type Database = BTreeMap<NodeId, (u32, Vec<(NodeId, u32)>)>;
+
+fn id(n: usize) -> NodeId {
+    // Not in the order of the numbers, so that ties are not broken by accident.
+    let mut key = [0; 32];
+    key[0] = (n as u8).wrapping_mul(167);
+    key[31] = n as u8;
+    NodeId(key)
+}
+
+/// Edges as (from, to, cost there, cost back, which ends announce it: 0 both, 1 and 2 one alone).
+fn database(count: usize, edges: &[(usize, usize, u32, u32, u8)]) -> Database {
+    let mut adjacency: BTreeMap<NodeId, BTreeMap<NodeId, u32>> = (0..count).map(|n| (id(n), BTreeMap::new())).collect();
+    for &(a, b, there, back, ends) in edges {
+        let (a, b) = (id(a % count), id(b % count));
+        if ends != 1 {
+            adjacency.get_mut(&a).unwrap().insert(b, there);
+        }
+        if ends != 2 {
+            adjacency.get_mut(&b).unwrap().insert(a, back);
+        }
+    }
+    let indexed = adjacency.into_iter().enumerate();
+    indexed.map(|(n, (node, edges))| (node, (n as u32 + 1, edges.into_iter().collect()))).collect()
+}
+
+fn compute(database: &Database, me: NodeId) -> Routes {
+    let vertices: Vec<_> =
+        database.iter().map(|(&node, (index, adjacency))| Vertex { node, index: *index, adjacency }).collect();
+    Routes::compute(me, 1, &vertices)
+}
+
+/// Costs between all nodes, by the simplest algorithm there is (Floyd and Warshall).
+fn naive(database: &Database) -> BTreeMap<(NodeId, NodeId), u32> {
+    let mut costs = BTreeMap::new();
+    for (&from, (_, adjacency)) in database {
+        for &(to, cost) in adjacency {
+            if to != from && database[&to].1.iter().any(|&(back, _)| back == from) {
+                costs.insert((from, to), cost);
+            }
+        }
+        costs.insert((from, from), 0);
+    }
+    for &via in database.keys() {
+        for &a in database.keys() {
+            for &b in database.keys() {
+                if let (Some(&there), Some(&on)) = (costs.get(&(a, via)), costs.get(&(via, b))) {
+                    let cost = costs.entry((a, b)).or_insert(u32::MAX);
+                    *cost = (*cost).min(there + on);
+                }
+            }
+        }
+    }
+    costs
+}
+
+fn graph() -> impl Strategy<Value = Database> {
+    let edge = (0usize..12, 0usize..12, 1u32..6, 1u32..6, prop_oneof![8 => Just(0u8), 1 => Just(1), 1 => Just(2)]);
+    (2usize..12, vec(edge, 0..30)).prop_map(|(count, edges)| database(count, &edges))
+}
+
+proptest! {
+    #[test]
+    fn costs_are_those_of_the_naive_algorithm(database in graph()) {
+        let costs = naive(&database);
+        for &me in database.keys() {
+            let routes = compute(&database, me);
+            for (&node, (index, _)) in &database {
+                let route = routes.by_index.get(index).filter(|_| node != me);
+                let expected = costs.get(&(me, node)).filter(|_| node != me);
+                prop_assert_eq!(route.map(|r| r.cost), expected.copied());
+                prop_assert_eq!(routes.reachable.contains_key(&node), costs.contains_key(&(me, node)));
+            }
+        }
+    }
+
+    #[test]
+    fn following_the_routes_arrives_within_the_hops_promised(database in graph()) {
+        let all: BTreeMap<NodeId, Routes> = database.keys().map(|&n| (n, compute(&database, n))).collect();
+        for routes in all.values() {
+            for (index, route) in &routes.by_index {
+                let (mut at, mut cost) = (routes.me, 0);
+                for _ in 0..database.len() {
+                    if at == route.node {
+                        break;
+                    }
+                    let next = all[&at].by_index[index].next;
+                    cost += database[&at].1.iter().find(|&&(n, _)| n == next).unwrap().1;
+                    at = next;
+                }
+                prop_assert_eq!((at, cost), (route.node, route.cost));
+            }
+        }
+    }
+
+    #[test]
+    fn alternates_do_not_come_back(database in graph()) {
+        let (costs, all) = (
+            naive(&database),
+            database.keys().map(|&n| (n, compute(&database, n))).collect::<BTreeMap<_, _>>(),
+        );
+        for (&me, routes) in &all {
+            for (index, route) in &routes.by_index {
+                let candidates = database[&me].1.iter().filter(|&&(n, _)| {
+                    n != route.next && costs.contains_key(&(me, n)) && n != me && costs.contains_key(&(n, route.node))
+                        && database[&n].1.iter().any(|&(back, _)| back == me)
+                        && costs[&(n, route.node)] < costs[&(n, me)] + costs[&(me, route.node)]
+                });
+                prop_assert_eq!(route.alternate.is_some(), candidates.count() > 0);
+                let Some(mut at) = route.alternate else { continue };
+                while at != route.node {
+                    prop_assert_ne!(at, me, "the alternate's own path comes back");
+                    at = all[&at].by_index[index].next;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn equal_paths_are_decided_by_hops_and_then_by_key() {
+    // 0 to 3 over 1 or 2 at the same cost, and directly at that cost with one hop.
+    let square = [(0, 1, 2, 2, 0), (0, 2, 2, 2, 0), (1, 3, 2, 2, 0), (2, 3, 2, 2, 0)];
+    let database = database(4, &square);
+    let index = |database: &Database, n| database[&id(n)].0;
+    let routes = compute(&database, id(0));
+    let route = routes.by_index[&index(&database, 3)];
+    assert_eq!(route.next, id(1).min(id(2)));
+    assert_eq!(route.alternate, Some(id(1).max(id(2))));
+    let direct = self::database(4, &[&square[..], &[(0, 3, 4, 4, 0)]].concat());
+    assert_eq!(compute(&direct, id(0)).by_index[&index(&direct, 3)].hops, 1);
+}
+
+#[test]
+fn an_alternate_that_avoids_the_next_node_is_preferred() {
+    // From 0 to 9: over 1. Both 2 (cheap, but through 1) and 3 (dear, around it) would do.
+    let edges =
+        [(0, 1, 1, 1, 0), (1, 9, 10, 10, 0), (0, 2, 1, 1, 0), (2, 1, 1, 1, 0), (0, 3, 8, 8, 0), (3, 9, 11, 11, 0)];
+    let database = database(10, &edges);
+    let route = compute(&database, id(0)).by_index[&database[&id(9)].0];
+    assert_eq!((route.next, route.alternate), (id(1), Some(id(3))));
+}
+
+#[test]
+fn an_index_that_two_claim_belongs_to_the_smaller_key() {
+    let mut database = database(3, &[(0, 1, 1, 1, 0), (0, 2, 1, 1, 0)]);
+    for (index, _) in database.values_mut() {
+        *index = 7;
+    }
+    let keys: Vec<_> = database.keys().copied().collect();
+    assert_eq!(compute(&database, keys[2]).by_index[&7].node, keys[0]);
+    assert!(compute(&database, keys[0]).by_index.is_empty());
+    assert_eq!(compute(&database, keys[0]).reachable.len(), 3);
+}
