@@ -1,1 +1,425 @@
-//! Stub.
+//! The mesh's control plane as one state machine: events in, actions out. No sockets, no clock, no tasks.
+//!
+//! ```text
+//! links ──► flood, repair ──► lsdb ──► routes ──► Action::Routes, Action::Upstream
+//!                    └──────► interest ──┴──────► Action::SetInterest, Action::MemberGone
+//! ```
+//!
+//! Contract: after each [`Control::handle`], drain [`Control::poll_action`] to `None` in order, then arm
+//! [`Control::poll_timeout`] and answer it with [`Event::Timeout`]. One task owns it.
+//!
+//! How nodes agree:
+//! - What is new (an announcement, changes of interest) is flooded: passed on over every link but the one that it
+//!   came by. Links deliver in order while they last, so this is all that happens on a quiet day.
+//! - When a link comes up both ends send a summary of what they know, and pull what the other has newer. The same
+//!   happens when the digests of the databases, exchanged about once a second, have differed for two rounds: whatever
+//!   was lost is found, and no timer needs to know why.
+//! - Only the interest of nodes that can be reached is in force.
+//!
+//! Left to others: making, keeping and watching links, the data frames, and the broker.
+
+mod flood;
+mod link;
+mod own;
+mod reach;
+mod repair;
+
+use super::frame::{ControlFrame, FEATURES, FrameError, Hello, PROTOCOL};
+use super::id::{LinkId, NodeId};
+use super::interest::{Interest, Key, Limits};
+use super::lsdb::{Lsa, LsaError, Lsdb, Signer};
+use super::spf::Routes;
+use crate::ports::{InterestChange, UpstreamId};
+use bytes::Bytes;
+use link::Link;
+use own::Own;
+use repair::Pulls;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Delays and bounds of the control plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Most nodes that are known at a time, this one included. Past it, nodes out of reach are forgotten first.
+    pub nodes_max: usize,
+    /// Bounds on what is kept of other nodes' interest.
+    pub interest: Limits,
+    /// How soon interest that has ended is withdrawn; interest that returns before costs nothing.
+    pub remove_delay: Duration,
+    /// Least time between two announcements of this node.
+    pub announce_interval: Duration,
+    /// Least time between two computations of the routes.
+    pub routes_interval: Duration,
+    /// Least time between two floods of changes of this node's interest.
+    pub flush_interval: Duration,
+    /// How often digests of the databases are compared, and sent when they have changed.
+    pub digest_interval: Duration,
+    /// How often a digest that has not changed is sent.
+    pub digest_idle: Duration,
+    /// How long after a change of interest the announcement tells its new digest.
+    pub anchor_delay: Duration,
+    /// How often a node announces itself when nothing has changed.
+    pub refresh: Duration,
+    /// How long a node that cannot be reached is remembered.
+    pub forget: Duration,
+    /// How long an answer to a pull is waited for.
+    pub pull_timeout: Duration,
+    /// Bytes a second that the answers to one neighbour's pulls may amount to.
+    pub answer_rate: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            nodes_max: 4096,
+            interest: Limits::default(),
+            remove_delay: Duration::from_millis(250),
+            announce_interval: Duration::from_millis(50),
+            routes_interval: Duration::from_millis(5),
+            flush_interval: Duration::from_millis(5),
+            digest_interval: Duration::from_secs(1),
+            digest_idle: Duration::from_secs(10),
+            anchor_delay: Duration::from_secs(30),
+            refresh: Duration::from_secs(30 * 60),
+            forget: Duration::from_secs(60 * 60),
+            pull_timeout: Duration::from_secs(2),
+            answer_rate: 32 << 20,
+        }
+    }
+}
+
+/// Who this node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its key.
+    pub node: NodeId,
+    /// Its name; cut to 255 bytes in announcements.
+    pub name: String,
+    /// Its boot epoch: greater than at any start before.
+    pub boot: u64,
+    /// The lattice: hash of its root key.
+    pub lattice: [u8; 32],
+}
+
+/// What happens to the control plane.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A link has come up: its handshake has proven `peer`, and both ends have sent their `Hello`.
+    LinkUp {
+        /// The link.
+        link: LinkId,
+        /// Who is at the other end.
+        peer: NodeId,
+        /// What it costs to send there.
+        cost: u32,
+        /// How the other end has introduced itself.
+        hello: &'a Hello,
+    },
+    /// A link has ended, for whatever reason. Unknown links are fine.
+    LinkDown {
+        /// The link.
+        link: LinkId,
+    },
+    /// A link has brought a frame. Frames of unknown links are ignored.
+    Frame {
+        /// The link.
+        link: LinkId,
+        /// The frame.
+        frame: ControlFrame,
+    },
+    /// A link's cost has been measured anew. It is announced when it has changed by more than a quarter.
+    Cost {
+        /// The link.
+        link: LinkId,
+        /// What it costs to send there.
+        cost: u32,
+    },
+    /// The interest of this node's clients, or of one of its upstreams, has changed. Interest that comes from the
+    /// mesh is ignored.
+    LocalInterest(InterestChange<'a>),
+    /// Where this node can be dialled; at most 16 are announced.
+    Addresses(&'a [SocketAddr]),
+    /// The upstreams that this node can serve; at most 64 are announced. Leave one out to stand back from it.
+    Upstreams(&'a [UpstreamId]),
+    /// The time of [`Control::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What the control plane wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Send a frame, in the order of the actions.
+    Send {
+        /// On which link.
+        link: LinkId,
+        /// A whole frame with its length and kind; the same buffer for all links that it goes to.
+        frame: Bytes,
+    },
+    /// Forward by these routes from now on.
+    Routes(Arc<Routes>),
+    /// A node that can be reached is interested.
+    SetInterest {
+        /// Its index.
+        member: u32,
+        /// In what.
+        key: Arc<Key>,
+        /// How much; 0 when it is not any more.
+        weight: u32,
+    },
+    /// No interest of this member counts any more.
+    MemberGone {
+        /// The index.
+        member: u32,
+    },
+    /// This node has become, or is no longer, the one that serves an upstream.
+    Upstream {
+        /// Which.
+        id: UpstreamId,
+        /// Whether it is the one.
+        active: bool,
+    },
+    /// The peer broke the protocol: close the link with this reason. It is down already for the control plane.
+    Reject {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        reason: Violation,
+    },
+}
+
+/// What a peer has done that no honest neighbour would.
+#[derive(Debug, thiserror::Error)]
+pub enum Violation {
+    /// Another version of the link protocol.
+    #[error("peer speaks link protocol {theirs}, this node {PROTOCOL}")]
+    Protocol {
+        /// The peer's version.
+        theirs: u16,
+    },
+    /// A member of another lattice.
+    #[error("peer belongs to another lattice")]
+    Lattice,
+    /// It claims to be another node than its handshake has proven.
+    #[error("peer introduces itself as another node")]
+    Identity,
+    /// It has this node's own key: a copied data folder, or a link to itself.
+    #[error("peer has the same key as this node")]
+    Myself,
+    /// Frames that are none; raised by whoever decodes them.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// An announcement that is not genuine.
+    #[error(transparent)]
+    Lsa(#[from] LsaError),
+    /// A second `Hello`.
+    #[error("peer introduces itself twice")]
+    SecondHello,
+    /// Interest that contradicts itself.
+    #[error("peer sent interest with {0}")]
+    Interest(&'static str),
+}
+
+/// What has happened since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Announcements taken in.
+    pub announcements: u64,
+    /// Announcements refused because the database was full.
+    pub nodes_refused: u64,
+    /// Announcements of this node that it has not made: the key is in use twice, or the boot epoch went back.
+    pub outbid: u64,
+    /// Changes of other nodes' interest taken in.
+    pub interest_changes: u64,
+    /// Entries of interest refused because of a limit: they get no messages from, or on, this node.
+    pub interest_refused: u64,
+    /// Snapshots of another node's interest taken in.
+    pub snapshots: u64,
+    /// Copies of a node's interest found to differ from what it has signed, and fetched anew.
+    pub interest_mismatches: u64,
+    /// Summaries sent because a neighbour's digest went on differing.
+    pub repairs: u64,
+    /// Pulls that got no answer in time.
+    pub pull_timeouts: u64,
+    /// Pulls left unanswered because the neighbour asked for more than [`Config::answer_rate`].
+    pub pulls_refused: u64,
+    /// Computations of the routes.
+    pub routes_computed: u64,
+    /// Peers rejected.
+    pub rejected: u64,
+}
+
+/// The control plane of one node.
+#[derive(Debug)]
+pub struct Control {
+    config: Config,
+    me: Identity,
+    signer: Box<dyn Signer>,
+    lsdb: Lsdb,
+    interest: Interest,
+    links: BTreeMap<LinkId, Link>,
+    own: Own,
+    pulls: Pulls,
+    routes: Arc<Routes>,
+    /// Nodes whose interest has been handed out, with the index and boot epoch that it was under.
+    in_force: BTreeMap<NodeId, (u32, u64)>,
+    /// Upstreams that this node was last said to serve.
+    serving: std::collections::BTreeSet<u64>,
+    routes_due: Option<Instant>,
+    routes_last: Option<Instant>,
+    digest_due: Option<Instant>,
+    actions: VecDeque<Action>,
+    counters: Counters,
+}
+
+impl Control {
+    /// A node without links. Its first routes, to nobody, are among its actions at once.
+    #[must_use]
+    pub fn new(config: Config, me: Identity, signer: Box<dyn Signer>, now: Instant) -> Self {
+        let lsdb = Lsdb::new(me.node, config.nodes_max);
+        let mut control = Self {
+            lsdb,
+            interest: Interest::new(config.interest),
+            links: BTreeMap::new(),
+            own: Own::new(&me, config.interest, config.remove_delay),
+            pulls: Pulls::default(),
+            routes: Arc::new(Routes::alone(me.node, 0, me.boot)),
+            in_force: BTreeMap::new(),
+            serving: std::collections::BTreeSet::new(),
+            routes_due: Some(now),
+            routes_last: None,
+            digest_due: None,
+            actions: VecDeque::new(),
+            counters: Counters::default(),
+            config,
+            me,
+            signer,
+        };
+        control.own.announce_at(now);
+        control.run(now);
+        control
+    }
+
+    /// Takes an event in. Work is bounded by the size of the event and of the database.
+    pub fn handle(&mut self, now: Instant, event: Event<'_>) {
+        match event {
+            Event::LinkUp { link, peer, cost, hello } => self.link_up(now, link, peer, cost, hello),
+            Event::LinkDown { link } => self.link_down(now, link),
+            Event::Frame { link, frame } => self.frame(now, link, frame),
+            Event::Cost { link, cost } => self.cost(now, link, cost),
+            Event::LocalInterest(change) => self.local_interest(now, &change),
+            Event::Addresses(addresses) => self.set_addresses(now, addresses),
+            Event::Upstreams(upstreams) => self.set_upstreams(now, upstreams),
+            Event::Timeout => {}
+        }
+        self.run(now);
+    }
+
+    /// What is to be done next.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Event::Timeout`] is due next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let forget = self.lsdb.oldest_unreachable().map(|since| since + self.config.forget);
+        let timers = [self.own.due(), self.routes_due, self.digest_due, self.pulls.due(), forget];
+        timers.into_iter().flatten().min()
+    }
+
+    /// How this node introduces itself on a link.
+    #[must_use]
+    pub fn hello(&self) -> Hello {
+        let Identity { node, ref name, boot, lattice } = self.me;
+        Hello { protocol: PROTOCOL, node, name: name.clone(), boot, lattice, features: FEATURES }
+    }
+
+    /// The routes as of the last [`Action::Routes`].
+    #[must_use]
+    pub fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+
+    /// The cheapest link to a neighbour.
+    #[must_use]
+    pub fn link_to(&self, peer: NodeId) -> Option<LinkId> {
+        let links = self.links.iter().filter(|(_, link)| link.peer == peer);
+        links.min_by_key(|(id, link)| (link.cost, **id)).map(|(id, _)| *id)
+    }
+
+    /// Every node that is known, this one too, as it announces itself, and whether it can be reached.
+    pub fn nodes(&self) -> impl Iterator<Item = (&Lsa, bool)> {
+        self.lsdb.iter().map(|(node, entry)| (&entry.lsa, self.routes.reachable.contains_key(&node)))
+    }
+
+    /// What has happened since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters { interest_refused: self.interest.refused + self.own.interest.refused, ..self.counters }
+    }
+
+    /// Does what is due, in the order in which one thing leads to the next.
+    fn run(&mut self, now: Instant) {
+        self.flush_interest(now);
+        self.announce(now);
+        self.forget(now);
+        self.update_routes(now);
+        self.exchange_digests(now);
+        self.pump_pulls(now);
+    }
+
+    fn frame(&mut self, now: Instant, link: LinkId, frame: ControlFrame) {
+        if !self.links.contains_key(&link) {
+            return;
+        }
+        let outcome = match frame {
+            ControlFrame::Hello(_) => Err(Violation::SecondHello),
+            ControlFrame::Goodbye(_) => {
+                self.link_down(now, link);
+                Ok(())
+            }
+            ControlFrame::Lsa(signed) => self.ingest_lsa(now, link, signed),
+            ControlFrame::Delta(delta) => self.ingest_delta(link, delta),
+            ControlFrame::Snapshot(part) => self.ingest_snapshot(now, link, part),
+            ControlFrame::Summary(known) => {
+                self.compare(link, &known);
+                Ok(())
+            }
+            ControlFrame::Pull(wants) => {
+                self.answer(now, link, &wants);
+                Ok(())
+            }
+            ControlFrame::Digest(digest) => {
+                self.note_digest(link, digest);
+                Ok(())
+            }
+        };
+        if let Err(reason) = outcome {
+            self.reject(now, link, reason);
+        }
+    }
+
+    fn reject(&mut self, now: Instant, link: LinkId, reason: Violation) {
+        self.counters.rejected += 1;
+        self.link_down(now, link);
+        self.actions.push_back(Action::Reject { link, reason });
+    }
+
+    fn send(&mut self, link: LinkId, frame: &ControlFrame) {
+        self.actions.push_back(Action::Send { link, frame: frame.encode() });
+    }
+
+    /// Sends to every neighbour but the one at `except`.
+    fn flood(&mut self, except: Option<LinkId>, frame: &ControlFrame) {
+        let links = self.links.keys().filter(|link| Some(**link) != except);
+        let encoded = (links.clone().next().is_some()).then(|| frame.encode());
+        if let Some(frame) = encoded {
+            self.actions.extend(links.map(|&link| Action::Send { link, frame: frame.clone() }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -129,8 +129,8 @@ pub struct Want {
 pub struct WantInterest {
     /// The boot epoch of what it has.
     pub boot: u64,
-    /// The version that it has; 0 for none.
-    pub have: u64,
+    /// The version that it has, when the changes from there on will do; `None` asks for the whole set.
+    pub have: Option<u64>,
     /// The last entry of the parts of a snapshot that it has already.
     pub after: Option<Arc<Key>>,
 }

@@ -92,8 +92,12 @@ fn control() -> impl Strategy<Value = ControlFrame> {
     let snapshot = (node(), any::<u64>(), any::<u64>(), any::<bool>(), changes()).prop_map(
         |(node, boot, version, first, entries)| Snapshot { node, boot, version, first, entries, more: More::Ask },
     );
-    let want = (node(), any::<bool>(), any::<u64>(), proptest::option::of(key()))
-        .prop_map(|(node, lsa, have, after)| Want { node, lsa, interest: Some(WantInterest { boot: 1, have, after }) });
+    let want =
+        (node(), any::<bool>(), any::<u64>(), proptest::option::of(key())).prop_map(|(node, lsa, have, after)| Want {
+            node,
+            lsa,
+            interest: Some(WantInterest { boot: 1, have: Some(have), after }),
+        });
     prop_oneof![
         hello.prop_map(ControlFrame::Hello),
         ".{0,99}".prop_map(|reason| ControlFrame::Goodbye(Goodbye { reason })),

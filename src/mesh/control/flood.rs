@@ -1,0 +1,148 @@
+//! Taking in what neighbours flood, and passing on what is new.
+
+use super::{Action, Control, Violation};
+use crate::mesh::frame::{ControlFrame, Delta, More, Snapshot, Want};
+use crate::mesh::id::{LinkId, NodeId};
+use crate::mesh::interest::{Applied, Change, flaw};
+use crate::mesh::lsdb::{Ingest, Lsa};
+use std::time::Instant;
+
+impl Control {
+    pub(super) fn ingest_lsa(&mut self, now: Instant, link: LinkId, signed: Vec<u8>) -> Result<(), Violation> {
+        match self.lsdb.ingest(now, signed)? {
+            Ingest::New { node, before, evicted } => {
+                if let Some(evicted) = evicted {
+                    self.drop_interest(evicted);
+                }
+                self.counters.announcements += 1;
+                self.announced(now, link, node, before.as_deref());
+            }
+            Ingest::Own { boot, seq } => self.outbid(now, boot, seq),
+            Ingest::Old(node) => {
+                // The sender, or the node itself after a restart, has to know that there is a newer one.
+                if let Some(known) = self.lsdb.get(node) {
+                    self.send(link, &ControlFrame::Lsa(known.signed.clone()));
+                }
+            }
+            Ingest::Known => {}
+            Ingest::Full => self.counters.nodes_refused += 1,
+        }
+        Ok(())
+    }
+
+    /// A new announcement of `node` is in the database.
+    fn announced(&mut self, now: Instant, link: LinkId, node: NodeId, before: Option<&Lsa>) {
+        let entry = self.lsdb.get(node).expect("it has just been taken in");
+        let frame = ControlFrame::Lsa(entry.signed.clone());
+        let (boot, index) = (entry.lsa.boot, entry.lsa.index);
+        let topology = |lsa: &Lsa| (lsa.boot, lsa.index, lsa.adjacency.clone(), lsa.upstreams.clone());
+        let same_graph = before.is_some_and(|before| topology(before) == topology(&entry.lsa));
+        self.flood(Some(link), &frame);
+        if before.is_none_or(|before| before.boot < boot) {
+            // Its clients went with it: what they wanted before its start counts no more.
+            self.drop_interest(node);
+            self.interest.reset(node, boot);
+        }
+        self.check_anchor(link, node);
+        self.pulls.pump();
+        if !same_graph {
+            self.routes_changed(now);
+        }
+        if self.own_index() == Some(index) {
+            self.index_claimed(now);
+        }
+    }
+
+    /// Compares the copy of a node's interest with what the node has signed.
+    fn check_anchor(&mut self, link: LinkId, node: NodeId) {
+        let Some((lsa, held)) = self.lsdb.get(node).map(|entry| &entry.lsa).zip(self.interest.get(node)) else {
+            return;
+        };
+        let (version, digest) = (lsa.interest_version, lsa.interest_digest);
+        let comparable = held.exact_version() == version && !held.truncated();
+        if comparable && held.digest() != digest {
+            self.counters.interest_mismatches += 1;
+            let boot = lsa.boot;
+            self.interest.distrust(node);
+            self.offer(link, node, boot, version);
+        }
+    }
+
+    pub(super) fn ingest_delta(&mut self, link: LinkId, delta: Delta) -> Result<(), Violation> {
+        let Delta { node, boot, from, ref changes } = delta;
+        let to = from.checked_add(changes.len() as u64).ok_or(Violation::Interest("a version out of range"))?;
+        if let Some(what) = flaw(changes) {
+            return Err(Violation::Interest(what));
+        }
+        if changes.is_empty() {
+            return Err(Violation::Interest("a delta without changes"));
+        }
+        if node == self.me.node {
+            return Ok(());
+        }
+        let known = self.lsdb.get(node).map(|entry| entry.lsa.boot);
+        if known.is_none_or(|known| known < boot) {
+            // Announcements go first, so one was lost on the way to this neighbour; it has it by now.
+            self.send(link, &ControlFrame::Pull(vec![Want { node, lsa: true, interest: None }]));
+            self.offer(link, node, boot, to);
+            return Ok(());
+        }
+        if known.is_some_and(|known| known > boot) {
+            return Ok(());
+        }
+        match self.interest.apply(&delta) {
+            Applied::Old => {}
+            Applied::Gap => self.offer(link, node, boot, to),
+            Applied::New { skipped, changed } => {
+                let from = from + skipped as u64;
+                let changes = delta.changes.into_iter().skip(skipped).collect();
+                self.flood(Some(link), &ControlFrame::Delta(Delta { node, boot, from, changes }));
+                self.interest_changed(node, changed);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn ingest_snapshot(&mut self, now: Instant, link: LinkId, part: Snapshot) -> Result<(), Violation> {
+        if let Some(what) = flaw(&part.entries) {
+            return Err(Violation::Interest(what));
+        }
+        let (node, more) = (part.node, part.more);
+        let last = part.entries.last().map(|change| change.key.clone());
+        let Some(pull) = self.pulls.of(node, link, part.boot) else { return Ok(()) };
+        pull.deadline = now + self.config.pull_timeout;
+        let Some(staging) = self.interest.stage(pull.staging.take(), &part) else { return Ok(()) };
+        match more {
+            More::Next => pull.staging = Some(staging),
+            More::Ask => {
+                pull.staging = Some(staging);
+                let after = last.ok_or(Violation::Interest("an empty part of a snapshot"))?;
+                let want = Want::part(node, part.boot, Some(after));
+                self.send(link, &ControlFrame::Pull(vec![want]));
+            }
+            More::End => {
+                self.pulls.cancel(node);
+                let Some(changed) = self.interest.replace(node, staging) else { return Ok(()) };
+                self.counters.snapshots += 1;
+                self.interest_changed(node, changed);
+                match self.interest.get(node) {
+                    // The parts were of several versions: the changes between them settle it.
+                    Some(held) if held.exact_version() == 0 => self.offer(link, node, part.boot, part.version),
+                    Some(_) | None => self.offer_to_all(Some(link), node),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries of a node's interest are different now.
+    fn interest_changed(&mut self, node: NodeId, changed: Vec<Change>) {
+        self.counters.interest_changes += changed.len() as u64;
+        if let Some(held) = self.interest.get(node) {
+            self.pulls.reached(node, held.boot(), held.exact_version());
+        }
+        let Some(&(member, _)) = self.in_force.get(&node) else { return };
+        let set = |Change { key, weight }| Action::SetInterest { member, key, weight };
+        self.actions.extend(changed.into_iter().map(set));
+    }
+}

@@ -1,0 +1,212 @@
+//! What this node says about itself: its announcement and its interest.
+
+use super::{Control, Identity};
+use crate::mesh::frame::{ControlFrame, Delta};
+use crate::mesh::id::NodeId;
+use crate::mesh::interest::{Key, Limits, Local, frames};
+use crate::mesh::lsdb::{ADDRESSES_MAX, ADJACENCY_MAX, Address, Lsa, NAME_MAX, UPSTREAMS_MAX};
+use crate::ports::{InterestChange, InterestSource, UpstreamId};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Longest wait before this node contradicts another that speaks in its name once more.
+const OUTBID_MAX: Duration = Duration::from_secs(60);
+
+/// This node's part of the state.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) interest: Local,
+    name: String,
+    addresses: Vec<Address>,
+    pub(super) upstreams: Vec<u64>,
+    index: Option<u32>,
+    seq: u64,
+    announce_due: Option<Instant>,
+    announced: Option<Instant>,
+    refresh_due: Option<Instant>,
+    flush_due: Option<Instant>,
+    flushed: Option<Instant>,
+    /// When the announcement is to tell the digest of the interest.
+    anchor_due: Option<Instant>,
+    outbid_wait: Duration,
+}
+
+impl Own {
+    pub(super) fn new(me: &Identity, limits: Limits, remove_delay: Duration) -> Self {
+        let mut name = me.name.clone();
+        while name.len() > NAME_MAX {
+            name.pop();
+        }
+        Self {
+            interest: Local::new(me.boot, limits, remove_delay),
+            name,
+            addresses: Vec::new(),
+            upstreams: Vec::new(),
+            index: None,
+            seq: 0,
+            announce_due: None,
+            announced: None,
+            refresh_due: None,
+            flush_due: None,
+            flushed: None,
+            anchor_due: None,
+            outbid_wait: Duration::ZERO,
+        }
+    }
+
+    /// What is announced has changed: say so soon.
+    pub(super) fn changed(&mut self, now: Instant, interval: Duration) {
+        self.announce_at(self.announced.map_or(now, |last| now.max(last + interval)));
+    }
+
+    pub(super) fn announce_at(&mut self, at: Instant) {
+        self.announce_due = Some(self.announce_due.map_or(at, |due| due.min(at)));
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        let timers = [self.announce_due, self.refresh_due, self.flush_due, self.anchor_due, self.interest.due()];
+        timers.into_iter().flatten().min()
+    }
+}
+
+impl Control {
+    pub(super) fn local_interest(&mut self, now: Instant, change: &InterestChange<'_>) {
+        let via = match change.source {
+            InterestSource::Clients => None,
+            InterestSource::Leaf(upstream) => Some(upstream.0),
+            InterestSource::Mesh { .. } => return,
+        };
+        let key = Key {
+            account: change.account.into(),
+            subject: change.subject.into(),
+            queue: change.queue.map(Into::into),
+            via,
+        };
+        self.own.interest.set(now, key, change.weight);
+        if self.own.interest.full() {
+            self.tell_interest(now);
+        }
+    }
+
+    pub(super) fn set_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
+        let addresses: Vec<Address> = addresses.iter().take(ADDRESSES_MAX).copied().map(Address).collect();
+        if addresses != self.own.addresses {
+            self.own.addresses = addresses;
+            self.own.changed(now, self.config.announce_interval);
+        }
+    }
+
+    pub(super) fn set_upstreams(&mut self, now: Instant, upstreams: &[UpstreamId]) {
+        let mut upstreams: Vec<u64> = upstreams.iter().map(|id| id.0).collect();
+        upstreams.sort_unstable();
+        upstreams.dedup();
+        upstreams.truncate(UPSTREAMS_MAX);
+        if upstreams != self.own.upstreams {
+            self.own.upstreams = upstreams;
+            self.own.changed(now, self.config.announce_interval);
+        }
+    }
+
+    /// Withdraws what has ended, and tells the others what is new once that is due.
+    pub(super) fn flush_interest(&mut self, now: Instant) {
+        while self.own.interest.expire(now) {
+            if self.own.interest.full() {
+                self.tell_interest(now);
+            }
+        }
+        if !self.own.interest.untold() {
+            return;
+        }
+        let due = self.own.flushed.map_or(now, |last| last + self.config.flush_interval);
+        if due <= now {
+            self.tell_interest(now);
+        } else {
+            self.own.flush_due = Some(due);
+        }
+    }
+
+    fn tell_interest(&mut self, now: Instant) {
+        let (node, boot) = (self.me.node, self.me.boot);
+        let (mut from, changes) = self.own.interest.tell();
+        for changes in frames(changes.into_iter()) {
+            let to = from + changes.len() as u64;
+            self.flood(None, &ControlFrame::Delta(Delta { node, boot, from, changes }));
+            from = to;
+        }
+        self.own.flushed = Some(now);
+        self.own.flush_due = None;
+        self.own.anchor_due.get_or_insert(now + self.config.anchor_delay);
+    }
+
+    /// Announces this node when that is due.
+    pub(super) fn announce(&mut self, now: Instant) {
+        let own = &mut self.own;
+        let due = [own.announce_due, own.refresh_due, own.anchor_due].into_iter().flatten().min();
+        if due.is_none_or(|due| due > now) {
+            return;
+        }
+        own.seq += 1;
+        let index = self.lsdb.pick_index(own.index);
+        own.index = Some(index);
+        (own.announce_due, own.anchor_due) = (None, None);
+        own.announced = Some(now);
+        own.refresh_due = Some(now + self.config.refresh);
+        let lsa = self.own_lsa(index);
+        let signed = lsa.sign(&*self.signer);
+        self.flood(None, &ControlFrame::Lsa(signed.clone()));
+        let rebooted = self.lsdb.get(self.me.node).is_some_and(|before| before.lsa.boot < lsa.boot);
+        self.lsdb.install(lsa, signed);
+        if rebooted {
+            // What the others have of this node's interest is void now: offer it to them anew.
+            self.offer_to_all(None, self.me.node);
+        }
+        self.routes_changed(now);
+    }
+
+    fn own_lsa(&self, index: u32) -> Lsa {
+        let mut adjacency: Vec<(NodeId, u32)> = self.adjacency().into_iter().collect();
+        adjacency.truncate(ADJACENCY_MAX);
+        Lsa {
+            node: self.me.node,
+            area: 0,
+            part: 0,
+            index,
+            boot: self.me.boot,
+            seq: self.own.seq,
+            name: self.own.name.clone(),
+            adjacency,
+            addresses: self.own.addresses.clone(),
+            upstreams: self.own.upstreams.clone(),
+            interest_version: self.own.interest.held().version(),
+            interest_digest: self.own.interest.held().digest(),
+        }
+    }
+
+    /// Somebody has heard this node say what it has not said in this life: say something newer.
+    ///
+    /// At once the first time (the boot epoch went back); ever more rarely when it goes on, since then another process
+    /// has the same key and would answer in kind.
+    pub(super) fn outbid(&mut self, now: Instant, boot: u64, seq: u64) {
+        self.counters.outbid += 1;
+        if boot > self.me.boot {
+            self.me.boot = boot.saturating_add(1);
+            self.own.seq = 0;
+            self.own.interest.reboot(self.me.boot);
+        } else {
+            self.own.seq = self.own.seq.max(seq);
+        }
+        self.own.announce_at(now + self.own.outbid_wait);
+        self.own.outbid_wait = (self.own.outbid_wait * 2).clamp(Duration::from_secs(1), OUTBID_MAX);
+    }
+
+    pub(super) fn own_index(&self) -> Option<u32> {
+        self.own.index
+    }
+
+    /// Another node has claimed this node's index: look for another one if that is the better claim.
+    pub(super) fn index_claimed(&mut self, now: Instant) {
+        if self.lsdb.pick_index(self.own.index) != self.own.index.unwrap_or_default() {
+            self.own.changed(now, self.config.announce_interval);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What follows from the database: routes, whose interest is in force, and who serves which upstream.
+
+use super::{Action, Control};
+use crate::mesh::id::NodeId;
+use crate::mesh::spf::{Routes, Vertex};
+use crate::ports::UpstreamId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Control {
+    /// The graph has changed: compute the routes, at once when it was calm before, else a little later.
+    pub(super) fn routes_changed(&mut self, now: Instant) {
+        let due = self.routes_last.map_or(now, |last| now.max(last + self.config.routes_interval));
+        self.routes_due.get_or_insert(due);
+    }
+
+    /// Forgets the nodes that have been out of reach for too long.
+    pub(super) fn forget(&mut self, now: Instant) {
+        let Some(limit) = now.checked_sub(self.config.forget) else { return };
+        if self.lsdb.oldest_unreachable().is_some_and(|since| since <= limit) {
+            for node in self.lsdb.forget(limit) {
+                self.drop_interest(node);
+            }
+        }
+    }
+
+    /// Computes the routes when that is due, and puts into force what follows from them.
+    pub(super) fn update_routes(&mut self, now: Instant) {
+        if self.routes_due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.routes_due = None;
+        self.routes_last = Some(now);
+        self.counters.routes_computed += 1;
+        let vertices: Vec<Vertex<'_>> = self
+            .lsdb
+            .iter()
+            .map(|(node, entry)| Vertex { node, index: entry.lsa.index, adjacency: &entry.lsa.adjacency })
+            .collect();
+        let routes = Routes::compute(self.me.node, self.me.boot, &vertices);
+        self.lsdb.set_reachable(now, |node| routes.reachable.contains_key(&node));
+        let wanted = self.to_be_in_force(&routes);
+        self.withdraw_others(&wanted);
+        if routes != *self.routes {
+            self.routes = Arc::new(routes);
+            self.actions.push_back(Action::Routes(self.routes.clone()));
+        }
+        self.enforce(wanted);
+        self.elect();
+    }
+
+    /// The nodes whose interest should count, with the index and boot epoch that it counts under.
+    fn to_be_in_force(&self, routes: &Routes) -> BTreeMap<NodeId, (u32, u64)> {
+        let boot = |node| Some(self.lsdb.get(node)?.lsa.boot);
+        let reachable = routes.by_index.iter();
+        reachable.filter_map(|(index, route)| Some((route.node, (*index, boot(route.node)?)))).collect()
+    }
+
+    /// Withdraws the interest of all nodes that are in force otherwise than `wanted`. All of this comes before any
+    /// interest is set: an index may have passed from one node to another.
+    fn withdraw_others(&mut self, wanted: &BTreeMap<NodeId, (u32, u64)>) {
+        let actions = &mut self.actions;
+        self.in_force.retain(|node, under| {
+            let stays = wanted.get(node) == Some(under);
+            if !stays {
+                actions.push_back(Action::MemberGone { member: under.0 });
+            }
+            stays
+        });
+    }
+
+    fn enforce(&mut self, wanted: BTreeMap<NodeId, (u32, u64)>) {
+        for (node, (member, boot)) in wanted {
+            if self.in_force.insert(node, (member, boot)).is_some() {
+                continue;
+            }
+            let held = self.interest.get(node).filter(|held| held.boot() == boot);
+            let entries = held.into_iter().flat_map(|held| held.entries());
+            self.actions.extend(entries.map(|(key, weight)| Action::SetInterest { member, key: key.clone(), weight }));
+        }
+    }
+
+    /// Withdraws a node's interest and forgets it.
+    pub(super) fn drop_interest(&mut self, node: NodeId) {
+        self.interest.remove(node);
+        self.pulls.cancel(node);
+        if let Some((member, _)) = self.in_force.remove(&node) {
+            self.actions.push_back(Action::MemberGone { member });
+        }
+    }
+
+    /// Each upstream is served by the smallest key among the nodes within reach that can.
+    fn elect(&mut self) {
+        let mut first: BTreeMap<u64, NodeId> = BTreeMap::new();
+        for (node, entry) in self.lsdb.iter().filter(|(node, _)| self.routes.reachable.contains_key(node)) {
+            for &upstream in &entry.lsa.upstreams {
+                first.entry(upstream).or_insert(node);
+            }
+        }
+        let mine = first.into_iter().filter(|(_, node)| *node == self.me.node);
+        let serving: BTreeSet<u64> = mine.map(|(upstream, _)| upstream).collect();
+        for (ids, active) in [(&self.serving - &serving, false), (&serving - &self.serving, true)] {
+            self.actions.extend(ids.into_iter().map(|id| Action::Upstream { id: UpstreamId(id), active }));
+        }
+        self.serving = serving;
+    }
+}
