@@ -2,6 +2,7 @@
 
 pub mod codec;
 pub mod identity;
+pub mod mesh;
 
 pub mod ports;
 pub mod status;

@@ -1,0 +1,3 @@
+//! Everything between the nodes: who there is, who wants what, and which way it goes.
+
+pub mod quic;
