@@ -7,9 +7,11 @@ pub mod digest;
 pub mod frame;
 pub mod id;
 pub mod interest;
+pub mod join;
 pub mod learnt;
 pub mod lsdb;
 pub mod queue;
+pub mod quic;
 pub mod spf;
 
 /// An instant for tests to count from.

@@ -1,0 +1,384 @@
+//! `Folder`: a node's data folder: its lock, and its identity as plain files that outlive any crash.
+//!
+//! ```text
+//! lock                 held while a process uses the folder; holds its pid
+//! identity/node.key    identity/issuer.key   identity/root.key (first node only)   nkey seeds
+//! identity/chain.pem   identity/issuer.pem   certificates
+//! identity/name        identity/lattice      identity/boot
+//! joining/             keys of a node that has asked to join and was not answered yet
+//! store/               records (`store.rs`)
+//! ```
+//!
+//! Each file is written aside, synced and renamed; the identity as a whole appears by one rename. What the sockets
+//! in the folder are for is left to others.
+
+use super::advice::Advice;
+use super::applicant::check_issuer;
+use super::certificate::{self, Role};
+use super::key::Key;
+use super::name::check_name;
+use super::nkey::Kind;
+use super::{Applicant, Identity, LatticeId, OwnIssuer};
+use data_encoding::BASE64;
+use lattice_broker::env::Rng;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// No identity or key file is longer.
+const FILE_MAX: u64 = 64 * 1024;
+
+/// A data folder that this process has for itself. Dropping it releases the lock.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// Held for its lock.
+    _lock: File,
+}
+
+/// A data folder that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// Another process has it.
+    #[error("{} is in use by another process{}", path.display(), pid.map_or_else(String::new, |p| format!(" (pid {p})")))]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The process, as it wrote it down.
+        pid: Option<u32>,
+    },
+    /// A file in it is not as it was written.
+    #[error("{} is damaged: {why}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It holds a node already.
+    #[error("{} is a member of lattice {lattice} already", path.display())]
+    Member {
+        /// The folder.
+        path: PathBuf,
+        /// The lattice.
+        lattice: LatticeId,
+    },
+    /// The system refuses.
+    #[error("cannot {what} {}: {error}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl FolderError {
+    /// Likely cause, next command and code.
+    #[must_use]
+    pub fn advice(&self) -> Advice {
+        match self {
+            Self::InUse { .. } => Advice::new(
+                "E0120",
+                "a node runs with this folder",
+                "lattice status, or --data with another folder for a second node",
+            ),
+            Self::Damaged { .. } => Advice::new(
+                "E0121",
+                "the disk failed, or the file was edited or copied in part",
+                "restore it from a backup, or move the folder away and join anew",
+            ),
+            Self::Member { .. } => Advice::new(
+                "E0122",
+                "it joined, or made a lattice of its own at its first start",
+                "--data with a new folder, or move this one away first",
+            ),
+            Self::Io { .. } => {
+                Advice::new("E0123", "missing rights, or a full or read-only disk", "--data with a folder of your own")
+            }
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, FolderError>;
+
+impl Folder {
+    /// Takes the folder at `path`, making it when it is not there.
+    ///
+    /// # Errors
+    /// [`FolderError::InUse`] while another process has it; [`FolderError::Io`].
+    pub fn open(path: &Path) -> Result<Self> {
+        make_dir(path)?;
+        let lock_path = path.join("lock");
+        let mut lock = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
+            .open(&lock_path)
+            .map_err(failed("open", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let read = lock.take(16).read_to_string(&mut text);
+                let pid = read.ok().and_then(|_| text.trim().parse().ok());
+                return Err(FolderError::InUse { path: path.to_owned(), pid });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("lock", &lock_path)(error)),
+        }
+        lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(failed("write", &lock_path))?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where [`DiskStore`](crate::store::DiskStore) keeps the node's records.
+    #[must_use]
+    pub fn store_path(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
+    /// The identity that it holds, read and checked; `None` in a new folder. The boot number is the last start's.
+    ///
+    /// # Errors
+    /// [`FolderError::Damaged`] names the file that is missing or wrong.
+    pub fn identity(&self) -> Result<Option<Identity>> {
+        let dir = self.path.join("identity");
+        if dir.try_exists().map_err(failed("look at", &dir))? { read_identity(&dir).map(Some) } else { Ok(None) }
+    }
+
+    /// Makes `identity` the folder's. All of it is on the disk for good afterwards, or nothing.
+    ///
+    /// # Errors
+    /// [`FolderError::Member`] when there is one already; [`FolderError::Io`].
+    pub fn create(&self, identity: &Identity) -> Result<()> {
+        if let Some(present) = self.identity()? {
+            return Err(FolderError::Member { path: self.path.clone(), lattice: present.lattice });
+        }
+        let (new, dir) = (self.path.join("identity.new"), self.path.join("identity"));
+        remove_dir(&new)?;
+        make_dir(&new)?;
+        write_identity(&new, identity)?;
+        fs::rename(&new, &dir).map_err(failed("rename", &new))?;
+        sync_dir(&self.path)?;
+        remove_dir(&self.path.join("joining"))
+    }
+
+    /// Counts a start: `identity` gets a boot number that no earlier start had, even when this one is cut short.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`]: it must not start then.
+    pub fn count_boot(&self, identity: Identity) -> Result<Identity> {
+        let boot = identity.boot.saturating_add(1);
+        write_file(&self.path.join("identity/boot"), format!("{boot}\n").as_bytes())?;
+        Ok(identity.with_boot(boot))
+    }
+
+    /// Gives the node another name, which has passed [`check_name`].
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn rename(&self, mut identity: Identity, name: &str) -> Result<Identity> {
+        write_file(&self.path.join("identity/name"), format!("{name}\n").as_bytes())?;
+        name.clone_into(&mut identity.name);
+        Ok(identity)
+    }
+
+    /// The keys to ask for membership with: those of an attempt that was not answered, or new ones.
+    ///
+    /// # Errors
+    /// [`FolderError::Member`] when it is a member already; [`FolderError::Io`].
+    pub fn applicant(&self, rng: &mut Rng, name: &str) -> Result<Applicant> {
+        if let Some(present) = self.identity()? {
+            return Err(FolderError::Member { path: self.path.clone(), lattice: present.lattice });
+        }
+        let dir = self.path.join("joining");
+        let keys = (read_key(&dir, "node.key", Kind::Node), read_key(&dir, "issuer.key", Kind::Issuer));
+        if let (Ok(node), Ok(issuer)) = keys {
+            return Ok(Applicant { node, issuer, name: name.to_owned() });
+        }
+        // Whatever was left there is worth no more than one use of an invite.
+        let applicant = Applicant::generate(rng, name);
+        remove_dir(&dir)?;
+        make_dir(&dir)?;
+        write_text(&dir, "node.key", &applicant.node.to_text())?;
+        write_text(&dir, "issuer.key", &applicant.issuer.to_text())?;
+        Ok(applicant)
+    }
+}
+
+fn write_identity(dir: &Path, identity: &Identity) -> Result<()> {
+    write_text(dir, "node.key", &identity.node.to_text())?;
+    write_file(&dir.join("chain.pem"), pem(&identity.chain).as_bytes())?;
+    if let Some(issuer) = &identity.issuer {
+        write_text(dir, "issuer.key", &issuer.key.to_text())?;
+        write_file(&dir.join("issuer.pem"), pem(std::slice::from_ref(&issuer.certificate)).as_bytes())?;
+    }
+    if let Some(root) = &identity.root {
+        write_text(dir, "root.key", &root.to_text())?;
+    }
+    write_text(dir, "name", &identity.name)?;
+    write_text(dir, "lattice", &identity.lattice_name)?;
+    // The first start counts it up.
+    write_text(dir, "boot", &identity.boot.saturating_sub(1).to_string())
+}
+
+fn read_identity(dir: &Path) -> Result<Identity> {
+    let node = read_key(dir, "node.key", Kind::Node)?;
+    let chain_path = dir.join("chain.pem");
+    let chain = read_pem(&chain_path)?;
+    let lattice = chain.last().and_then(certificate::lattice_id);
+    let lattice = lattice.ok_or_else(|| damaged(&chain_path, "it does not end in a root certificate"))?;
+    let certified = certificate::verify(lattice, &chain, Role::Dialed).map_err(|e| damaged(&chain_path, e))?;
+    if certified.0 != node.public().0 {
+        return Err(damaged(&chain_path, "it certifies another key than node.key"));
+    }
+    let boot_path = dir.join("boot");
+    let boot = read_text(&boot_path)?.parse().map_err(|e| damaged(&boot_path, format!("it is no number ({e})")))?;
+    Ok(Identity {
+        issuer: read_issuer(dir, &chain)?,
+        root: read_root(dir, lattice)?,
+        name: read_name(&dir.join("name"))?,
+        lattice_name: read_name(&dir.join("lattice"))?,
+        node,
+        chain,
+        lattice,
+        boot,
+    })
+}
+
+fn read_issuer(dir: &Path, chain: &[CertificateDer<'static>]) -> Result<Option<OwnIssuer>> {
+    let (key_path, pem_path) = (dir.join("issuer.key"), dir.join("issuer.pem"));
+    if !key_path.exists() && !pem_path.exists() {
+        return Ok(None);
+    }
+    let key = read_key(dir, "issuer.key", Kind::Issuer)?;
+    let mut certificates = read_pem(&pem_path)?;
+    let (Some(certificate), true) = (certificates.pop(), certificates.is_empty()) else {
+        return Err(damaged(&pem_path, "it does not hold one certificate"));
+    };
+    let own = OwnIssuer { key, certificate };
+    check_issuer(&own, chain).map_err(|e| damaged(&pem_path, e))?;
+    Ok(Some(own))
+}
+
+fn read_root(dir: &Path, lattice: LatticeId) -> Result<Option<Key>> {
+    let path = dir.join("root.key");
+    // Its absence is the rule: other nodes have none, and it may have been taken offline.
+    if !path.exists() {
+        return Ok(None);
+    }
+    let root = read_key(dir, "root.key", Kind::Root)?;
+    if LatticeId::of(root.public()) != lattice {
+        return Err(damaged(&path, "it is the key of another lattice"));
+    }
+    Ok(Some(root))
+}
+
+fn read_key(dir: &Path, file: &str, kind: Kind) -> Result<Key> {
+    let path = dir.join(file);
+    Key::parse(kind, &read_text(&path)?).map_err(|e| damaged(&path, e))
+}
+
+fn read_name(path: &Path) -> Result<String> {
+    let name = read_text(path)?;
+    check_name(&name).map_err(|e| damaged(path, e))?;
+    Ok(name)
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let text = String::from_utf8(read_file(path)?).map_err(|_| damaged(path, "it is no text"))?;
+    // Each is written with a line's end: what lacks it was cut off.
+    let line = text.strip_suffix('\n').ok_or_else(|| damaged(path, "its end is missing"))?;
+    Ok(line.to_owned())
+}
+
+fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let bytes = read_file(path)?;
+    CertificateDer::pem_slice_iter(&bytes)
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|e| damaged(path, format!("it is no PEM ({e:?})")))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let open = File::open(path);
+    if open.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+        return Err(damaged(path, "it is missing"));
+    }
+    let mut bytes = Vec::new();
+    let read = open.and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
+    let len = read.map_err(failed("read", path))?;
+    if len as u64 > FILE_MAX { Err(damaged(path, format!("it is longer than {FILE_MAX} bytes"))) } else { Ok(bytes) }
+}
+
+fn write_text(dir: &Path, file: &str, text: &str) -> Result<()> {
+    write_file(&dir.join(file), format!("{text}\n").as_bytes())
+}
+
+/// Replaces `path` as a whole, for good.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let aside = path.with_added_extension("new");
+    let mut options = OpenOptions::new();
+    let mut file =
+        private(options.write(true).create(true).truncate(true)).open(&aside).map_err(failed("write", &aside))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &aside))?;
+    fs::rename(&aside, path).map_err(failed("write", path))?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+fn sync_dir(path: &Path) -> Result<()> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(failed("sync", path))
+}
+
+fn make_dir(path: &Path) -> Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(failed("make", path))
+}
+
+fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(failed("remove", path)(e)),
+    }
+}
+
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+fn pem(certificates: &[CertificateDer<'_>]) -> String {
+    let mut out = String::new();
+    for certificate in certificates {
+        let text = BASE64.encode(certificate);
+        out.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in text.as_bytes().chunks(64) {
+            out.extend(line.iter().copied().map(char::from));
+            out.push('\n');
+        }
+        out.push_str("-----END CERTIFICATE-----\n");
+    }
+    out
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+    let path = path.to_owned();
+    move |error| FolderError::Io { what, path, error }
+}
+
+fn damaged(file: &Path, why: impl ToString) -> FolderError {
+    FolderError::Damaged { file: file.to_owned(), why: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

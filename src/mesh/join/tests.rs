@@ -1,0 +1,180 @@
+//! The exchange over real QUIC on loopback.
+
+use super::*;
+use crate::identity::{NoVouchers, StoreVouchers, Terms};
+use crate::mesh::quic::{Accepted, Config, Transport, crypto_provider};
+use crate::store::MemoryStore;
+use lattice_broker::env::Rng;
+use rand_core::SeedableRng;
+use std::time::SystemTime;
+
+struct Member {
+    env: Env,
+    identity: Arc<Identity>,
+    vouchers: Arc<StoreVouchers>,
+    transport: Arc<Transport>,
+}
+
+fn member_with(identity: Identity, vouchers: Arc<StoreVouchers>, known: Arc<dyn Vouchers>) -> Member {
+    let env = Env::tokio();
+    let identity = Arc::new(identity);
+    let config = Config::new("127.0.0.1:0".parse().unwrap());
+    let transport = Arc::new(Transport::bind(&env, &config, &identity, known, &crypto_provider()).unwrap());
+    Member { env, identity, vouchers, transport }
+}
+
+fn member(seed: u64) -> Member {
+    let vouchers = Arc::new(StoreVouchers::new(Arc::new(MemoryStore::default())));
+    member_with(Identity::generate_root(&mut Rng::seed_from_u64(seed), "first"), vouchers.clone(), vouchers)
+}
+
+impl Member {
+    async fn invite(&self, uses: u32, valid_for: Duration, issued: SystemTime) -> Invite {
+        let terms = Terms { valid_for, uses, addresses: vec![self.transport.local_addr()] };
+        self.vouchers.issue(&self.identity, &mut self.env.rng("test"), &terms, issued).await.unwrap()
+    }
+
+    async fn fresh_invite(&self) -> Invite {
+        self.invite(1, Duration::from_secs(3_600), self.env.wall()).await
+    }
+
+    async fn serve_one(&self) -> Result<Served, Broken> {
+        let Accepted::Join(attempt) = self.transport.accept().await.unwrap() else { panic!("a link") };
+        let peers = [self.transport.local_addr(), "10.1.2.3:7443".parse().unwrap()];
+        serve(&self.env, &self.identity, &*self.vouchers, attempt, &peers).await
+    }
+
+    async fn join(&self, invite: &Invite, applicant: Applicant) -> Result<Joined, JoinError> {
+        join(&self.env, invite, &applicant, &crypto_provider(), None).await
+    }
+}
+
+fn applicant(seed: u64) -> Applicant {
+    Applicant::generate(&mut Rng::seed_from_u64(seed), &format!("n{seed}"))
+}
+
+/// A device joins, links, and invites the next one itself.
+#[tokio::test]
+async fn a_device_becomes_a_member() {
+    let m = member(1);
+    let invite: Invite = m.fresh_invite().await.to_string().parse().unwrap();
+    let (joined, served) = tokio::join!(m.join(&invite, applicant(10)), m.serve_one());
+    let joined = joined.unwrap();
+    assert_eq!(joined.identity.lattice(), m.identity.lattice());
+    assert_eq!((joined.identity.name(), joined.identity.lattice_name()), ("n10", "first"));
+    assert_eq!((joined.via, joined.peers.len()), (m.transport.local_addr(), 2));
+    let expected = Joiner { node: joined.identity.node_id(), name: "n10".to_owned() };
+    assert_eq!(served, Ok(Served::Admitted(expected)));
+
+    let vouchers = Arc::new(StoreVouchers::new(Arc::new(MemoryStore::default())));
+    let second = member_with(joined.identity, vouchers.clone(), vouchers);
+    let link = second.transport.dial(m.transport.local_addr()).await.unwrap();
+    assert_eq!(link.peer, m.identity.node_id());
+    let invite = second.fresh_invite().await;
+    let (joined, _) = tokio::join!(second.join(&invite, applicant(11)), second.serve_one());
+    assert_eq!(joined.unwrap().identity.lattice(), m.identity.lattice());
+}
+
+/// A lost answer costs nothing: the same device asks again; another one hears who was first.
+#[tokio::test]
+async fn a_use_is_counted_once_for_each_device() {
+    let m = member(1);
+    let invite = m.fresh_invite().await;
+    for _ in 0..2 {
+        let (joined, _) = tokio::join!(m.join(&invite, applicant(10)), m.serve_one());
+        joined.unwrap();
+    }
+    let (refused, served) = tokio::join!(m.join(&invite, applicant(11)), m.serve_one());
+    let refused = refused.unwrap_err();
+    assert!(matches!(&refused, JoinError::Refused { refusal: Refusal::UsedUp { by, .. }, .. } if by == "n10"));
+    assert!(refused.to_string().contains("was used by n10"), "{refused}");
+    assert!(matches!(served, Ok(Served::Refused(Refusal::UsedUp { .. }))));
+}
+
+#[tokio::test]
+async fn an_expired_invite_is_refused_with_its_age() {
+    let m = member(1);
+    let long_ago = m.env.wall() - Duration::from_secs(10_900);
+    let invite = m.invite(1, Duration::from_secs(3_600), long_ago).await;
+    let (refused, _) = tokio::join!(m.join(&invite, applicant(10)), m.serve_one());
+    let refused = refused.unwrap_err();
+    assert!(refused.to_string().contains("expired 2 h ago"), "{refused}");
+    assert_eq!(refused.advice().code, "E0104");
+}
+
+/// The address belongs to a node of another lattice by now.
+#[tokio::test]
+async fn another_lattice_is_named() {
+    let (m, other) = (member(1), member(2));
+    let mut invite = m.fresh_invite().await;
+    invite.addresses = vec![other.transport.local_addr()];
+    let error = m.join(&invite, applicant(10)).await.unwrap_err();
+    let (ours, theirs) = (m.identity.lattice(), other.identity.lattice());
+    let by = other.transport.local_addr();
+    assert!(matches!(error, JoinError::OtherLattice { by: b, ours: o, theirs: t } if (b, o, t) == (by, ours, theirs)));
+    let text = error.advice().explain(&error);
+    assert!(text.contains("the invite says") && text.contains("(E0107)"), "{text}");
+}
+
+/// The right lattice, but a member that never made this invite.
+#[tokio::test]
+async fn an_unknown_invite_is_named() {
+    let m = member(1);
+    let second = m.identity.admit(&mut Rng::seed_from_u64(5), "second").unwrap();
+    let second = member_with(second, m.vouchers.clone(), Arc::new(NoVouchers));
+    let mut invite = m.fresh_invite().await;
+    invite.addresses = vec![second.transport.local_addr()];
+    let error = m.join(&invite, applicant(10)).await.unwrap_err();
+    assert!(matches!(error, JoinError::UnknownInvite { .. }), "{error:?}");
+}
+
+/// A dead address first, another lattice second: the third one counts.
+#[tokio::test]
+async fn the_first_good_address_wins() {
+    let (m, other) = (member(1), member(2));
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut invite = m.fresh_invite().await;
+    invite.addresses = vec![silent.local_addr().unwrap(), other.transport.local_addr(), m.transport.local_addr()];
+    let (joined, _) = tokio::join!(m.join(&invite, applicant(10)), m.serve_one());
+    assert_eq!(joined.unwrap().via, m.transport.local_addr());
+}
+
+#[tokio::test]
+async fn the_end_of_the_row_admits_nobody_and_spends_nothing() {
+    let m = member(1);
+    let mut rng = Rng::seed_from_u64(3);
+    let mut last = (*m.identity).clone();
+    while last.can_invite() {
+        last = last.admit(&mut rng, "next").unwrap();
+    }
+    let last = member_with(last, m.vouchers.clone(), m.vouchers.clone());
+    let mut invite = m.fresh_invite().await;
+    invite.addresses = vec![last.transport.local_addr()];
+    let (refused, _) = tokio::join!(m.join(&invite, applicant(10)), last.serve_one());
+    assert!(matches!(refused, Err(JoinError::Refused { refusal: Refusal::NoIssuer { .. }, .. })));
+    let remembered = m.vouchers.find(invite.voucher.public()).unwrap().unwrap();
+    assert_eq!(remembered.uses_left, 1);
+}
+
+/// With a valid invite, but garbage instead of a request: told so, and no use is spent.
+#[tokio::test]
+async fn a_garbled_request_is_refused() {
+    let m = member(1);
+    let invite = m.fresh_invite().await;
+    let send = async {
+        let endpoint = bind_client(&m.env, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let chain = vec![certificate::voucher(&invite.voucher)];
+        let tls = client_config(&crypto_provider(), ALPN_JOIN, chain, &invite.voucher).unwrap();
+        let transport = Arc::new(client_transport(EXCHANGE_TIMEOUT));
+        let dialer = Dialer::new(&m.env, &endpoint, tls, transport, invite.lattice, CONNECT_TIMEOUT);
+        let connection = dialer.connect(m.transport.local_addr()).await.unwrap();
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        send.write_all(b"\x01GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        send.finish().unwrap();
+        codec::decode::<Answer>(&receive.read_to_end(ANSWER_MAX).await.unwrap()).unwrap()
+    };
+    let (answer, served) = tokio::join!(send, m.serve_one());
+    assert!(matches!(answer, Answer::Refused(Refusal::BadRequest { .. })), "{answer:?}");
+    assert!(matches!(served, Ok(Served::Refused(Refusal::BadRequest { .. }))));
+    assert_eq!(m.vouchers.find(invite.voucher.public()).unwrap().unwrap().uses_left, 1);
+}

@@ -1,0 +1,147 @@
+//! Accepting: a task that takes first packets, and one short-lived task for each handshake, so that a slow one holds
+//! nobody up. Floods cost a bounded number of handshakes for a bounded time.
+
+use super::counters::Counters;
+use super::dial::shown;
+use super::{Accepted, Config, Connected, JoinAttempt, close, plain, tls};
+use crate::identity::certificate::{self, Role};
+use crate::identity::{LatticeId, NodeId, Vouchers};
+use lattice_broker::env::{Elapsed, Env};
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{Connection, ConnectionError, Endpoint, Incoming, VarInt};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Accepted connections that wait to be picked up; handshakes behind them wait with their permit.
+const ACCEPTED_MAX: usize = 32;
+
+/// What every handshake task needs.
+struct Door {
+    env: Env,
+    lattice: LatticeId,
+    me: NodeId,
+    vouchers: Arc<dyn Vouchers>,
+    counters: Arc<Counters>,
+    joins: Arc<Semaphore>,
+    timeout: Duration,
+    accepted: Sender<Accepted>,
+}
+
+/// Spawns the accepting task. It ends when the endpoint is closed.
+pub(super) fn start(
+    env: &Env,
+    config: &Config,
+    endpoint: &Endpoint,
+    identity: &crate::identity::Identity,
+    vouchers: Arc<dyn Vouchers>,
+    counters: &Arc<Counters>,
+) -> Receiver<Accepted> {
+    let (accepted, receiver) = mpsc::channel(ACCEPTED_MAX);
+    let door = Arc::new(Door {
+        env: env.clone(),
+        lattice: identity.lattice(),
+        me: identity.node_id(),
+        vouchers,
+        counters: counters.clone(),
+        joins: Arc::new(Semaphore::new(config.joins_max)),
+        timeout: config.handshake_timeout,
+        accepted,
+    });
+    env.spawn(take(endpoint.clone(), door, config.handshakes_max));
+    receiver
+}
+
+async fn take(endpoint: Endpoint, door: Arc<Door>, handshakes_max: usize) {
+    let slots = Arc::new(Semaphore::new(handshakes_max));
+    while let Some(incoming) = endpoint.accept().await {
+        let Ok(slot) = slots.clone().try_acquire_owned() else {
+            door.counters.handshakes_ignored.add();
+            incoming.ignore();
+            continue;
+        };
+        if slots.available_permits() < handshakes_max / 2 && !incoming.remote_address_validated() {
+            door.counters.retries_sent.add();
+            // An error says that the address is proved already, which was just ruled out.
+            let _ = incoming.retry();
+            continue;
+        }
+        door.env.spawn(door.clone().handshake(incoming, slot));
+    }
+}
+
+impl Door {
+    async fn handshake(self: Arc<Self>, incoming: Incoming, _slot: OwnedSemaphorePermit) {
+        let from = plain(incoming.remote_address());
+        let accepted = match self.env.timeout(self.timeout, self.admit(incoming)).await {
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(Turned::Away(why))) => return self.counters.refuse(from, why),
+            Ok(Err(Turned::Busy)) => return self.counters.joins_refused_busy.add(),
+            Err(Elapsed) => return self.counters.handshakes_timed_out.add(),
+        };
+        // An error says that the transport is gone, and its connections with it.
+        let _ = self.accepted.send(accepted).await;
+    }
+
+    async fn admit(&self, incoming: Incoming) -> Result<Accepted, Turned> {
+        let connection = incoming.accept().map_err(Turned::by)?.await.map_err(Turned::by)?;
+        let data = connection.handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
+        let alpn = data.and_then(|data| data.protocol).unwrap_or_default();
+        if alpn == tls::ALPN_LINK {
+            self.link(connection).await
+        } else if alpn == tls::ALPN_JOIN {
+            self.join(connection)
+        } else {
+            Err(turn_away(&connection, close::WRONG_PROTOCOL, "an unknown protocol"))
+        }
+    }
+
+    async fn link(&self, connection: Connection) -> Result<Accepted, Turned> {
+        // TLS lets in members and holders of invites: which of them it was has to fit what was asked for.
+        let peer = certificate::verify(self.lattice, &shown(&connection), Role::Dialing)
+            .map_err(|e| turn_away(&connection, close::WRONG_PROTOCOL, &format!("asked for a link, but {e}")))?;
+        if peer == self.me {
+            return Err(turn_away(&connection, close::MYSELF, "this node itself"));
+        }
+        let mut welcome = connection.open_uni().await.map_err(Turned::by)?;
+        // An error says that the stream is closed already, and then so is the connection.
+        let _ = welcome.finish();
+        self.counters.links_accepted.add();
+        Ok(Accepted::Link(Connected { connection, peer, dialed: false }))
+    }
+
+    fn join(&self, connection: Connection) -> Result<Accepted, Turned> {
+        let chain = shown(&connection);
+        let voucher = match &chain[..] {
+            [one] => certificate::public_key(one).filter(|key| self.vouchers.knows(*key)),
+            [] | [_, _, ..] => None,
+        };
+        let Some(voucher) = voucher else {
+            return Err(turn_away(&connection, close::WRONG_PROTOCOL, "asked to join without an invite"));
+        };
+        let Ok(permit) = self.joins.clone().try_acquire_owned() else {
+            connection.close(VarInt::from_u32(close::BUSY), b"busy");
+            return Err(Turned::Busy);
+        };
+        self.counters.joins_accepted.add();
+        Ok(Accepted::Join(JoinAttempt { connection, voucher, _permit: permit }))
+    }
+}
+
+/// Why nobody came in.
+enum Turned {
+    Away(String),
+    Busy,
+}
+
+impl Turned {
+    fn by(error: ConnectionError) -> Self {
+        Self::Away(error.to_string())
+    }
+}
+
+fn turn_away(connection: &Connection, code: u32, why: &str) -> Turned {
+    connection.close(VarInt::from_u32(code), why.as_bytes());
+    Turned::Away(why.to_owned())
+}
