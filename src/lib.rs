@@ -1,6 +1,7 @@
 //! The node: one binary that makes any device a member of a self-forming mesh that speaks NATS.
 
 pub mod codec;
+pub mod gateway;
 pub mod identity;
 pub mod mesh;
 pub mod ports;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod env;
+pub mod leaf;
 mod message;
 mod neighbor;
 

@@ -1,0 +1,645 @@
+//! The state of one dialled leaf link: the peer's operations, local interest and messages in; bytes and events out.
+//! No sockets, no clock.
+//!
+//! AwaitInfo ──INFO──► AwaitAnswer ──INFO with connect_info──► Open ──any error──► dropped by the caller
+//!
+//! The caller feeds [`Control`] operations and the time, takes what is to be written by [`Session::take_output`], and
+//! drops the session when a call returns [`Close`], after writing what it left. Messages that arrive do not pass
+//! through here: they are judged by the `import` permissions that came with the last event.
+
+use super::encode::{write_connect, write_err, write_message, write_ping, write_pong};
+use super::info::{Connect, Info};
+use super::interest::{Interest, Outlet};
+use super::pattern::covers;
+use super::permissions::{Direction, Permissions, Refusal};
+use super::proto::{Control, ProtocolError};
+use crate::env::Rng;
+use crate::message::Message;
+use crate::neighbor::InterestChange;
+use rand_core::Rng as _;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The version of the real server whose behaviour this follows; peers may require a minimum.
+const VERSION: &str = "2.15.1";
+/// Below 3: messages that are only traces are withheld from us.
+const PROTOCOL: u8 = 1;
+/// The first PING goes out soon, so that a link that only seems to be up is noticed early.
+const FIRST_PING: Duration = Duration::from_secs(1);
+/// How long after a complaint the end of the connection is taken for its consequence.
+const COMPLAINT_EXPLAINS: Duration = Duration::from_secs(2);
+/// Bytes of an error text that are kept.
+const ERROR_TEXT_MAX: usize = 256;
+/// Addresses of the peer's cluster that are kept.
+const DISCOVERED_MAX: usize = 64;
+/// A control line longer than this is not sent: the peer would close the link.
+const LINE_BYTES_MAX: usize = 60 << 10;
+
+/// What the dialer knows before it dials.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node's name; the peer replaces an older link of the same name.
+    pub name: String,
+    /// The cluster that all nodes of the lattice claim to be.
+    pub cluster: String,
+    /// The local account.
+    pub account: String,
+    /// What the peer asks for.
+    pub credentials: Credentials,
+    /// Marks our interest: should it come back, there is a loop. From [`random_token`], one for the process's life.
+    pub token: String,
+    /// Subjects kept on this side, and refused from the other.
+    pub denied: Vec<String>,
+    /// How long the peer may take to speak first.
+    pub first_info_timeout: Duration,
+    /// How long it may take to answer CONNECT.
+    pub answer_timeout: Duration,
+    /// Time between PINGs.
+    pub ping_interval: Duration,
+    /// PINGs in a row that may stay without any sign of life.
+    pub pings_max: u32,
+    /// Bytes that may wait to be written; messages beyond are dropped.
+    pub pending_bytes_max: usize,
+    /// Entries of the peer's interest that are kept; more are refused.
+    pub peer_interest_max: usize,
+}
+
+impl Config {
+    /// Defaults for everything but who we are.
+    #[must_use]
+    pub fn new(name: &str, cluster: &str, account: &str, token: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            cluster: cluster.to_owned(),
+            account: account.to_owned(),
+            credentials: Credentials::None,
+            token,
+            // What a real server denies on every leaf link: otherwise each reachable JetStream would answer (§7.1).
+            denied: ["$JS.API.>", "$KV.>", "$OBJ.>"].map(str::to_owned).to_vec(),
+            first_info_timeout: Duration::from_secs(2),
+            answer_timeout: Duration::from_secs(2),
+            ping_interval: Duration::from_secs(5),
+            pings_max: 2,
+            pending_bytes_max: 64 << 20,
+            peer_interest_max: 1 << 20,
+        }
+    }
+}
+
+/// What identifies us to the peer.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nothing.
+    #[default]
+    None,
+    /// User name and password.
+    Password {
+        /// The user name.
+        user: String,
+        /// The password.
+        pass: String,
+    },
+    /// A token; sent as the user name too, as real servers do, since the URL does not tell which is meant.
+    Token(String),
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Password { .. } => "Password(…)",
+            Self::Token(_) => "Token(…)",
+        })
+    }
+}
+
+/// Something for the caller to act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The link is up.
+    Opened(Peer),
+    /// What may be received has changed.
+    Permissions(Arc<Direction>),
+    /// The peer wants more, or less; an absolute weight, 0 for no more.
+    Interest {
+        /// The subject, with wildcards.
+        subject: &'a [u8],
+        /// The queue group.
+        queue: Option<&'a [u8]>,
+        /// Members of the group, 1 for plain interest.
+        weight: u32,
+    },
+    /// Interest that was not taken: the table is full, or the subject is of no use here.
+    InterestRefused,
+    /// Where else the peer's cluster listens.
+    Discovered(Vec<String>),
+    /// The peer complains. If it closes the link as well, this is the reason.
+    Complaint(String),
+}
+
+/// The other end of a link that is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name, or its id when it has none.
+    pub server: String,
+    /// What may be received from it.
+    pub import: Arc<Direction>,
+    /// Where its cluster listens.
+    pub discovered: Vec<String>,
+}
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unsent {
+    /// No link is up.
+    Down,
+    /// It is kept on this side.
+    Denied,
+    /// The peer does not permit it.
+    NotPermitted,
+    /// It is larger than the peer takes.
+    TooLarge,
+    /// Too much waits already.
+    Full,
+}
+
+/// Why the link must be closed, or is. [`retry_delay`] says when to dial again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Close {
+    /// The peer is no leaf-node port.
+    #[error(
+        "the port speaks, but not as a leaf-node port: is it the port for clients? (leaf nodes usually connect to 7422)"
+    )]
+    WrongPort,
+    /// TLS is required.
+    #[error("the server requires TLS on its leaf-node port, and TLS towards an upstream is not supported yet")]
+    TlsRequired,
+    /// The peer's JSON is none.
+    #[error("the server's INFO cannot be read: {0}")]
+    BadInfo(String),
+    /// The peer broke the protocol.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// An operation that only a dialer sends.
+    #[error("the server sent CONNECT, which only the dialing side does")]
+    UnexpectedConnect,
+    /// The peer did not speak first.
+    #[error("the server sent no INFO within {0:?}")]
+    NoInfo(Duration),
+    /// The peer did not answer CONNECT.
+    #[error("the server did not answer CONNECT within {0:?}")]
+    NoAnswer(Duration),
+    /// No sign of life.
+    #[error("the server has not answered for {0:?}")]
+    Stale(Duration),
+    /// Our own mark came back.
+    #[error("there is a loop: this node's own interest came back over the link")]
+    Loop,
+    /// The peer said why.
+    #[error("the server refused: {0}")]
+    Refused(String),
+    /// The connection ended.
+    #[error("connection lost: {0}")]
+    Lost(String),
+}
+
+/// How long to wait before the next attempt (§10), with a jitter that keeps many nodes apart.
+#[must_use]
+pub fn retry_delay(close: &Close, rng: &mut Rng) -> Duration {
+    let extra = match close {
+        Close::Loop => 30,
+        Close::Refused(text) if text.contains("Loop detected") || text.contains("has same cluster name") => 30,
+        Close::Refused(text) if text.contains("connection rejected since minimum version required is") => 5,
+        // These take someone to change the configuration, here or there.
+        Close::WrongPort | Close::TlsRequired => 5,
+        Close::BadInfo(_)
+        | Close::Protocol(_)
+        | Close::UnexpectedConnect
+        | Close::NoInfo(_)
+        | Close::NoAnswer(_)
+        | Close::Stale(_)
+        | Close::Refused(_)
+        | Close::Lost(_) => 0,
+    };
+    Duration::from_secs(1 + extra) + Duration::from_micros(rng.next_u64() % 500_000)
+}
+
+/// A mark for [`Config::token`].
+#[must_use]
+pub fn random_token(rng: &mut Rng) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    (0..22).map(|_| char::from(DIGITS[(rng.next_u64() % 62) as usize])).collect()
+}
+
+/// One dialled link.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<Config>,
+    state: State,
+    permissions: Permissions,
+    /// What the link is known to be able to take.
+    capacity: Capacity,
+    /// The peer's interest, by the words of its LS+ lines.
+    peer_interest: BTreeMap<Box<[u8]>, u32>,
+    complaint: Option<(Instant, String)>,
+    out: Vec<u8>,
+    out_messages: u64,
+    /// Bytes that were taken and are not written yet.
+    in_flight_bytes: usize,
+    /// Interest changed while too much was waiting: tell the differences when there is room.
+    behind: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitInfo { deadline: Instant },
+    AwaitAnswer { deadline: Instant, server: String, discovered: Vec<String> },
+    Open { next_ping: Instant, unanswered: u32 },
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Capacity {
+    headers: bool,
+    /// 0 when the peer did not say.
+    payload_bytes_max: usize,
+}
+
+impl Session {
+    /// A link whose connection has just been made.
+    #[must_use]
+    pub fn new(config: Arc<Config>, now: Instant) -> Self {
+        Self {
+            state: State::AwaitInfo { deadline: now + config.first_info_timeout },
+            permissions: Permissions::new(&config.denied),
+            capacity: Capacity::default(),
+            peer_interest: BTreeMap::new(),
+            complaint: None,
+            out: Vec::new(),
+            out_messages: 0,
+            in_flight_bytes: 0,
+            behind: false,
+            config,
+        }
+    }
+
+    /// Takes one operation of the peer.
+    ///
+    /// # Errors
+    /// [`Close`]: write what is left, close the connection, drop the session.
+    pub fn handle<'a>(
+        &mut self,
+        now: Instant,
+        control: Control<'a>,
+        interest: &mut Interest,
+    ) -> Result<Option<Event<'a>>, Close> {
+        match control {
+            Control::Info(json) => self.info(now, json, interest),
+            Control::Subscribe { subject, queue } => self.peer_subscribed(subject, queue),
+            Control::Unsubscribe { subject, queue } => Ok(self.peer_unsubscribed(subject, queue)),
+            Control::Ping => {
+                // A peer that asks without ever reading must not fill the memory with answers.
+                if self.pending_bytes() < self.config.pending_bytes_max {
+                    write_pong(&mut self.out);
+                }
+                Ok(None)
+            }
+            Control::Pong | Control::Ok => Ok(None),
+            Control::Err(text) => self.complaint(now, text).map(Some),
+            Control::Connect(_) => Err(Close::UnexpectedConnect),
+        }
+    }
+
+    /// Bytes have arrived: the peer lives.
+    pub fn heard(&mut self) {
+        if let State::Open { unanswered, .. } = &mut self.state {
+            *unanswered = 0;
+        }
+    }
+
+    /// Nothing was read for a while by our own choice: the peer's silence proved nothing.
+    pub fn resumed(&mut self, now: Instant) {
+        if let State::Open { next_ping, unanswered } = &mut self.state {
+            (*next_ping, *unanswered) = (now + self.config.ping_interval, 0);
+        }
+    }
+
+    /// When to call [`Session::handle_timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self, interest: &Interest) -> Instant {
+        match &self.state {
+            State::AwaitInfo { deadline } | State::AwaitAnswer { deadline, .. } => *deadline,
+            State::Open { next_ping, .. } => interest.expires().map_or(*next_ping, |at| at.min(*next_ping)),
+        }
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// [`Close`], as with [`Session::handle`].
+    pub fn handle_timeout(&mut self, now: Instant, interest: &mut Interest) -> Result<(), Close> {
+        match &mut self.state {
+            State::AwaitInfo { deadline } if *deadline <= now => Err(Close::NoInfo(self.config.first_info_timeout)),
+            State::AwaitAnswer { deadline, .. } if *deadline <= now => {
+                write_err(&mut self.out, "Stale Leaf Node Connection - Closing");
+                Err(Close::NoAnswer(self.config.answer_timeout))
+            }
+            State::Open { next_ping, unanswered } if *next_ping <= now => {
+                if *unanswered >= self.config.pings_max {
+                    write_err(&mut self.out, "Stale Connection");
+                    return Err(Close::Stale(self.config.ping_interval * *unanswered));
+                }
+                (*next_ping, *unanswered) = (now + self.config.ping_interval, *unanswered + 1);
+                write_ping(&mut self.out);
+                interest.expire(now, Outlet { import: &self.permissions.import, out: &mut self.out });
+                Ok(())
+            }
+            State::Open { .. } => {
+                interest.expire(now, Outlet { import: &self.permissions.import, out: &mut self.out });
+                Ok(())
+            }
+            State::AwaitInfo { .. } | State::AwaitAnswer { .. } => Ok(()),
+        }
+    }
+
+    /// Takes a change of local interest and tells it to the peer.
+    pub fn interest(&mut self, change: &InterestChange<'_>, interest: &mut Interest) {
+        // A peer that does not read is told later, in one go: flapping interest must not fill the memory.
+        if self.is_open() && self.pending_bytes() < self.config.pending_bytes_max {
+            interest.change(change, Some(Outlet { import: &self.permissions.import, out: &mut self.out }));
+        } else {
+            interest.record(change);
+            self.behind = self.is_open();
+        }
+    }
+
+    /// Sends a message to the peer's plain interest and to one member of each of `groups`.
+    ///
+    /// # Errors
+    /// [`Unsent`]: it was dropped, and is to be counted.
+    pub fn send<'g>(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+        groups: impl Iterator<Item = &'g [u8]> + Clone,
+        interest: &mut Interest,
+    ) -> Result<(), Unsent> {
+        if !self.is_open() {
+            return Err(Unsent::Down);
+        }
+        let mut message = *message;
+        if !self.capacity.headers && message.header_len > 0 {
+            message.body = &message.body[message.header_len..];
+            message.header_len = 0;
+        }
+        self.may_send(&message, groups.clone())?;
+        if let Some(reply) = message.reply {
+            interest.expect_reply(now, reply, Outlet { import: &self.permissions.import, out: &mut self.out });
+        }
+        write_message(&mut self.out, &message, groups);
+        self.out_messages += 1;
+        Ok(())
+    }
+
+    fn may_send<'g>(&self, message: &Message<'_>, groups: impl Iterator<Item = &'g [u8]>) -> Result<(), Unsent> {
+        self.permissions.export.message(message.subject).map_err(|refusal| match refusal {
+            Refusal::DeniedHere => Unsent::Denied,
+            Refusal::NotPermitted => Unsent::NotPermitted,
+        })?;
+        // A `>` of the peer means its subjects, not this side's server.
+        if message.subject.starts_with(b"$SYS.") && !self.peer_wants_system(message.subject) {
+            return Err(Unsent::Denied);
+        }
+        let max = self.capacity.payload_bytes_max;
+        let line = message.subject.len()
+            + message.reply.map_or(0, <[u8]>::len)
+            + groups.map(|group| group.len() + 1).sum::<usize>();
+        if (max > 0 && message.body.len() > max) || line > LINE_BYTES_MAX {
+            return Err(Unsent::TooLarge);
+        }
+        let full = self.pending_bytes() + message.body.len() + line > self.config.pending_bytes_max;
+        if full { Err(Unsent::Full) } else { Ok(()) }
+    }
+
+    fn peer_wants_system(&self, subject: &[u8]) -> bool {
+        let from: &[u8] = b"$SYS.";
+        self.peer_interest
+            .range::<[u8], _>((std::ops::Bound::Included(from), std::ops::Bound::Unbounded))
+            .map(|(key, _)| key.split(|&byte| byte == b' ').next().unwrap_or(key))
+            .take_while(|filter| filter.starts_with(from))
+            .any(|filter| covers(filter, subject))
+    }
+
+    /// True once messages may flow.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    /// Bytes that wait to be written, those taken and not yet [`Session::written`] included.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.out.len() + self.in_flight_bytes
+    }
+
+    /// Swaps what is to be written with `buffer`, which must be empty; returns how many messages are in it. Tell
+    /// [`Session::written`] of each byte.
+    pub fn take_output(&mut self, buffer: &mut Vec<u8>, interest: &mut Interest) -> u64 {
+        debug_assert!(buffer.is_empty(), "what was taken before is written first");
+        if self.behind && self.is_open() {
+            self.behind = false;
+            interest.tell_all(Outlet { import: &self.permissions.import, out: &mut self.out });
+        }
+        std::mem::swap(&mut self.out, buffer);
+        self.in_flight_bytes += buffer.len();
+        std::mem::take(&mut self.out_messages)
+    }
+
+    /// That many bytes of what was taken are written.
+    pub fn written(&mut self, bytes: usize) {
+        self.in_flight_bytes -= bytes;
+    }
+
+    /// The connection has ended; what the peer complained of just before is the better reason.
+    #[must_use]
+    pub fn lost(&self, now: Instant, cause: impl std::fmt::Display) -> Close {
+        match &self.complaint {
+            Some((at, text)) if now - *at <= COMPLAINT_EXPLAINS => Close::Refused(text.clone()),
+            Some(_) | None => Close::Lost(cause.to_string()),
+        }
+    }
+
+    /// What the peer sent is no leaf protocol; tells it so where a real server would.
+    #[must_use]
+    pub fn protocol_error(&mut self, error: ProtocolError) -> Close {
+        match error {
+            ProtocolError::UnknownOperation { .. } => write_err(&mut self.out, "Unknown Protocol Operation"),
+            ProtocolError::ControlLineTooLong { .. } => write_err(&mut self.out, "maximum control line exceeded"),
+            ProtocolError::BadArguments { .. } | ProtocolError::BadMessageEnd { .. } => {}
+        }
+        // Before INFO it is not a broken leaf node but something else that listens there.
+        match self.state {
+            State::AwaitInfo { .. } => Close::WrongPort,
+            State::AwaitAnswer { .. } | State::Open { .. } => Close::Protocol(error),
+        }
+    }
+
+    fn info<'a>(&mut self, now: Instant, json: &[u8], interest: &mut Interest) -> Result<Option<Event<'a>>, Close> {
+        let info: Info = serde_json::from_slice(json).map_err(|error| Close::BadInfo(error.to_string()))?;
+        self.capacity.headers = info.headers.unwrap_or(self.capacity.headers);
+        if let Some(max) = info.max_payload {
+            self.capacity.payload_bytes_max = usize::try_from(max).unwrap_or(usize::MAX);
+        }
+        let permitted = self.permit(&info);
+        let discovered = info.leafnode_urls.as_ref().map(|urls| urls.iter().take(DISCOVERED_MAX).cloned().collect());
+        match &mut self.state {
+            State::AwaitInfo { .. } => {
+                if info.tls_required {
+                    return Err(Close::TlsRequired);
+                }
+                if info.client_id == 0 || !(info.leafnode_urls.is_some() || info.info_on_connect) {
+                    return Err(Close::WrongPort);
+                }
+                self.connect();
+                let server = if info.server_name.is_empty() { info.server_id } else { info.server_name };
+                let discovered = discovered.unwrap_or_default();
+                if info.info_on_connect {
+                    let deadline = now + self.config.answer_timeout;
+                    self.state = State::AwaitAnswer { deadline, server, discovered };
+                    return Ok(None);
+                }
+                Ok(Some(self.open(now, server, discovered, interest)))
+            }
+            State::AwaitAnswer { server, discovered: known, .. } => {
+                if let Some(discovered) = discovered {
+                    *known = discovered;
+                }
+                if !info.connect_info {
+                    return Ok(None);
+                }
+                let (server, discovered) = (std::mem::take(server), std::mem::take(known));
+                Ok(Some(self.open(now, server, discovered, interest)))
+            }
+            State::Open { .. } if permitted => {
+                interest.tell_all(Outlet { import: &self.permissions.import, out: &mut self.out });
+                Ok(Some(Event::Permissions(Arc::new(self.permissions.import.clone()))))
+            }
+            State::Open { .. } => Ok(discovered.map(Event::Discovered)),
+        }
+    }
+
+    /// Takes permissions over; absence changes nothing. True when there were some.
+    fn permit(&mut self, info: &Info) -> bool {
+        if let Some(lists) = &info.import {
+            self.permissions.import.permit(lists);
+        }
+        if let Some(lists) = &info.export {
+            self.permissions.export.permit(lists);
+        }
+        info.import.is_some() || info.export.is_some()
+    }
+
+    fn connect(&mut self) {
+        let config = &self.config;
+        let (user, pass, auth_token) = match &config.credentials {
+            Credentials::None => (None, None, None),
+            Credentials::Password { user, pass } => (Some(user.clone()), Some(pass.clone()), None),
+            Credentials::Token(token) => (Some(token.clone()), None, Some(token.clone())),
+        };
+        let connect = Connect {
+            version: VERSION.to_owned(),
+            server_id: config.name.clone(),
+            name: config.name.clone(),
+            cluster: config.cluster.clone(),
+            headers: true,
+            protocol: PROTOCOL,
+            compress_mode: "off".to_owned(),
+            remote_account: config.account.clone(),
+            deny_pub: config.denied.clone(),
+            user,
+            pass,
+            auth_token,
+        };
+        write_connect(&mut self.out, &connect);
+    }
+
+    fn open<'a>(
+        &mut self,
+        now: Instant,
+        server: String,
+        discovered: Vec<String>,
+        interest: &mut Interest,
+    ) -> Event<'a> {
+        let first_ping = FIRST_PING.min(self.config.ping_interval);
+        self.state = State::Open { next_ping: now + first_ping, unanswered: 0 };
+        // The mark goes first: a loop shows before anything else has gone round.
+        self.out.extend_from_slice(format!("LS+ $LDS.{}\r\n", self.config.token).as_bytes());
+        interest.tell_all(Outlet { import: &self.permissions.import, out: &mut self.out });
+        Event::Opened(Peer { server, import: Arc::new(self.permissions.import.clone()), discovered })
+    }
+
+    fn peer_subscribed<'a>(
+        &mut self,
+        subject: &'a [u8],
+        queue: Option<(&'a [u8], u32)>,
+    ) -> Result<Option<Event<'a>>, Close> {
+        if let Some(token) = subject.strip_prefix(b"$LDS.") {
+            // Marks of others would matter only if we passed them on to a second server, which we do not.
+            return if token == self.config.token.as_bytes() { Err(self.looped()) } else { Ok(None) };
+        }
+        // Denied subjects would only make requests wait that can be answered at once: nobody there.
+        if self.permissions.export.interest(subject) == Err(Refusal::DeniedHere) {
+            return Ok(Some(Event::InterestRefused));
+        }
+        let (queue, weight) = match queue {
+            // A group of no members is never selected (§6.1).
+            Some((_, 0)) => return Ok(Some(Event::InterestRefused)),
+            Some((queue, weight)) => (Some(queue), weight),
+            None => (None, 1),
+        };
+        let key = key(subject, queue);
+        if let Some(known) = self.peer_interest.get_mut(&key) {
+            if *known == weight {
+                return Ok(None);
+            }
+            *known = weight;
+        } else if self.peer_interest.len() < self.config.peer_interest_max {
+            self.peer_interest.insert(key, weight);
+        } else {
+            return Ok(Some(Event::InterestRefused));
+        }
+        Ok(Some(Event::Interest { subject, queue, weight }))
+    }
+
+    fn peer_unsubscribed<'a>(&mut self, subject: &'a [u8], queue: Option<&'a [u8]>) -> Option<Event<'a>> {
+        self.peer_interest.remove(&key(subject, queue))?;
+        Some(Event::Interest { subject, queue, weight: 0 })
+    }
+
+    fn looped(&mut self) -> Close {
+        let account = &self.config.account;
+        let text = format!("Loop detected for leafnode account=\"{account}\". Delaying attempt to reconnect for 30s");
+        write_err(&mut self.out, &text);
+        Close::Loop
+    }
+
+    fn complaint<'a>(&mut self, now: Instant, text: &[u8]) -> Result<Event<'a>, Close> {
+        let text = String::from_utf8_lossy(&text[..text.len().min(ERROR_TEXT_MAX)]).into_owned();
+        // The one complaint after which the receiver closes; any other leaves that to the sender (§2.5).
+        if text.contains("Loop detected") {
+            return Err(Close::Refused(text));
+        }
+        self.complaint = Some((now, text.clone()));
+        Ok(Event::Complaint(text))
+    }
+}
+
+fn key(subject: &[u8], queue: Option<&[u8]>) -> Box<[u8]> {
+    match queue {
+        Some(queue) => [subject, b" ", queue].concat().into(),
+        None => subject.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

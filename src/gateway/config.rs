@@ -1,0 +1,259 @@
+//! What a gateway is told: which real server, as whom, and within which limits. Reading it from a file or from flags is
+//! left to the node's config.
+
+use lattice_broker::UpstreamId;
+use lattice_broker::leaf::Credentials;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The port of leaf nodes by convention.
+const DEFAULT_PORT: u16 = 7422;
+/// What [`UpstreamUrl`] takes, as shown in errors.
+const URL_FORM: &str = "nats://[user:password@|token@]host[:port], with port 7422 when none is given";
+
+/// A validated configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The real server.
+    pub url: UpstreamUrl,
+    /// The local account that is joined to the server's.
+    pub account: String,
+    /// The cluster that all nodes of the lattice claim to be: the lattice's name, the same on each node.
+    pub cluster: String,
+    /// This node's name, different on each node.
+    pub name: String,
+    /// Time between PINGs; two without a sign of life end the link.
+    pub ping_interval: Duration,
+    /// How long one address may take to answer.
+    pub dial_timeout: Duration,
+    /// Bytes that may wait for the server; messages beyond are dropped and counted.
+    pub pending_bytes_max: usize,
+    /// Bytes of a message from the server; larger ones are dropped and counted.
+    pub payload_bytes_max: usize,
+    /// Entries of the server's interest; more are refused and counted.
+    pub interest_max: usize,
+}
+
+impl Config {
+    /// Defaults for everything but the server and who we are.
+    ///
+    /// # Errors
+    /// [`ConfigError`] tells what to change.
+    pub fn new(url: &str, cluster: &str, name: &str) -> Result<Self, ConfigError> {
+        let bad = |key, value: &str, accepted| Err(ConfigError { key, value: value.to_owned(), accepted });
+        if cluster.is_empty() || cluster == "_" || cluster.contains(char::is_whitespace) {
+            return bad("cluster", cluster, "a name without blanks, and not `_`");
+        }
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            return bad("name", name, "a name without blanks");
+        }
+        Ok(Self {
+            url: url.parse()?,
+            account: "$G".to_owned(),
+            cluster: cluster.to_owned(),
+            name: name.to_owned(),
+            ping_interval: Duration::from_secs(5),
+            dial_timeout: Duration::from_secs(3),
+            pending_bytes_max: 64 << 20,
+            payload_bytes_max: 8 << 20,
+            interest_max: 1 << 20,
+        })
+    }
+}
+
+/// The address of a real server's leaf-node port, with what it asks for. Shown without the credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UpstreamUrl {
+    /// Lower case; an IPv6 address in its brackets.
+    host: String,
+    port: u16,
+    credentials: Credentials,
+}
+
+impl UpstreamUrl {
+    /// `host:port`.
+    #[must_use]
+    pub fn host_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// What the server asks for.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The same on each node that is given the same host and port, whatever the credentials.
+    #[must_use]
+    pub fn id(&self) -> UpstreamId {
+        // FNV-1a: stable across builds, which the standard hasher is not.
+        let hash = self
+            .host_port()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        UpstreamId(hash)
+    }
+}
+
+impl fmt::Display for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nats://{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for UpstreamUrl {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let bad = |accepted| ConfigError { key: "upstream", value: without_credentials(text), accepted };
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| bad(URL_FORM))?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "nats" | "nats-leaf" => {}
+            "tls" => return Err(bad("nats:// only: TLS towards an upstream is not supported yet")),
+            "ws" | "wss" => return Err(bad("nats:// only: WebSocket towards an upstream is not supported yet")),
+            _ => return Err(bad(URL_FORM)),
+        }
+        let (userinfo, address) = match rest.rsplit_once('@') {
+            Some((userinfo, address)) => (Some(userinfo), address),
+            None => (None, rest),
+        };
+        let address = address.strip_suffix('/').unwrap_or(address);
+        let (host, port) = split_port(address).ok_or_else(|| bad(URL_FORM))?;
+        let credentials = match userinfo.map(|userinfo| userinfo.split_once(':').ok_or(userinfo)) {
+            None => Some(Credentials::None),
+            Some(Ok((user, pass))) => percent_decoded(user)
+                .zip(percent_decoded(pass))
+                .map(|(user, pass)| Credentials::Password { user, pass }),
+            Some(Err(token)) => percent_decoded(token).filter(|token| !token.is_empty()).map(Credentials::Token),
+        };
+        Ok(Self { host: host.to_ascii_lowercase(), port, credentials: credentials.ok_or_else(|| bad(URL_FORM))? })
+    }
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value:?} cannot be used: accepted is {accepted}")]
+pub struct ConfigError {
+    /// The setting.
+    pub key: &'static str,
+    /// Its value, without credentials.
+    pub value: String,
+    /// What it may be.
+    pub accepted: &'static str,
+}
+
+fn split_port(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = match address.strip_prefix('[') {
+        Some(inner) => {
+            let end = inner.find(']')?;
+            let _: std::net::Ipv6Addr = inner[..end].parse().ok()?;
+            let (host, rest) = address.split_at(end + 2);
+            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+        }
+        None => match address.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (address, None),
+        },
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    if host.is_empty() || !host.bytes().all(is_name) {
+        return None;
+    }
+    match port {
+        None => Some((host, DEFAULT_PORT)),
+        Some(port) => port.parse().ok().filter(|&port| port > 0).map(|port| (host, port)),
+    }
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut out = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        out.push(if byte == b'%' {
+            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+            let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
+            (high * 16 + low) as u8
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(out).ok()
+}
+
+fn without_credentials(text: &str) -> String {
+    match (text.find("://").map_or(0, |at| at + 3), text.rfind('@')) {
+        (start, Some(at)) if start <= at => format!("{}…{}", &text[..start], &text[at..]),
+        (_, Some(_) | None) => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<UpstreamUrl, ConfigError> {
+        url.parse()
+    }
+
+    #[test]
+    fn urls() {
+        for (url, shown) in [
+            ("nats://hub", "nats://hub:7422"),
+            ("nats://HUB.example:7000/", "nats://hub.example:7000"),
+            ("nats-leaf://10.0.0.1:1", "nats://10.0.0.1:1"),
+            ("NATS://[::1]", "nats://[::1]:7422"),
+            ("nats://a:b@[fe80::1]:99", "nats://[fe80::1]:99"),
+        ] {
+            assert_eq!(parse(url).unwrap().to_string(), shown);
+        }
+        let password = |user: &str, pass: &str| Credentials::Password { user: user.into(), pass: pass.into() };
+        assert_eq!(parse("nats://u:p%40ss@h").unwrap().credentials, password("u", "p@ss"));
+        assert_eq!(parse("nats://u:p@ss@h").unwrap().credentials, password("u", "p@ss"));
+        assert_eq!(parse("nats://t0k@h").unwrap().credentials, Credentials::Token("t0k".into()));
+        assert_eq!(parse("nats://h").unwrap().credentials, Credentials::None);
+    }
+
+    #[test]
+    fn the_id_is_of_the_address_alone() {
+        let id = |url: &str| parse(url).unwrap().id();
+        assert_eq!(id("nats://u:p@Hub"), id("nats-leaf://hub:7422"));
+        assert_ne!(id("nats://hub:7422"), id("nats://hub:7423"));
+        // Nodes of different builds must agree.
+        assert_eq!(id("nats://hub"), UpstreamId(0x75ba_ef21_cab1_1f81));
+    }
+
+    #[test]
+    fn errors_name_the_key_and_hide_the_password() {
+        for url in [
+            "hub:7422",
+            "http://hub",
+            "nats://",
+            "nats://hub:x",
+            "nats://hub:0",
+            "nats://hub:70000",
+            "nats://h/path",
+            "nats://u:se%cret@hub",
+            "nats://[::1",
+            "nats://[hub]:1",
+            "nats://@h",
+            "tls://u:secret@hub",
+            "ws://hub",
+            "nats://u:secret@h b",
+        ] {
+            let text = parse(url).unwrap_err().to_string();
+            assert!(text.contains("upstream") && text.contains("nats://"), "{text}");
+            assert!(!text.contains("secret") && !text.contains("se%cret"), "{text}");
+        }
+        assert!(parse("tls://hub").unwrap_err().to_string().contains("TLS"));
+        assert_eq!(Config::new("nats://h", "my cluster", "n").unwrap_err().key, "cluster");
+        assert_eq!(Config::new("nats://h", "_", "n").unwrap_err().key, "cluster");
+        assert_eq!(Config::new("nats://h", "c", "").unwrap_err().key, "name");
+    }
+}

@@ -1,0 +1,124 @@
+//! The gateway's task: dials the upstream for ever, runs one link at a time, and says so when that changes.
+
+use super::Gateway;
+use super::link::{End, Link};
+use crate::ports::Bus;
+use lattice_broker::env::{Rng, Stream};
+use lattice_broker::leaf::{Close, retry_delay};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use tracing::{info, warn};
+
+pub(super) async fn run(gateway: Arc<Gateway>, bus: Arc<dyn Bus>) {
+    let rng = gateway.env.rng("gateway.retry");
+    let mut driver = Driver { gateway: &gateway, bus, rng, discovered: Vec::new(), said: None };
+    while driver.until_wanted().await {
+        if let Some(close) = driver.attempt().await {
+            driver.failed(&close);
+            let delay = retry_delay(&close, &mut driver.rng);
+            driver.while_wanted(gateway.env.sleep(delay)).await;
+        } else {
+            info!(upstream = %gateway.config.url, "upstream link closed: no longer wanted");
+        }
+    }
+    gateway.stopped.cancel();
+}
+
+struct Driver<'g> {
+    gateway: &'g Gateway,
+    bus: Arc<dyn Bus>,
+    rng: Rng,
+    /// Where else the upstream's cluster listens.
+    discovered: Vec<String>,
+    /// The reason that was logged last; the same one again is not news.
+    said: Option<String>,
+}
+
+impl Driver<'_> {
+    /// Waits until a link is wanted; false when the gateway stops.
+    async fn until_wanted(&self) -> bool {
+        poll_fn(|cx| {
+            let mut state = self.gateway.shared.lock();
+            while !state.stopping && !state.active {
+                if state.poll_work(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(!state.stopping)
+        })
+        .await
+    }
+
+    /// Waits for `future`, but gives it up when no link is wanted any more.
+    async fn while_wanted<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let mut state = self.gateway.shared.lock();
+            loop {
+                if !state.wanted() {
+                    return Poll::Ready(None);
+                }
+                if state.poll_work(cx).is_pending() {
+                    break;
+                }
+            }
+            drop(state);
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    /// Dials and runs a link to its end. `None` when it was ended from this side.
+    async fn attempt(&mut self) -> Option<Close> {
+        let stream = match self.while_wanted(self.dial()).await? {
+            Ok(stream) => stream,
+            Err(close) => return Some(close),
+        };
+        let mut link = Link::new(self.gateway, &*self.bus, stream, &mut self.discovered, &mut self.said);
+        match link.run().await {
+            End::Closed(close) => Some(close),
+            End::Unwanted => None,
+        }
+    }
+
+    /// Tries each address of the configured server, then of those that it told of.
+    async fn dial(&self) -> Result<Arc<dyn Stream>, Close> {
+        let (env, timeout) = (&self.gateway.env, self.gateway.config.dial_timeout);
+        let configured = self.gateway.config.url.host_port();
+        let others = self.discovered.iter().filter(|&other| *other != configured);
+        let mut reason = None;
+        for target in std::iter::once(&configured).chain(others) {
+            let addrs = match env.timeout(timeout, env.resolve(target)).await {
+                Ok(Ok(addrs)) => addrs,
+                Ok(Err(error)) => {
+                    reason.get_or_insert(format!("{target} cannot be looked up: {error}"));
+                    continue;
+                }
+                Err(elapsed) => {
+                    reason.get_or_insert(format!("{target} cannot be looked up: {elapsed}"));
+                    continue;
+                }
+            };
+            for addr in addrs {
+                match env.timeout(timeout, env.tcp_connect(addr)).await {
+                    Ok(Ok(stream)) => return Ok(stream),
+                    Ok(Err(error)) => reason.get_or_insert(format!("{addr} cannot be reached: {error}")),
+                    Err(elapsed) => reason.get_or_insert(format!("{addr} cannot be reached: {elapsed}")),
+                };
+            }
+        }
+        Err(Close::Lost(reason.unwrap_or_else(|| format!("{configured} has no address"))))
+    }
+
+    fn failed(&mut self, close: &Close) {
+        self.gateway.counters.failures.add(1);
+        let reason = close.to_string();
+        if self.said.as_ref() != Some(&reason) {
+            warn!(upstream = %self.gateway.config.url, %reason, "no link to the upstream; trying on");
+            self.said = Some(reason.clone());
+        }
+        self.gateway.shared.lock().error = Some(reason);
+    }
+}
