@@ -1,4 +1,5 @@
 //! The node: one binary that makes any device a member of a self-forming mesh that speaks NATS.
 
+pub mod client;
 pub mod ports;
 pub mod status;
