@@ -1,5 +1,6 @@
 //! The node: one binary that makes any device a member of a self-forming mesh that speaks NATS.
 
 pub mod client;
+pub mod config;
 pub mod ports;
 pub mod status;
