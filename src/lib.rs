@@ -1,6 +1,10 @@
 //! The node: one binary that makes any device a member of a self-forming mesh that speaks NATS.
 
+pub mod cli;
+pub mod client;
 pub mod codec;
+pub mod config;
+pub mod control;
 pub mod gateway;
 pub mod identity;
 pub mod mesh;

@@ -1,0 +1,168 @@
+//! The command line: what can be typed, and which file does it. What a node is, is left to [`backend`].
+
+pub mod backend;
+mod error;
+mod invite;
+mod join;
+mod nats;
+mod output;
+mod peers;
+mod publish;
+mod reply;
+mod request;
+pub(crate) mod status;
+mod subscribe;
+mod up;
+
+pub use error::CliError;
+
+use crate::config::{Config, Origin, Override, OverrideKey};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use lattice_broker::env::Env;
+use output::Output;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// All is well.
+pub const EXIT_OK: u8 = 0;
+/// It failed, or what was asked about is degraded.
+pub const EXIT_FAILED: u8 = 1;
+/// The command was used wrongly.
+pub const EXIT_USAGE: u8 = 2;
+
+/// One binary that joins devices into a mesh that speaks NATS.
+#[derive(Debug, Parser)]
+#[command(name = "lattice", version, disable_help_subcommand = false, propagate_version = true)]
+struct Cli {
+    /// Answer in JSON, whose fields stay as they are.
+    #[arg(long, global = true, display_order = 90)]
+    json: bool,
+    /// No colours, also on a terminal.
+    #[arg(long, global = true, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new(), display_order = 91)]
+    no_color: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a node.
+    Up(up::Args),
+    /// Print an invite for another device.
+    Invite(invite::Args),
+    /// Make the data folder a member of the lattice that an invite is from.
+    Join(join::Args),
+    /// Show the node, the others that it knows, and what is wrong.
+    Status(status::Args),
+    /// List the other nodes with their paths.
+    Peers(peers::Args),
+    /// Publish a message.
+    Pub(publish::Args),
+    /// Subscribe, and print what arrives.
+    Sub(subscribe::Args),
+    /// Send a request and print the answer.
+    Request(request::Args),
+    /// Answer requests.
+    Reply(reply::Args),
+}
+
+/// Which node a command is about.
+#[derive(Clone, Debug, clap::Args)]
+struct NodeArgs {
+    /// The node's data folder [default: the user's data folder].
+    #[arg(long, value_name = "FOLDER", env = "LATTICE_DATA")]
+    data: Option<PathBuf>,
+    /// The node's config file; see docs/lattice.toml.
+    #[arg(long, value_name = "FILE", env = "LATTICE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl NodeArgs {
+    fn config(&self, matches: &ArgMatches, more: Vec<Option<Override>>) -> Result<Config, CliError> {
+        let data = self.data.as_ref().map(|data| vec![data.to_string_lossy().into_owned()]);
+        let data = overriding(matches, "data", OverrideKey::Data, data);
+        let all: Vec<Override> = more.into_iter().chain([data]).flatten().collect();
+        let config = self.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+        Ok(Config::load(config, &all)?)
+    }
+}
+
+/// What the argument `id` says for `key`. An empty variable of the environment says nothing.
+fn overriding(matches: &ArgMatches, id: &str, key: OverrideKey, values: Option<Vec<String>>) -> Option<Override> {
+    let values = values.filter(|values| !values.is_empty())?;
+    let name = id.replace('_', "-");
+    let origin = match matches.value_source(id) {
+        Some(ValueSource::EnvVariable) if values.iter().all(String::is_empty) => return None,
+        Some(ValueSource::EnvVariable) => Origin::Env(format!("LATTICE_{}", id.to_uppercase())),
+        Some(_) | None => Origin::Flag(format!("--{name}")),
+    };
+    Some(Override { key, values, origin })
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    ExitCode::from(run(std::env::args_os()))
+}
+
+fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let parsed = Cli::command().try_get_matches_from(args).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, matches))
+    });
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Help and version arrive here too. Nobody reads a closed pipe: there is nothing left to say.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE);
+        }
+    };
+    let mut output = Output::new(cli.json, cli.no_color);
+    let result = match cli.command {
+        Some(command) => dispatch(command, &matches, &mut output),
+        None => output.first_screen().map(|()| EXIT_OK).map_err(CliError::from),
+    };
+    result.unwrap_or_else(|error| {
+        output.error(&error);
+        error.exit()
+    })
+}
+
+fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Result<u8, CliError> {
+    let matches = matches.subcommand().map(|(_, matches)| matches).expect("a command was parsed from a subcommand");
+    let mut builder = match command {
+        Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Invite(_)
+        | Command::Join(_)
+        | Command::Status(_)
+        | Command::Peers(_)
+        | Command::Pub(_)
+        | Command::Sub(_)
+        | Command::Request(_)
+        | Command::Reply(_) => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build().map_err(|error| CliError::new(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(async {
+        let env = Env::tokio();
+        match command {
+            Command::Up(args) => up::run(&env, &args, matches, output).await,
+            Command::Invite(args) => invite::run(&env, &args, matches, output).await,
+            Command::Join(args) => join::run(&env, &args, matches, output).await,
+            Command::Status(args) => status::run(&env, &args, matches, output).await,
+            Command::Peers(args) => peers::run(&env, &args, matches, output).await,
+            Command::Pub(args) => publish::run(&env, &args, output).await,
+            Command::Sub(args) => subscribe::run(&env, &args, output).await,
+            Command::Request(args) => request::run(&env, &args, output).await,
+            Command::Reply(args) => reply::run(&env, &args, output).await,
+        }
+    });
+    // What still runs has been asked to end, and had its time: a name lookup that hangs must not hold the process.
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests;

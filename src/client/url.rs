@@ -1,0 +1,176 @@
+//! Where a NATS server is and what to show it: `nats://user:password@host:port`.
+
+use std::fmt;
+
+/// What a client shows to a server.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nothing.
+    #[default]
+    None,
+    /// A token.
+    Token(String),
+    /// A user's name and password.
+    User {
+        /// The name.
+        name: String,
+        /// The password.
+        password: String,
+    },
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Token(_) => f.write_str("Token(_)"),
+            Self::User { name, .. } => f.debug_struct("User").field("name", name).finish_non_exhaustive(),
+        }
+    }
+}
+
+/// A server's address with credentials. Shown without them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerUrl {
+    /// A name or an address, an IPv6 one without its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What to show there.
+    pub credentials: Credentials,
+}
+
+/// A text that is no server's URL. The text is not repeated: it may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    /// Another scheme.
+    #[error("only nats:// is spoken here, without TLS")]
+    Scheme,
+    /// Nothing to dial.
+    #[error("the host is missing or malformed")]
+    Host,
+    /// No number from 1 to 65535.
+    #[error("the port is no number from 1 to 65535")]
+    Port,
+    /// A `%` that is not followed by two hexadecimal digits, or bytes that are no UTF-8.
+    #[error("a percent sign in the credentials is not followed by two hexadecimal digits of UTF-8")]
+    Escape,
+}
+
+impl ServerUrl {
+    /// Reads `[nats://][user:password@|token@]host[:port]`; credentials may be percent-encoded.
+    ///
+    /// # Errors
+    /// [`BadUrl`] says which part is wrong.
+    pub fn parse(text: &str, default_port: u16) -> Result<Self, BadUrl> {
+        let rest = match text.trim().split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("nats") => rest,
+            Some(_) => return Err(BadUrl::Scheme),
+            None => text.trim(),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (credentials, address) = match rest.rsplit_once('@') {
+            Some((credentials, address)) => (parse_credentials(credentials)?, address),
+            None => (Credentials::None, rest),
+        };
+        let (host, port) = split_port(address)?;
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:%".contains(c);
+        if host.is_empty() || !host.chars().all(fits) {
+            return Err(BadUrl::Host);
+        }
+        let port = match port {
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(BadUrl::Port)?,
+            None => default_port,
+        };
+        Ok(Self { host: host.to_owned(), port, credentials })
+    }
+
+    /// As a resolver takes it: `host:port`, with brackets around an IPv6 address.
+    #[must_use]
+    pub fn host_port(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nats://{}", self.host_port())
+    }
+}
+
+fn split_port(address: &str) -> Result<(&str, Option<&str>), BadUrl> {
+    if let Some(rest) = address.strip_prefix('[') {
+        let (host, after) = rest.split_once(']').ok_or(BadUrl::Host)?;
+        return match after.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if after.is_empty() => Ok((host, None)),
+            None => Err(BadUrl::Host),
+        };
+    }
+    match address.split_once(':') {
+        Some((_, port)) if port.contains(':') => Err(BadUrl::Host),
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((address, None)),
+    }
+}
+
+fn parse_credentials(text: &str) -> Result<Credentials, BadUrl> {
+    Ok(match text.split_once(':') {
+        Some((name, password)) => Credentials::User { name: unescape(name)?, password: unescape(password)? },
+        None if text.is_empty() => Credentials::None,
+        None => Credentials::Token(unescape(text)?),
+    })
+}
+
+fn unescape(text: &str) -> Result<String, BadUrl> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut parts = text.split('%');
+    out.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or(BadUrl::Escape)?;
+        out.push(byte);
+        out.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(out).map_err(|_| BadUrl::Escape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_forms_are_read() {
+        let url = |text: &str| ServerUrl::parse(text, 4222).unwrap();
+        assert_eq!(url("nats://127.0.0.1:4223").host_port(), "127.0.0.1:4223");
+        assert_eq!(url("example.com").host_port(), "example.com:4222");
+        assert_eq!(url("nats://[::1]:5/").host_port(), "[::1]:5");
+        assert_eq!(url("nats://s3%40t@h").credentials, Credentials::Token("s3@t".into()));
+        let user = Credentials::User { name: "ann".into(), password: "a:b%".into() };
+        assert_eq!(url("nats://ann:a:b%25@h:1").credentials, user);
+        assert_eq!(url("nats://ann:pw@h:1").to_string(), "nats://h:1");
+    }
+
+    #[test]
+    fn slips_are_named() {
+        let bad = |text: &str| ServerUrl::parse(text, 4222).unwrap_err();
+        assert_eq!(bad("http://h"), BadUrl::Scheme);
+        assert_eq!(bad("nats://"), BadUrl::Host);
+        assert_eq!(bad("a b"), BadUrl::Host);
+        assert_eq!(bad("::1:4222"), BadUrl::Host);
+        assert_eq!(bad("h:0"), BadUrl::Port);
+        assert_eq!(bad("h:99999"), BadUrl::Port);
+        assert_eq!(bad("%zz@h"), BadUrl::Escape);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = ServerUrl::parse(&text, 4222);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! From the file as written to a [`Config`]: each value parsed and held against its range.
+
+use super::file::{self, File, Secret};
+use super::place::{Origin, Source};
+use super::units::{Period, Size};
+use super::{
+    Auth, Client, Config, ConfigError, LEAF_PORT, Link, Mesh, Override, UPSTREAM_PING_INTERVAL, Upstream, User,
+};
+use crate::client::ServerUrl;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const MS: u64 = 1;
+const SECOND: u64 = 1000 * MS;
+const HOUR: u64 = 3600 * SECOND;
+/// What a frame holds besides the message: kind, sequence numbers, destinations.
+const FRAME_OVERHEAD: usize = 64 << 10;
+
+/// Letters, digits, `-`, `_` and `.`, 1 to 64 of them: fits a server's name, a file's and a table's column.
+pub(super) fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=64).contains(&text.len()) && text.chars().all(fits)
+}
+
+type Checked<T> = Result<T, ConfigError>;
+
+pub(super) struct Check {
+    source: Option<Source>,
+    origins: BTreeMap<&'static str, Origin>,
+}
+
+impl Check {
+    pub(super) fn new(source: Option<Source>, overrides: &[Override]) -> Self {
+        let origins = overrides.iter().map(|one| (one.key.path(), one.origin.clone())).collect();
+        Self { source, origins }
+    }
+
+    pub(super) fn config(&self, file: File) -> Checked<Config> {
+        let default = Config::default();
+        let client = self.client(file.client, default.client)?;
+        Ok(Config {
+            data: self.data(file.data, default.data)?,
+            name: self.name(file.name, default.name)?,
+            listen: self.address("listen", file.listen, default.listen)?,
+            join: self.join(file.join)?,
+            log: self.log(file.log, default.log)?,
+            link: self.link(file.link, default.link)?,
+            upstream: self.upstream(&file.upstream)?,
+            mesh: self.mesh(&file.mesh, &default.mesh, &client)?,
+            client,
+        })
+    }
+
+    fn invalid(&self, key: &'static str, value: impl ToString, expected: impl ToString) -> ConfigError {
+        let place = match (self.origins.get(key), &self.source) {
+            (Some(origin), _) => format!(" (from {origin})"),
+            (None, Some(source)) => source.point_at(key).map(|place| format!("\n{place}")).unwrap_or_default(),
+            (None, None) => String::new(),
+        };
+        ConfigError::Invalid { key, value: value.to_string(), expected: expected.to_string(), place }
+    }
+
+    fn data(&self, given: Option<std::path::PathBuf>, default: std::path::PathBuf) -> Checked<std::path::PathBuf> {
+        match given {
+            Some(path) if path.as_os_str().is_empty() => Err(self.invalid("data", "\"\"", "the path of a folder")),
+            Some(path) => Ok(path),
+            None if super::data_folder().is_none() => {
+                Err(self.invalid("data", "nothing", "the path of a folder, since this user has no home"))
+            }
+            None => Ok(default),
+        }
+    }
+
+    fn name(&self, given: Option<String>, default: String) -> Checked<String> {
+        match given {
+            Some(name) if !is_name(&name) => {
+                Err(self.invalid("name", format!("{name:?}"), "1 to 64 letters, digits, '-', '_' or '.'"))
+            }
+            Some(name) => Ok(name),
+            None => Ok(default),
+        }
+    }
+
+    fn join(&self, given: Option<Secret>) -> Checked<Option<Secret>> {
+        match given.as_ref().map(|invite| invite.0.trim()) {
+            Some("") => Err(self.invalid("join", "\"\"", "an invite, as `lattice invite` prints it")),
+            Some(invite) => Ok(Some(Secret(invite.to_owned()))),
+            None => Ok(None),
+        }
+    }
+
+    /// A bare word that is no level would be taken as the name of a module: that is a slip, not a wish.
+    fn log(&self, given: Option<String>, default: String) -> Checked<String> {
+        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+        let is_level = |text: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text));
+        let fits = |part: &str| match part.rsplit_once('=') {
+            Some((target, level)) => !target.trim().is_empty() && is_level(level.trim()),
+            None => is_level(part.trim()),
+        };
+        match given {
+            Some(log) if !log.split(',').all(fits) => {
+                let expected = format!("{}, or directives as info,lattice::mesh=debug", LEVELS.join(", "));
+                Err(self.invalid("log", format!("{log:?}"), expected))
+            }
+            Some(log) => Ok(log),
+            None => Ok(default),
+        }
+    }
+
+    fn link(&self, file: file::Link, default: Link) -> Checked<Link> {
+        let link = Link {
+            listen: self.address("link.listen", file.listen, default.listen)?,
+            peers: self.host_ports("link.peers", file.peers, default.peers)?,
+            advertise: self.host_ports("link.advertise", file.advertise, default.advertise)?,
+            heartbeat: self.period("link.heartbeat", file.heartbeat, default.heartbeat, 10 * MS..=60 * SECOND)?,
+            dead_after: self.period("link.dead_after", file.dead_after, default.dead_after, 50 * MS..=HOUR)?,
+            redial_min: self.period("link.redial_min", file.redial_min, default.redial_min, 10 * MS..=HOUR)?,
+            redial_max: self.period("link.redial_max", file.redial_max, default.redial_max, 10 * MS..=HOUR)?,
+        };
+        if link.dead_after < 2 * link.heartbeat {
+            let expected = format!("at least twice link.heartbeat ({})", Period(link.heartbeat));
+            return Err(self.invalid("link.dead_after", quoted(link.dead_after), expected));
+        }
+        if link.redial_max < link.redial_min {
+            let expected = format!("at least link.redial_min ({})", Period(link.redial_min));
+            return Err(self.invalid("link.redial_max", quoted(link.redial_max), expected));
+        }
+        Ok(link)
+    }
+
+    fn upstream(&self, file: &file::Upstream) -> Checked<Option<Upstream>> {
+        let range = 100 * MS..=HOUR;
+        let ping_interval = self.period("upstream.ping_interval", file.ping_interval, UPSTREAM_PING_INTERVAL, range)?;
+        let Some(Secret(url)) = &file.url else { return Ok(None) };
+        // The text may hold a password: the error speaks of it without repeating it.
+        let url = ServerUrl::parse(url, LEAF_PORT).map_err(|error| {
+            self.invalid("upstream.url", "…", format!("nats://[user:password@]host[:port]; {error}"))
+        })?;
+        Ok(Some(Upstream { url, ping_interval }))
+    }
+
+    fn client(&self, file: file::Client, default: Client) -> Checked<Client> {
+        let client = Client {
+            max_payload: self.size("client.max_payload", file.max_payload, default.max_payload, 1 << 10..=64 << 20)?,
+            max_control_line: self.size(
+                "client.max_control_line",
+                file.max_control_line,
+                default.max_control_line,
+                512..=1 << 20,
+            )?,
+            max_pending: self.size("client.max_pending", file.max_pending, default.max_pending, 64 << 10..=4 << 30)?,
+            max_connections: self.count(
+                "client.max_connections",
+                file.max_connections,
+                default.max_connections,
+                1..=1_000_000,
+            )?,
+            max_subscriptions: self.count(
+                "client.max_subscriptions",
+                file.max_subscriptions,
+                default.max_subscriptions,
+                1..=100_000_000,
+            )?,
+            ping_interval: self.period(
+                "client.ping_interval",
+                file.ping_interval,
+                default.ping_interval,
+                100 * MS..=24 * HOUR,
+            )?,
+            ping_max: self.ping_max(file.ping_max, default.ping_max)?,
+            auth_timeout: self.period(
+                "client.auth_timeout",
+                file.auth_timeout,
+                default.auth_timeout,
+                10 * MS..=HOUR,
+            )?,
+            write_deadline: self.period(
+                "client.write_deadline",
+                file.write_deadline,
+                default.write_deadline,
+                10 * MS..=HOUR,
+            )?,
+            auth: self.auth(file.auth)?,
+        };
+        if client.max_pending < client.max_payload {
+            let expected = format!("at least client.max_payload ({})", Size(client.max_payload as u64));
+            return Err(self.invalid("client.max_pending", Size(client.max_pending as u64), expected));
+        }
+        Ok(client)
+    }
+
+    fn ping_max(&self, given: Option<u64>, default: u32) -> Checked<u32> {
+        let count = self.count("client.ping_max", given, default as usize, 1..=100)?;
+        Ok(u32::try_from(count).expect("the range ends at 100"))
+    }
+
+    fn auth(&self, file: file::Auth) -> Checked<Auth> {
+        match (file.token, file.users) {
+            (None, None) => Ok(Auth::Open),
+            (Some(_), Some(_)) => Err(self.invalid("client.auth.token", "…", "either a token or users, not both")),
+            (Some(Secret(token)), None) if token.is_empty() => {
+                Err(self.invalid("client.auth.token", "\"\"", "a token of at least one character"))
+            }
+            (Some(Secret(token)), None) => Ok(Auth::Token(token)),
+            (None, Some(users)) => self.users(users),
+        }
+    }
+
+    fn users(&self, users: Vec<file::User>) -> Checked<Auth> {
+        let mut seen = std::collections::BTreeSet::new();
+        if users.is_empty() {
+            return Err(self.invalid("client.auth.users", "[]", "at least one user; leave the key out to let all in"));
+        }
+        for user in &users {
+            if user.name.is_empty() || user.password.0.is_empty() {
+                let expected = "a name and a password that are not empty for each user";
+                return Err(self.invalid("client.auth.users", format!("{:?}", user.name), expected));
+            }
+            if !seen.insert(user.name.clone()) {
+                return Err(self.invalid("client.auth.users", format!("{:?} twice", user.name), "each name once"));
+            }
+        }
+        let users = users.into_iter().map(|user| User { name: user.name, password: user.password.0 });
+        Ok(Auth::Users(users.collect()))
+    }
+
+    fn mesh(&self, file: &file::Mesh, default: &Mesh, client: &Client) -> Checked<Mesh> {
+        let mesh = Mesh {
+            nodes_max: self.count("mesh.nodes_max", file.nodes_max, default.nodes_max, 2..=65_535)?,
+            frame_max: self.size("mesh.frame_max", file.frame_max, default.frame_max, 128 << 10..=128 << 20)?,
+            link_buffer_max: self.size(
+                "mesh.link_buffer_max",
+                file.link_buffer_max,
+                default.link_buffer_max,
+                256 << 10..=4 << 30,
+            )?,
+        };
+        let needed = client.max_payload + client.max_control_line + FRAME_OVERHEAD;
+        if mesh.frame_max < needed {
+            let expected = format!("at least {needed}: a message of client.max_payload, its subject and destinations");
+            return Err(self.invalid("mesh.frame_max", Size(mesh.frame_max as u64), expected));
+        }
+        if mesh.link_buffer_max < mesh.frame_max {
+            let expected = format!("at least mesh.frame_max ({})", Size(mesh.frame_max as u64));
+            return Err(self.invalid("mesh.link_buffer_max", Size(mesh.link_buffer_max as u64), expected));
+        }
+        Ok(mesh)
+    }
+
+    fn address(&self, key: &'static str, given: Option<String>, default: SocketAddr) -> Checked<SocketAddr> {
+        let Some(text) = given else { return Ok(default) };
+        let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+        let parsed = local.map(|port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)).or_else(|| text.parse().ok());
+        parsed.ok_or_else(|| {
+            let expected = format!("an address and a port, as {default}, 0.0.0.0:{0} or [::]:{0}", default.port());
+            self.invalid(key, format!("{text:?}"), expected)
+        })
+    }
+
+    fn host_ports(&self, key: &'static str, given: Option<Vec<String>>, default: Vec<String>) -> Checked<Vec<String>> {
+        let Some(given) = given else { return Ok(default) };
+        match given.iter().find(|text| !is_host_port(text)) {
+            Some(bad) => Err(self.invalid(key, format!("{bad:?}"), "host:port, as 192.168.1.20:7443, [fe80::1]:7443")),
+            None => Ok(given),
+        }
+    }
+
+    fn size(
+        &self,
+        key: &'static str,
+        given: Option<Size>,
+        default: usize,
+        range: RangeInclusive<u64>,
+    ) -> Checked<usize> {
+        let Some(Size(bytes)) = given else { return Ok(default) };
+        let size = usize::try_from(bytes).ok().filter(|_| range.contains(&bytes));
+        size.ok_or_else(|| {
+            self.invalid(key, Size(bytes), format!("{} to {}", Size(*range.start()), Size(*range.end())))
+        })
+    }
+
+    fn count(
+        &self,
+        key: &'static str,
+        given: Option<u64>,
+        default: usize,
+        range: RangeInclusive<u64>,
+    ) -> Checked<usize> {
+        let Some(count) = given else { return Ok(default) };
+        let fits = usize::try_from(count).ok().filter(|_| range.contains(&count));
+        fits.ok_or_else(|| self.invalid(key, count, format!("{} to {}", range.start(), range.end())))
+    }
+
+    /// `range` is in milliseconds.
+    fn period(
+        &self,
+        key: &'static str,
+        given: Option<Period>,
+        default: Duration,
+        range: RangeInclusive<u64>,
+    ) -> Checked<Duration> {
+        let Some(Period(period)) = given else { return Ok(default) };
+        let (min, max) = (Duration::from_millis(*range.start()), Duration::from_millis(*range.end()));
+        if (min..=max).contains(&period) {
+            return Ok(period);
+        }
+        Err(self.invalid(key, quoted(period), format!("{} to {}", Period(min), Period(max))))
+    }
+}
+
+fn quoted(period: Duration) -> String {
+    format!("\"{}\"", Period(period))
+}
+
+/// True for `name:port`, `1.2.3.4:port` and `[v6]:port`; whether the name exists is seen when it is dialled.
+fn is_host_port(text: &str) -> bool {
+    if text.parse::<SocketAddr>().is_ok_and(|addr| addr.port() != 0) {
+        return true;
+    }
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !host.is_empty() && host.chars().all(fits) && port.parse::<u16>().is_ok_and(|port| port != 0)
+}

@@ -1,0 +1,136 @@
+//! How the command line talks to the node that runs on a data folder: requests and answers over a local socket.
+//!
+//! One line of JSON each way, any number of times on one connection:
+//!
+//! ```text
+//! > {"v":1,"request":{"invite":{"expires":{"secs":3600,"nanos":0},"uses":1}}}
+//! < {"v":1,"answer":{"invite":"lat1:…"}}
+//! < {"v":1,"refused":{"message":"…","likely":null,"try":"…"}}
+//! ```
+//!
+//! Here is what is said; [`server`] answers, [`client`] asks, `socket` keeps the file `control.sock` in the data
+//! folder. What the answers are is left to the [`Handler`].
+
+pub mod client;
+pub mod server;
+mod socket;
+
+pub use socket::SocketError;
+
+use crate::status::Status;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// The version of what is said. Another one is refused, with the fix.
+pub const VERSION: u32 = 1;
+/// The longest request.
+const REQUEST_BYTES_MAX: usize = 64 << 10;
+/// The longest answer: the status of thousands of nodes.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// How long either side waits for the other.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a node can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// How it is.
+    Status,
+    /// For an invite.
+    Invite(InviteRequest),
+    /// To end, as with SIGTERM.
+    Stop,
+}
+
+/// What an invite shall grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteRequest {
+    /// How long it is valid.
+    pub expires: Duration,
+    /// How many devices may join with it.
+    pub uses: u32,
+}
+
+/// What a node answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::Invite`]: the invite's text.
+    Invite(String),
+    /// To [`Request::Stop`]: it has begun to end.
+    Stopping,
+}
+
+/// Why a node did not do what was asked, as its user shall read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// What happened.
+    pub message: String,
+    /// The likely cause.
+    pub likely: Option<String>,
+    /// The next command.
+    pub r#try: Option<String>,
+}
+
+/// The node, as the control socket sees it.
+pub trait Handler: Send + Sync + fmt::Debug + 'static {
+    /// How the node is.
+    fn status(&self) -> Status;
+    /// Makes an invite.
+    ///
+    /// # Errors
+    /// What its user shall read.
+    fn invite(&self, request: InviteRequest) -> Result<String, Refused>;
+    /// Begins to end; does not wait for it.
+    fn stop(&self);
+}
+
+#[derive(Serialize, Deserialize)]
+struct RequestLine {
+    v: u32,
+    request: Request,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AnswerLine {
+    v: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Answer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<Refused>,
+}
+
+impl From<Result<Answer, Refused>> for AnswerLine {
+    fn from(result: Result<Answer, Refused>) -> Self {
+        let (answer, refused) = match result {
+            Ok(answer) => (Some(answer), None),
+            Err(refused) => (None, Some(refused)),
+        };
+        Self { v: VERSION, answer, refused }
+    }
+}
+
+/// Reads one line of at most `max` bytes, without its end; `None` when the stream ends first.
+async fn read_line(
+    stream: &mut (impl tokio::io::AsyncBufRead + Unpin),
+    max: usize,
+) -> std::io::Result<Option<Vec<u8>>> {
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+    let mut line = Vec::new();
+    let mut limited = stream.take(max as u64 + 1);
+    limited.read_until(b'\n', &mut line).await?;
+    if line.pop_if(|last| *last == b'\n').is_some() {
+        return Ok(Some(line));
+    }
+    if line.len() > max {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, format!("a line of more than {max} bytes")));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;
