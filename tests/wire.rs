@@ -86,7 +86,39 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    auth_timeout
+    auth_token
+    auth_user
+    auto_unsub
+    before_connect
+    connect_defaults
+    echo
+    echo_503
+    err_connect
+    err_silent
+    err_unknown
+    headers
+    headers_cut
     info
+    max_connections
+    max_control_line
+    max_payload
+    max_subscriptions
+    no_responders
+    pedantic
+    ping_fence
+    protocol_1
+    pubsub
+    queue
+    queue_no_echo
+    reserved
+    second_connect
+    stale
+    subjects_bad
+    unsub
+    verbose
+    verbs
+    wildcards
 }
 
 #[test]

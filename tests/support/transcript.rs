@@ -8,8 +8,8 @@
 //! | `@open NAME` | a new connection of which nothing has been read |
 //! | `@on NAME` | the lines below are about this connection |
 //! | `@closed` | the server has closed the connection, and sent nothing else before |
-//! | `> TEXT` | sends the text and CRLF |
-//! | `>> TEXT` | sends the text alone |
+//! | `> TEXT` | sends the text and CRLF; such lines in a row are written at once |
+//! | `>> TEXT` | sends the text alone, in a write of its own |
 //! | `< TEXT` | the next line is exactly this; `{}` stands for any part of a line |
 //! | `<~ TEXT ¦ TEXT…` | the next line begins with the first text, and has each of the others somewhere |
 //!
@@ -67,6 +67,7 @@ enum Step {
     Open(String),
     On(String),
     Closed,
+    SendLines(Vec<u8>),
     Send(Vec<u8>),
     Expect(String),
     ExpectParts(Vec<String>),
@@ -94,7 +95,10 @@ impl Transcript {
             } else if !line.is_empty() && !line.starts_with('#') {
                 let step =
                     parse_step(line).unwrap_or_else(|| panic!("{}:{number}: cannot read {line:?}", transcript.file));
-                transcript.steps.push((number, step));
+                match (transcript.steps.last_mut(), step) {
+                    (Some((_, Step::SendLines(before))), Step::SendLines(more)) => before.extend(more),
+                    (_, step) => transcript.steps.push((number, step)),
+                }
             }
         }
         transcript
@@ -130,7 +134,7 @@ fn parse_step(line: &str) -> Option<Step> {
         "@open" => Step::Open(rest),
         "@on" => Step::On(rest),
         "@closed" => Step::Closed,
-        ">" => Step::Send([unescape(&rest)?, b"\r\n".to_vec()].concat()),
+        ">" => Step::SendLines([unescape(&rest)?, b"\r\n".to_vec()].concat()),
         ">>" => Step::Send(unescape(&rest)?),
         "<" => Step::Expect(rest),
         "<~" => Step::ExpectParts(rest.split(" ¦ ").map(str::to_owned).collect()),
@@ -197,7 +201,7 @@ impl Play {
             }
             Step::On(name) => Err(format!("no connection {name}")),
             Step::Closed => self.closed(),
-            Step::Send(bytes) => self.send(bytes),
+            Step::SendLines(bytes) | Step::Send(bytes) => self.send(bytes),
             Step::Expect(pattern) => self.expect(&|line| glob(pattern, line), pattern),
             Step::ExpectParts(parts) => {
                 let fits =
