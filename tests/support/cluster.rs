@@ -113,6 +113,11 @@ impl Node {
         self.process.take().expect("the node runs").signal("TERM")
     }
 
+    /// Runs `lattice up` where it cannot start, to its end.
+    pub fn fails_to_start(&self, extra: &[&str]) -> Finished {
+        run(&mut self.up(extra), LIMIT)
+    }
+
     /// What it says of itself.
     pub fn status(&self) -> Status {
         wait_for(&format!("status of node {}", self.name), LIMIT, || status(&self.data()))
@@ -128,6 +133,17 @@ impl Node {
         let invited = command(&["invite"], &self.data());
         assert_eq!(invited.code, Some(0), "lattice invite: {invited:#?}");
         invited.stdout.lines().last().expect("an invite").to_owned()
+    }
+}
+
+impl Drop for Node {
+    /// No test passes while a node of it has panicked, whatever the node did then.
+    fn drop(&mut self) {
+        if let Some(process) = &self.process
+            && !std::thread::panicking()
+        {
+            assert!(!process.said("panicked at"), "node {} has panicked:\n{:#?}", self.name, process.log());
+        }
     }
 }
 
