@@ -1,11 +1,12 @@
 //! `NodeId`: who a node is, everywhere in the lattice. How keys are written as text is left to `nkey.rs`.
 
 use super::nkey::{self, Kind, NkeyError};
+use crate::codec::{Decode, Encode};
 use std::fmt;
 use std::str::FromStr;
 
-/// A node: its Ed25519 public key. Displays as an nkey, `N…`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A node: its Ed25519 public key. Displays as an nkey, `N…`. The order of the keys breaks every tie in the mesh.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct NodeId(pub [u8; 32]);
 
 impl NodeId {

@@ -213,8 +213,8 @@ pub enum Violation {
     /// An announcement that is not genuine.
     #[error(transparent)]
     Lsa(#[from] LsaError),
-    /// A second `Hello`.
-    #[error("peer introduces itself twice")]
+    /// A second `Hello` or `Welcome`.
+    #[error("peer greets twice")]
     SecondHello,
     /// Interest that contradicts itself.
     #[error("peer sent interest with {0}")]
@@ -333,7 +333,7 @@ impl Control {
     #[must_use]
     pub fn hello(&self) -> Hello {
         let Identity { node, ref name, boot, lattice } = self.me;
-        Hello { protocol: PROTOCOL, node, name: name.clone(), boot, lattice, features: FEATURES }
+        Hello { protocol: PROTOCOL, node, name: name.clone(), boot, lattice, features: FEATURES, has_link: false }
     }
 
     /// The routes as of the last [`Action::Routes`].
@@ -375,7 +375,7 @@ impl Control {
             return;
         }
         let outcome = match frame {
-            ControlFrame::Hello(_) => Err(Violation::SecondHello),
+            ControlFrame::Hello(_) | ControlFrame::Welcome => Err(Violation::SecondHello),
             ControlFrame::Goodbye(_) => {
                 self.link_down(now, link);
                 Ok(())

@@ -44,6 +44,8 @@ pub enum Kind {
     Pull = 7,
     /// Digest of the sender's whole database.
     Digest = 8,
+    /// The link is up: sent by the end that decides.
+    Welcome = 9,
     /// A message of an application.
     Data = 16,
 }
@@ -59,6 +61,7 @@ impl Kind {
             6 => Self::Summary,
             7 => Self::Pull,
             8 => Self::Digest,
+            9 => Self::Welcome,
             16 => Self::Data,
             _ => return None,
         })
@@ -71,7 +74,7 @@ impl Kind {
             Self::Hello | Self::Goodbye => 4 << 10,
             Self::Lsa => 16 << 10,
             Self::Delta | Self::Snapshot | Self::Summary | Self::Pull => LIST_MAX,
-            Self::Digest => 64,
+            Self::Digest | Self::Welcome => 64,
             Self::Data => data_max,
         }
     }

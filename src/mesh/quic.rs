@@ -46,6 +46,10 @@ pub mod close {
     pub const PROTOCOL: u32 = 3;
     /// More connections than are served at once.
     pub const BUSY: u32 = 4;
+    /// Another link between the two nodes is up.
+    pub const DUPLICATE: u32 = 5;
+    /// Nothing was heard of the peer for too long.
+    pub const SILENT: u32 = 6;
 }
 
 /// How a [`Transport`] works.

@@ -33,6 +33,8 @@ pub enum ControlFrame {
     Pull(Vec<Want>),
     /// Digest of the nodes and versions that the sender knows and can reach.
     Digest(u64),
+    /// The link is up.
+    Welcome,
 }
 
 /// Introduces a node to its neighbour.
@@ -50,6 +52,8 @@ pub struct Hello {
     pub lattice: [u8; 32],
     /// Optional abilities, one bit each; unknown bits are ignored.
     pub features: u64,
+    /// True while the sender has another link to the receiver that it holds for good.
+    pub has_link: bool,
 }
 
 /// Ends a link.
@@ -148,6 +152,7 @@ impl ControlFrame {
             Self::Summary(_) => Kind::Summary,
             Self::Pull(_) => Kind::Pull,
             Self::Digest(_) => Kind::Digest,
+            Self::Welcome => Kind::Welcome,
         }
     }
 
@@ -164,6 +169,7 @@ impl ControlFrame {
             Self::Summary(known) => codec::encode_into(known, out),
             Self::Pull(wants) => codec::encode_into(wants, out),
             Self::Digest(digest) => codec::encode_into(digest, out),
+            Self::Welcome => codec::encode_into(&(), out),
         });
         out.into()
     }
@@ -183,6 +189,7 @@ impl ControlFrame {
             Kind::Summary => codec::decode(payload).map(Self::Summary),
             Kind::Pull => codec::decode(payload).map(Self::Pull),
             Kind::Digest => codec::decode(payload).map(Self::Digest),
+            Kind::Welcome => codec::decode::<()>(payload).map(|()| Self::Welcome),
             Kind::Data => return Err(FrameError::Misplaced(kind)),
         };
         frame.map_err(|error| FrameError::Record { kind, error })

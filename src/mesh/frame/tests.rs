@@ -86,8 +86,16 @@ fn node() -> impl Strategy<Value = NodeId> {
 }
 
 fn control() -> impl Strategy<Value = ControlFrame> {
-    let hello = (any::<u16>(), node(), ".{0,99}", any::<u64>(), any::<[u8; 32]>(), any::<u64>()).prop_map(
-        |(protocol, node, name, boot, lattice, features)| Hello { protocol, node, name, boot, lattice, features },
+    let hello = (any::<u16>(), node(), ".{0,99}", any::<u64>(), any::<[u8; 32]>(), any::<(u64, bool)>()).prop_map(
+        |(protocol, node, name, boot, lattice, (features, has_link))| Hello {
+            protocol,
+            node,
+            name,
+            boot,
+            lattice,
+            features,
+            has_link,
+        },
     );
     let snapshot = (node(), any::<u64>(), any::<u64>(), any::<bool>(), changes()).prop_map(
         |(node, boot, version, first, entries)| Snapshot { node, boot, version, first, entries, more: More::Ask },
@@ -112,6 +120,7 @@ fn control() -> impl Strategy<Value = ControlFrame> {
         .prop_map(ControlFrame::Summary),
         vec(want, 0..9).prop_map(ControlFrame::Pull),
         any::<u64>().prop_map(ControlFrame::Digest),
+        Just(ControlFrame::Welcome),
     ]
 }
 
@@ -173,7 +182,7 @@ proptest! {
 
     #[test]
     fn garbage_is_an_error_or_a_frame(
-        mut payload in bytes(300), kind in prop_oneof![1u8..9, Just(16u8)], stream in bytes(300), broken: (usize, u8),
+        mut payload in bytes(300), kind in prop_oneof![1u8..10, Just(16u8)], stream in bytes(300), broken: (usize, u8),
         message in message(),
     ) {
         let _ = read(&stream, &[100]);

@@ -1,0 +1,334 @@
+//! The data plane: messages become frames, and frames find their next hop.
+//!
+//! [`Plane`] is what the broker sees of the mesh. As an origin it numbers a message for each destination and writes it
+//! to the links that lead there; for frames that arrive it hands this node's share to the broker and passes the rest
+//! on. It never matches a subject. Which link leads where is the control plane's; what a link does with the bytes,
+//! `link.rs`'s.
+
+use super::counters::Counters;
+use super::flow::{Guard, Numbering, Verdict};
+use super::frame::{DataHeader, Destination, FrameError, PICKS_MAX, Target};
+use super::id::NodeId;
+use super::interest_queue::InterestQueue;
+use super::learnt::Learnt;
+use super::links::Link;
+use super::outbuf::Refused;
+use super::queue;
+use super::spf::Routes;
+use crate::ports::{BoxFuture, Bus, Candidate, Groups, Inbound, InterestChange, Message, Neighbor, Pick, UpstreamId};
+use arc_swap::ArcSwap;
+use lattice_broker::env::Env;
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
+use std::time::Duration;
+
+/// Links that a frame may pass: more than any sane lattice is wide, few enough to end a loop soon.
+const HOPS_MAX: u8 = 32;
+/// Reply prefixes that are remembered, and for how long after the last request: each client that sends requests has one.
+const LEARNT_MAX: usize = 65_536;
+const LEARNT_FOR: Duration = Duration::from_secs(300);
+/// Class of service of every message so far: in order, at most once.
+const CLASS_DEFAULT: u8 = 1;
+
+/// The mesh as the broker, and as a link's reader, sees it.
+#[derive(Debug)]
+pub struct Plane {
+    env: Env,
+    table: ArcSwap<Table>,
+    /// Held while a message is numbered and written to its links, so that no link sees two numbers in the wrong order.
+    numbering: Mutex<Numbering>,
+    learnt: Mutex<Learnt>,
+    /// Changes of local interest on their way to the control plane.
+    pub(super) interest: InterestQueue,
+    /// What was moved and what was not.
+    pub counters: Counters,
+}
+
+/// Who this node is in frames, and the link that leads to each node that can be reached.
+#[derive(Debug)]
+pub struct Table {
+    routes: Arc<Routes>,
+    next: BTreeMap<u32, Arc<Link>>,
+}
+
+impl Table {
+    /// The table for `routes`; `link_to` knows the link to a neighbour, if it is still up.
+    #[must_use]
+    pub fn new(routes: Arc<Routes>, link_to: impl Fn(NodeId) -> Option<Arc<Link>>) -> Self {
+        let next = routes.by_index.iter().filter_map(|(index, route)| Some((*index, link_to(route.next)?))).collect();
+        Self { routes, next }
+    }
+}
+
+/// The links that frames were written to since the last flush, each once.
+#[derive(Debug, Default)]
+pub struct Touched(SmallVec<[Arc<Link>; 4]>);
+
+impl Touched {
+    fn add(&mut self, link: &Arc<Link>) {
+        if !self.0.iter().any(|known| known.id == link.id) {
+            self.0.push(Arc::clone(link));
+        }
+    }
+
+    /// Lets the links write. Returns the fullest of them and the bytes that wait there.
+    pub fn flush(&mut self) -> Option<(usize, Arc<Link>)> {
+        self.0.drain(..).map(|link| (link.data.flush(), link)).max_by_key(|(pending, _)| *pending)
+    }
+}
+
+/// [`Arrivals`] that are locked when the first frame for this node comes, and until the batch ends: what two links bring
+/// from the same origin must reach the subscribers in the order in which it was judged.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    arrivals: &'a Mutex<Arrivals>,
+    held: Option<MutexGuard<'a, Arrivals>>,
+}
+
+impl<'a> Batch<'a> {
+    /// A batch that goes to `arrivals`.
+    #[must_use]
+    pub fn new(arrivals: &'a Mutex<Arrivals>) -> Self {
+        Self { arrivals, held: None }
+    }
+
+    fn get(&mut self) -> &mut Arrivals {
+        self.held.get_or_insert_with(|| self.arrivals.lock().expect("no holder of this lock panics"))
+    }
+
+    /// Writes out what was handed over. When a subscriber is congested, the future ends with that.
+    #[must_use]
+    pub fn flush(self) -> Option<BoxFuture<()>> {
+        let mut arrivals = self.held?;
+        arrivals.inbound.flush().then(|| arrivals.inbound.ready())
+    }
+}
+
+/// What arrives for this node: the way into the broker, and what has been seen of each origin.
+pub struct Arrivals {
+    bus: Arc<dyn Bus>,
+    inbound: Box<dyn Inbound>,
+    guard: Guard,
+}
+
+impl std::fmt::Debug for Arrivals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arrivals").field("guard", &self.guard).finish_non_exhaustive()
+    }
+}
+
+impl Arrivals {
+    /// Arrivals that go to `bus`.
+    #[must_use]
+    pub fn new(bus: Arc<dyn Bus>) -> Self {
+        let inbound = bus.inbound();
+        Self { bus, inbound, guard: Guard::default() }
+    }
+}
+
+impl Plane {
+    /// The plane of the node `me`, without routes.
+    #[must_use]
+    pub fn new(env: Env, me: NodeId) -> Self {
+        let alone = Table::new(Arc::new(Routes::alone(me, 0, 0)), |_| None);
+        Self {
+            env,
+            table: ArcSwap::from_pointee(alone),
+            numbering: Mutex::default(),
+            learnt: Mutex::new(Learnt::new(LEARNT_MAX, LEARNT_FOR)),
+            interest: InterestQueue::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Puts new routes in force.
+    pub fn set_table(&self, table: Table) {
+        let mut numbering = self.numbering.lock().expect("no holder of this lock panics");
+        let before = self.table.load();
+        if (before.routes.index, before.routes.boot) != (table.routes.index, table.routes.boot) {
+            *numbering = Numbering::default();
+        }
+        self.table.store(Arc::new(table));
+    }
+
+    /// Handles a data frame that arrived on a link: hands this node's share to `batch`, passes the rest on.
+    ///
+    /// # Errors
+    /// [`FrameError`]: the peer broke the protocol.
+    pub fn receive(&self, payload: &[u8], batch: &mut Batch<'_>, touched: &mut Touched) -> Result<(), FrameError> {
+        let (header, body) = DataHeader::decode(payload)?;
+        let table = self.table.load();
+        let here = header.destinations.iter().position(|destination| destination.index == table.routes.index);
+        if let Some(position) = here {
+            self.arrive(&header, position, body, batch.get());
+            if header.destinations.len() == 1 {
+                return Ok(());
+            }
+        }
+        let Some(hops) = header.hops.checked_sub(1) else {
+            self.counters.dropped_hops.add(1);
+            return Ok(());
+        };
+        let rest: SmallVec<[usize; 8]> = (0..header.destinations.len()).filter(|p| Some(*p) != here).collect();
+        let mut onward = header.subset(&rest);
+        onward.hops = hops;
+        self.counters.forwarded.add(1);
+        self.forward(&table, &onward, body, touched);
+        Ok(())
+    }
+
+    /// Hands a frame to the broker, if it is new.
+    fn arrive(&self, header: &DataHeader<'_>, position: usize, body: &[u8], arrivals: &mut Arrivals) {
+        let seq = header.destinations[position].seq;
+        match arrivals.guard.admit(header.origin, header.boot, seq) {
+            Verdict::New { missing } => self.counters.missing.add(missing),
+            Verdict::Late => return self.counters.dropped_late.add(1),
+            Verdict::StaleBoot => return self.counters.dropped_stale_boot.add(1),
+        }
+        if let Some(reply) = header.reply
+            && header.reply_home != 0
+            && self.learn(header.account, reply, header.reply_home)
+        {
+            arrivals.bus.invalidate();
+        }
+        let message =
+            Message { subject: header.subject, reply: header.reply, header_len: header.header_len as usize, body };
+        let picks: SmallVec<[Pick<'_>; 4]> = header
+            .picks_of(position)
+            .map(|pick| Pick { group: pick.group, member: 0, via: pick.via.map(UpstreamId) })
+            .collect();
+        let takers =
+            arrivals.inbound.publish(header.account, &message, Groups::Only(&picks), header.via.map(UpstreamId));
+        self.counters.delivered.add(1);
+        if takers == 0 {
+            self.counters.unwanted.add(1);
+        }
+    }
+
+    /// Writes a frame to the links that lead to its destinations, one copy for each link.
+    fn forward(&self, table: &Table, header: &DataHeader<'_>, body: &[u8], touched: &mut Touched) {
+        let mut hops: SmallVec<[(&Arc<Link>, SmallVec<[usize; 8]>); 4]> = SmallVec::new();
+        for (position, destination) in header.destinations.iter().enumerate() {
+            let Some(link) = table.next.get(&destination.index) else {
+                self.counters.dropped_no_route.add(1);
+                continue;
+            };
+            match hops.iter_mut().find(|(known, _)| known.id == link.id) {
+                Some((_, positions)) => positions.push(position),
+                None => hops.push((link, SmallVec::from_slice(&[position]))),
+            }
+        }
+        for (link, positions) in hops {
+            let written = if positions.len() == header.destinations.len() {
+                link.data.push(|out| header.encode(body, out))
+            } else {
+                let part = header.subset(&positions);
+                link.data.push(|out| part.encode(body, out))
+            };
+            match written {
+                Ok(()) => {}
+                Err(Refused::Full) => self.counters.dropped_link_full.add(positions.len() as u64),
+                Err(Refused::Closed) => self.counters.dropped_link_down.add(positions.len() as u64),
+            }
+            touched.add(link);
+        }
+    }
+
+    fn learn(&self, account: &[u8], reply: &[u8], home: u32) -> bool {
+        if home == self.table.load().routes.index {
+            return false;
+        }
+        let now = self.env.now();
+        self.learnt.lock().expect("no holder of this lock panics").learn(now, account, reply, home)
+    }
+
+    fn home(&self, account: &[u8], subject: &[u8]) -> Option<u32> {
+        let now = self.env.now();
+        self.learnt.lock().expect("no holder of this lock panics").member(now, account, subject)
+    }
+}
+
+thread_local! {
+    /// The links that this thread's present batch of publishes has touched: a batch never leaves its thread.
+    static BATCH: std::cell::RefCell<Touched> = std::cell::RefCell::default();
+}
+
+impl Neighbor for Plane {
+    fn deliver(
+        &self,
+        account: &[u8],
+        message: &Message<'_>,
+        via: Option<UpstreamId>,
+        members: &[u32],
+        picks: &[Pick<'_>],
+    ) {
+        let (picks, over) = picks.split_at(picks.len().min(PICKS_MAX));
+        self.counters.dropped_groups.add(over.len() as u64);
+        let mut numbering = self.numbering.lock().expect("no holder of this lock panics");
+        // Looked at under the lock: the numbers belong to this table's index and boot.
+        let table = self.table.load();
+        let reply_home = message.reply.map_or(0, |reply| self.home(account, reply).unwrap_or(table.routes.index));
+        let mut header = DataHeader {
+            class: CLASS_DEFAULT,
+            origin: table.routes.index,
+            boot: table.routes.boot,
+            area: 0,
+            part: 0,
+            hops: HOPS_MAX,
+            destinations: SmallVec::new(),
+            picks: SmallVec::new(),
+            via: via.map(|via| via.0),
+            reply_home,
+            account,
+            subject: message.subject,
+            reply: message.reply,
+            header_len: message.header_len as u32,
+        };
+        self.counters.originated.add(1);
+        address(&mut header, members, picks, &mut numbering);
+        BATCH.with_borrow_mut(|touched| self.forward(&table, &header, message.body, touched));
+    }
+
+    fn flush(&self) -> usize {
+        BATCH.with_borrow_mut(|touched| touched.flush().map_or(0, |(pending, _)| pending))
+    }
+
+    fn wake_when_drained(&self, waker: &Waker) {
+        let table = self.table.load();
+        for link in table.next.values() {
+            link.data.wake_when_drained(waker);
+        }
+    }
+
+    fn interest(&self, change: &InterestChange<'_>) {
+        self.interest.push(change);
+    }
+
+    fn learnt(&self, account: &[u8], subject: &[u8]) -> Option<u32> {
+        let home = self.home(account, subject)?;
+        self.table.load().next.contains_key(&home).then_some(home)
+    }
+
+    fn choose(&self, candidates: &[Candidate], random: u64) -> usize {
+        queue::choose(candidates, &self.table.load().routes, random)
+    }
+}
+
+/// Addresses `header` to `members` and to the members of `picks`, with the next number for each. There are never more
+/// of them than a frame may have: the database keeps fewer nodes.
+fn address<'a>(header: &mut DataHeader<'a>, members: &[u32], picks: &[Pick<'a>], numbering: &mut Numbering) {
+    for &index in members {
+        header.destinations.push(Destination { index, seq: numbering.next(index) });
+    }
+    for pick in picks {
+        let known = header.destinations.iter().position(|destination| destination.index == pick.member);
+        let position = known.unwrap_or_else(|| {
+            header.destinations.push(Destination { index: pick.member, seq: numbering.next(pick.member) });
+            header.destinations.len() - 1
+        });
+        let position = u16::try_from(position).expect("the database keeps at most 4096 nodes");
+        header.picks.push(Target { group: pick.group, position, via: pick.via.map(|via| via.0) });
+    }
+}

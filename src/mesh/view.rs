@@ -1,0 +1,51 @@
+//! The lattice as this node sees it, for people: a copy that status commands may read at any time.
+
+use super::control::Control;
+use super::spf::Routes;
+use crate::identity::NodeId;
+
+/// Every other node that is known.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// In the order of their keys.
+    pub nodes: Vec<NodeView>,
+}
+
+/// Another node.
+#[derive(Clone, Debug)]
+pub struct NodeView {
+    /// Its key.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// The way to it, when there is one.
+    pub way: Option<WayView>,
+}
+
+/// The way to a node.
+#[derive(Clone, Copy, Debug)]
+pub struct WayView {
+    /// The neighbour that it begins with.
+    pub next: NodeId,
+    /// Sum of the costs of its links.
+    pub cost: u32,
+    /// Number of its links.
+    pub hops: u32,
+}
+
+impl View {
+    /// The present view.
+    #[must_use]
+    pub(super) fn new(control: &Control, routes: &Routes) -> Self {
+        let way = |index| {
+            let route = routes.by_index.get(&index)?;
+            Some((route.node, WayView { next: route.next, cost: route.cost, hops: route.hops }))
+        };
+        let nodes = control.nodes().filter(|(lsa, _)| lsa.node != routes.me).map(|(lsa, _)| NodeView {
+            id: lsa.node,
+            name: lsa.name.clone(),
+            way: way(lsa.index).filter(|(node, _)| *node == lsa.node).map(|(_, way)| way),
+        });
+        Self { nodes: nodes.collect() }
+    }
+}
