@@ -70,6 +70,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         /// Goal: what is pushed comes out, in order, in whatever portions it is written.
         #[test]
         fn is_a_queue(steps in proptest::collection::vec((0usize..20_000, 0usize..30_000), 1..30)) {
