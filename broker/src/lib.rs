@@ -1,10 +1,156 @@
 //! An embeddable server for the NATS protocol: sans-IO core, thin shells.
+//!
+//! A [`Broker`] serves NATS clients over TCP, and the program that it lives in through [`Broker::local`]. Other
+//! ways in and out (a mesh of brokers, a link to a real server) are [`Neighbor`]s: they bring interest, get the
+//! messages that match it, and publish what arrives from elsewhere.
+//!
+//! ```
+//! use lattice_broker::{Broker, Config, Message, env::Env};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config { listen: "127.0.0.1:0".parse()?, ..Config::default() };
+//! let broker = Broker::new(Env::tokio(), config)?;
+//! println!("NATS clients connect to {}", broker.listen()?);
+//!
+//! let mut local = broker.local();
+//! let mut greetings = local.subscribe(b"greet.*", None, 64)?;
+//! local.publish(&Message { subject: b"greet.joe", reply: None, header_len: 0, body: b"hello" });
+//! assert_eq!(greetings.next().await.payload, "hello");
+//! broker.drain().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The way of a message
+//!
+//! `server/conn.rs` reads, `proto/parse.rs` finds the operations, `session.rs` says what they mean, `route.rs` knows
+//! the takers of the subject (from `account.rs` and its `sublist.rs`), `delivery.rs` chooses among them, `batch.rs`
+//! stages the bytes, and `server/outbox.rs` writes them to the takers' sockets.
+//!
+//! # Time, tasks and sockets
+//!
+//! All of them come from an [`env::Env`]; the broker runs unchanged in a simulated world.
 #![forbid(unsafe_code)]
 
+mod account;
+mod attach;
+mod auth;
+mod batch;
+mod config;
+mod delivery;
 pub mod env;
+mod generation;
+mod hub;
 pub mod leaf;
+mod local;
+mod lock;
 mod message;
 mod neighbor;
+pub mod proto;
+mod route;
+mod server;
+pub mod session;
+mod stats;
+mod subject;
+mod sublist;
+mod subscription;
 
+pub use attach::{Attachment, Publisher};
+pub use auth::{Auth, GLOBAL_ACCOUNT, User};
+pub use config::{Config, ConfigError};
+pub use local::{Local, LocalMessage, Subscription};
 pub use message::{Groups, Message, Pick, UpstreamId};
 pub use neighbor::{Candidate, InterestChange, InterestSource, Neighbor, NeighborKind, by_weight};
+pub use server::ListenError;
+pub use stats::{CloseReason, Stats};
+pub use subject::{BadFilter, BadSubject, Filter, Subject, is_filter, is_literal, matches};
+
+use hub::Hub;
+use proto::Info;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A NATS server inside a program. Clones are handles of the same one.
+///
+/// Its tasks (one for each listener and connection) run on the [`env::Env`] until [`Broker::drain`]; dropping the
+/// handles alone does not end them.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    hub: Arc<Hub>,
+}
+
+impl Broker {
+    /// A server that does not listen yet; in-process clients and neighbours may use it at once.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting that cannot work.
+    pub fn new(env: env::Env, config: Config) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self { hub: Arc::new(Hub::new(env, config)) })
+    }
+
+    /// Listens where the configuration says, and serves clients from now on. Returns the address, with the port
+    /// that was picked when it was 0.
+    ///
+    /// # Errors
+    /// [`ListenError`] names the address; another call may try again.
+    pub fn listen(&self) -> Result<SocketAddr, ListenError> {
+        server::listen(&self.hub, self.hub.config.listen)
+    }
+
+    /// A client inside the process.
+    #[must_use]
+    pub fn local(&self) -> Local {
+        Local::new(self.hub.clone(), self.hub.global_account().clone())
+    }
+
+    /// Lets a neighbour join. It is told of all present interest before this returns, and of changes from then
+    /// on, until the last clone of the result is dropped. It must not call the broker while it holds a lock that
+    /// its own [`Neighbor::interest`] or [`Neighbor::learnt`] takes.
+    ///
+    /// There may be one mesh, and one leaf link for each upstream.
+    #[must_use]
+    pub fn attach(&self, kind: NeighborKind, neighbor: Arc<dyn Neighbor>) -> Attachment {
+        Attachment::new(self.hub.clone(), kind, neighbor)
+    }
+
+    /// What INFO says of this server, without what depends on the connection.
+    #[must_use]
+    pub fn info(&self) -> &Info {
+        &self.hub.info
+    }
+
+    /// The figures at this moment.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.hub.counters.snapshot()
+    }
+
+    /// Stops listening, writes out what waits for clients, and closes them.
+    ///
+    /// Returns when all are gone, at the latest when the drain timeout (and a second for their farewell) is over.
+    /// Cancel safe: the closing goes on without it.
+    pub async fn drain(&self) {
+        self.hub.stopping.cancel();
+        // Who is admitted after this sees that the broker is stopping, and drains by itself.
+        self.hub.drain_clients();
+        let patience = self.hub.config.drain_timeout + Duration::from_secs(2);
+        let all_gone = async {
+            loop {
+                let closed = self.hub.closed.notified();
+                tokio::pin!(closed);
+                // Armed before looking, so that no end is missed.
+                closed.as_mut().enable();
+                if !self.hub.has_clients() {
+                    return;
+                }
+                closed.await;
+            }
+        };
+        if self.hub.env.timeout(patience, all_gone).await.is_err() {
+            tracing::warn!("clients are still connected after the drain timeout");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What can be set: every limit of the server, with its default and the range in which it makes sense.
+
+use crate::auth::Auth;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Settings of a [`Broker`](crate::Broker). Checked once, when the broker is made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The server's name; empty means its id.
+    pub server_name: String,
+    /// The server's public key, `N…`; empty means a new one for each start.
+    pub server_id: String,
+    /// Longest message body in bytes, headers included. 1 to 64 MiB.
+    pub max_payload: usize,
+    /// Longest control line in bytes. 64 to 1 MiB.
+    pub max_control_line: usize,
+    /// Bytes that may wait for one client before it is closed as a slow consumer. At least 64 KiB.
+    pub max_pending: usize,
+    /// Client connections at a time. At least 1.
+    pub max_connections: usize,
+    /// Subscriptions of one client. At least 1.
+    pub max_subscriptions: usize,
+    /// Time without input after which a client is sent a PING. 10 ms to 1 day.
+    pub ping_interval: Duration,
+    /// PINGs in a row that may stay without answer. At least 1.
+    pub ping_max: u32,
+    /// Time a client has for CONNECT, when credentials are wanted. 10 ms to 1 hour.
+    pub auth_timeout: Duration,
+    /// Time without progress after which a client that does not read is closed. 10 ms to 1 hour.
+    pub write_deadline: Duration,
+    /// Time that closing clients get for what still waits for them, when the broker drains. Up to 1 hour.
+    pub drain_timeout: Duration,
+    /// Bytes waiting for a taker from which its publishers are slowed down. At least 4 KiB.
+    pub stall_pending: usize,
+    /// How long a publisher waits for slow clients, for each batch that it sent. Up to 10 s.
+    pub stall_max: Duration,
+    /// How long a publisher waits for a congested neighbour, for each batch that it sent. Up to 60 s.
+    pub neighbor_stall_max: Duration,
+    /// Who may connect.
+    pub auth: Auth,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4222)),
+            server_name: String::new(),
+            server_id: String::new(),
+            max_payload: 1 << 20,
+            max_control_line: 4096,
+            max_pending: 64 << 20,
+            max_connections: 65_536,
+            max_subscriptions: 1_000_000,
+            ping_interval: Duration::from_secs(120),
+            ping_max: 2,
+            auth_timeout: Duration::from_secs(2),
+            write_deadline: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(5),
+            stall_pending: 4 << 20,
+            stall_max: Duration::from_millis(10),
+            neighbor_stall_max: Duration::from_secs(2),
+            auth: Auth::None,
+        }
+    }
+}
+
+/// A setting that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is {value}, which is not in {range}")]
+pub struct ConfigError {
+    /// The field.
+    pub key: &'static str,
+    /// What it was set to; never a secret.
+    pub value: String,
+    /// What it may be.
+    pub range: &'static str,
+}
+
+impl Config {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first field that is out of its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let ms = Duration::from_millis;
+        let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+        sized("max_payload", self.max_payload, 1, 64 << 20, "1 to 67108864 bytes")?;
+        sized("max_control_line", self.max_control_line, 64, 1 << 20, "64 to 1048576 bytes")?;
+        sized("max_pending", self.max_pending, 64 << 10, usize::MAX, "65536 bytes or more")?;
+        sized("max_connections", self.max_connections, 1, usize::MAX, "1 or more")?;
+        sized("max_subscriptions", self.max_subscriptions, 1, usize::MAX, "1 or more")?;
+        sized("stall_pending", self.stall_pending, 4 << 10, usize::MAX, "4096 bytes or more")?;
+        sized("ping_max", self.ping_max as usize, 1, usize::MAX, "1 or more")?;
+        timed("ping_interval", self.ping_interval, ms(10), day, "10 ms to 1 day")?;
+        timed("auth_timeout", self.auth_timeout, ms(10), hour, "10 ms to 1 hour")?;
+        timed("write_deadline", self.write_deadline, ms(10), hour, "10 ms to 1 hour")?;
+        timed("drain_timeout", self.drain_timeout, ms(0), hour, "0 to 1 hour")?;
+        timed("stall_max", self.stall_max, ms(0), ms(10_000), "0 to 10 s")?;
+        timed("neighbor_stall_max", self.neighbor_stall_max, ms(0), ms(60_000), "0 to 60 s")?;
+        self.auth.validate()
+    }
+}
+
+fn sized(key: &'static str, value: usize, min: usize, max: usize, range: &'static str) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(ConfigError { key, value: value.to_string(), range }) }
+}
+
+fn timed(
+    key: &'static str,
+    value: Duration,
+    min: Duration,
+    max: Duration,
+    range: &'static str,
+) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(ConfigError { key, value: format!("{value:?}"), range }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_bad_values_are_named() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let bad = Config { max_payload: 0, ..Config::default() };
+        assert_eq!(bad.validate().unwrap_err().key, "max_payload");
+        let bad = Config { ping_interval: Duration::ZERO, ..Config::default() };
+        assert_eq!(bad.validate().unwrap_err().to_string(), "ping_interval is 0ns, which is not in 10 ms to 1 day");
+    }
+}

@@ -1,0 +1,274 @@
+//! Fan-out: which takers of a route a message goes to, and which member of each queue group.
+//!
+//! The routing table between clients, mesh and leaf links is in `neighbor.rs`; [`Reach`] is its rows. How bytes
+//! are staged is left to the batch.
+
+use crate::batch::{Batch, Frame};
+use crate::message::{Groups, Message, Pick, UpstreamId};
+use crate::neighbor::NeighborKind;
+use crate::proto::encode;
+use crate::route::{Group, Hop, Route, Target};
+use crate::subscription::Taker;
+use smallvec::SmallVec;
+
+/// Where a message comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client; without `echo` it does not get its own messages.
+    Client { id: u64, echo: bool },
+    /// A client inside the process.
+    Local,
+    /// The mesh; `via` is the upstream that it came from before.
+    Mesh { via: Option<UpstreamId> },
+    /// A leaf link.
+    Leaf(UpstreamId),
+}
+
+/// A message on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) account: &'a [u8],
+    pub(crate) origin: Origin,
+    pub(crate) groups: Groups<'a>,
+    pub(crate) message: Message<'a>,
+    pub(crate) has_headers: bool,
+    /// As in `Op::Publish`, and where it lies in the batch's input.
+    pub(crate) wire: Option<(&'a [u8], usize)>,
+}
+
+/// Random numbers for choices among equals: fast, not secret.
+#[derive(Debug)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// SplitMix64.
+    pub(crate) fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.roll()) * n as u128) >> 64) as usize
+    }
+}
+
+type Picks<'a> = SmallVec<[(usize, Pick<'a>); 4]>;
+
+/// Hands a message to its takers; returns how many there were.
+#[inline]
+pub(crate) fn deliver(route: &Route, job: &Job<'_>, dice: &mut Dice, batch: &mut Batch) -> usize {
+    if let (Some((wire, at)), Origin::Client { .. } | Origin::Local) = (job.wire, job.origin) {
+        let frame = Frame {
+            message: job.message,
+            has_headers: job.has_headers,
+            parts: [wire, &[], &[]],
+            input_at: Some(at),
+            is_renamed: false,
+        };
+        return fan_out(route, job, &frame, dice, batch);
+    }
+    let mut scratch = std::mem::take(&mut batch.scratch);
+    scratch.clear();
+    let message = if matches!(job.origin, Origin::Client { .. } | Origin::Local) {
+        job.message
+    } else {
+        without_stored_subject(&job.message)
+    };
+    encode::tail(&mut scratch, &message, job.has_headers);
+    let frame = Frame {
+        message,
+        has_headers: job.has_headers,
+        parts: [&scratch, message.body, b"\r\n"],
+        input_at: None,
+        is_renamed: message.subject != job.message.subject,
+    };
+    let takers = fan_out(route, job, &frame, dice, batch);
+    batch.scratch = scratch;
+    takers
+}
+
+#[inline]
+fn fan_out(route: &Route, job: &Job<'_>, frame: &Frame<'_>, dice: &mut Dice, batch: &mut Batch) -> usize {
+    let mut takers = 0;
+    for target in &route.plain {
+        takers += usize::from(may_echo(target, job.origin) && batch.give(target, frame));
+    }
+    if route.groups.is_empty() && route.hops.is_empty() {
+        return takers;
+    }
+    let mut picks = Picks::new();
+    takers += match job.groups {
+        Groups::Any => {
+            let reach = Reach::of(job.origin);
+            let all = route.groups.iter();
+            all.filter(|group| choose(route, group, &reach, job, frame, dice, batch, &mut picks)).count()
+        }
+        Groups::Only(named) => named
+            .iter()
+            .filter(|pick| {
+                let Ok(at) = route.groups.binary_search_by(|group| (*group.name).cmp(pick.group)) else {
+                    return false;
+                };
+                let reach = Reach::of_pick(job.origin, pick);
+                choose(route, &route.groups[at], &reach, job, frame, dice, batch, &mut picks)
+            })
+            .count(),
+    };
+    for (at, hop) in route.hops.iter().enumerate() {
+        takers += pass_on(hop, at, &picks, job, batch);
+    }
+    takers
+}
+
+/// Gives a neighbour the message once, with all its plain members and all its picks.
+fn pass_on(hop: &Hop, at: usize, picks: &Picks<'_>, job: &Job<'_>, batch: &mut Batch) -> usize {
+    let (members, via): (&[u32], _) = match (job.origin, hop.attached.kind) {
+        (Origin::Client { .. } | Origin::Local, _) => (&hop.members, None),
+        (Origin::Mesh { .. }, NeighborKind::Mesh) | (Origin::Leaf(_), NeighborKind::Leaf(_)) => return 0,
+        (Origin::Mesh { via }, NeighborKind::Leaf(upstream)) if via == Some(upstream) => return 0,
+        (Origin::Mesh { via }, NeighborKind::Leaf(_)) => (&hop.members, via),
+        (Origin::Leaf(upstream), NeighborKind::Mesh) => (&hop.direct, Some(upstream)),
+    };
+    let mine: SmallVec<[Pick<'_>; 4]> = picks.iter().filter(|(hop, _)| *hop == at).map(|(_, pick)| *pick).collect();
+    if members.is_empty() && mine.is_empty() {
+        return 0;
+    }
+    hop.attached.neighbor.deliver(job.account, &job.message, via, members, &mine);
+    batch.neighbor_out_msgs += 1;
+    batch.touch(&hop.attached);
+    // Queue members were counted when they were picked.
+    members.len()
+}
+
+/// Which members of a queue group may be chosen, in the order of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reach {
+    local: bool,
+    mesh: bool,
+    leaf: LeafReach,
+    mesh_upstream: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeafReach {
+    None,
+    Only(UpstreamId),
+    AllBut(Option<UpstreamId>),
+}
+
+impl Reach {
+    fn of(origin: Origin) -> Self {
+        match origin {
+            Origin::Client { .. } | Origin::Local => {
+                Self { local: true, mesh: true, leaf: LeafReach::AllBut(None), mesh_upstream: true }
+            }
+            Origin::Mesh { via } => {
+                Self { local: true, mesh: false, leaf: LeafReach::AllBut(via), mesh_upstream: false }
+            }
+            Origin::Leaf(_) => Self { local: true, mesh: true, leaf: LeafReach::None, mesh_upstream: false },
+        }
+    }
+
+    fn of_pick(origin: Origin, pick: &Pick<'_>) -> Self {
+        let nobody = Self { local: false, mesh: false, leaf: LeafReach::None, mesh_upstream: false };
+        match (origin, pick.via) {
+            (Origin::Mesh { .. }, None) => Self { local: true, ..nobody },
+            (Origin::Mesh { via }, Some(upstream)) if via == Some(upstream) => nobody,
+            (Origin::Mesh { .. }, Some(upstream)) => Self { leaf: LeafReach::Only(upstream), ..nobody },
+            (Origin::Client { .. } | Origin::Local | Origin::Leaf(_), _) => Self::of(origin),
+        }
+    }
+}
+
+impl LeafReach {
+    fn allows(self, upstream: UpstreamId) -> bool {
+        match self {
+            Self::None => false,
+            Self::Only(only) => only == upstream,
+            Self::AllBut(but) => but != Some(upstream),
+        }
+    }
+}
+
+/// Chooses one member of a group, and gives it the message or notes the pick. False when there is none.
+#[expect(clippy::too_many_arguments, reason = "the parts of one delivery, which live in different places")]
+fn choose<'a>(
+    route: &'a Route,
+    group: &'a Group,
+    reach: &Reach,
+    job: &Job<'_>,
+    frame: &Frame<'_>,
+    dice: &mut Dice,
+    batch: &mut Batch,
+    picks: &mut Picks<'a>,
+) -> bool {
+    if reach.local && !group.local.is_empty() {
+        let start = dice.below(group.local.len());
+        let (behind, ahead) = group.local.split_at(start);
+        for target in ahead.iter().chain(behind) {
+            if may_echo(target, job.origin) && batch.give(target, frame) {
+                return true;
+            }
+        }
+    }
+    let leaves: SmallVec<[(usize, UpstreamId); 2]> =
+        group.leaves.iter().filter(|(_, upstream)| reach.leaf.allows(*upstream)).copied().collect();
+    let pick = if reach.mesh && !group.mesh.is_empty() {
+        pick_on_mesh(route, group, &group.mesh, dice)
+    } else if !leaves.is_empty() {
+        let (hop, upstream) = leaves[dice.below(leaves.len())];
+        Some((hop, Pick { group: &group.name, member: 0, via: Some(upstream) }))
+    } else if reach.mesh_upstream && !group.mesh_upstream.is_empty() {
+        pick_on_mesh(route, group, &group.mesh_upstream, dice)
+    } else {
+        None
+    };
+    picks.extend(pick);
+    pick.is_some()
+}
+
+fn pick_on_mesh<'a>(
+    route: &Route,
+    group: &'a Group,
+    candidates: &[crate::neighbor::Candidate],
+    dice: &mut Dice,
+) -> Option<(usize, Pick<'a>)> {
+    let hop = route.mesh_hop()?;
+    let chosen = route.hops[hop].attached.neighbor.choose(candidates, dice.roll());
+    // An index out of range is the neighbour's mistake; the message then goes to a member all the same.
+    let candidate = candidates.get(chosen).or(candidates.first())?;
+    Some((hop, Pick { group: &group.name, member: candidate.member, via: candidate.via }))
+}
+
+#[inline]
+fn may_echo(target: &Target, origin: Origin) -> bool {
+    match (origin, &target.subscription.taker) {
+        (Origin::Client { id, echo: false }, Taker::Client(client)) => client.id != id,
+        (_, Taker::Client(_) | Taker::Local(_)) => true,
+    }
+}
+
+/// LEAFNODE §6.8: a stored message arrives with its delivery subject, and its own subject behind an `@` in the
+/// reply. The last server before the client puts both where the client expects them.
+fn without_stored_subject<'a>(message: &Message<'a>) -> Message<'a> {
+    let split = message.reply.filter(|reply| reply.starts_with(b"$JS.ACK.")).and_then(|reply| {
+        // Stream and consumer names may have an `@` as well; the ninth token may not.
+        let eighth = reply.iter().enumerate().filter(|(_, byte)| **byte == b'.').nth(7)?.0;
+        let at = eighth + reply[eighth..].iter().position(|byte| *byte == b'@')?;
+        (at + 1 < reply.len()).then(|| (&reply[..at], &reply[at + 1..]))
+    });
+    match split {
+        Some((reply, subject)) => Message { subject, reply: Some(reply), ..*message },
+        None => *message,
+    }
+}
+
+#[cfg(test)]
+mod tests;

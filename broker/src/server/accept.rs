@@ -1,0 +1,89 @@
+//! Listening: takes connections in, refuses those over the limit, and survives a lack of descriptors.
+
+use super::conn::{self, Conn};
+use crate::env::Listener;
+use crate::hub::Hub;
+use crate::session::Terms;
+use crate::stats::add;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+const BACK_OFF_MIN: Duration = Duration::from_millis(10);
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+/// Refused connections that may linger to hear why; more are dropped without a word.
+const REFUSED_MAX: u64 = 256;
+
+/// The server cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another program has the port.
+    #[error("cannot listen for NATS clients on {addr}: the address is in use")]
+    InUse {
+        /// As configured.
+        addr: SocketAddr,
+    },
+    /// The system does not allow it.
+    #[error("cannot listen for NATS clients on {addr}: {source}")]
+    Refused {
+        /// As configured.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Listens at `addr` and serves whoever connects, until the broker drains. Returns the address with its port.
+pub(crate) fn listen(hub: &Arc<Hub>, addr: SocketAddr) -> Result<SocketAddr, ListenError> {
+    let listener = hub.env.tcp_listen(addr).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse { addr },
+        _ => ListenError::Refused { addr, source },
+    })?;
+    let local = listener.local_addr();
+    let terms = Arc::new(hub.terms(local.ip().to_string(), local.port()));
+    hub.env.spawn(accept(hub.clone(), listener, terms));
+    Ok(local)
+}
+
+async fn accept(hub: Arc<Hub>, mut listener: Box<dyn Listener>, terms: Arc<Terms>) {
+    let mut back_off = BACK_OFF_MIN;
+    loop {
+        let next = hub.stopping.run_until_cancelled(poll_fn(|cx| listener.poll_accept(cx)));
+        match next.await {
+            None => return,
+            Some(Ok(stream)) => {
+                back_off = BACK_OFF_MIN;
+                admit(&hub, &terms, stream);
+            }
+            Some(Err(error)) if is_about_one_attempt(&error) => add(&hub.counters.accept_errors, 1),
+            Some(Err(error)) => {
+                add(&hub.counters.accept_errors, 1);
+                tracing::warn!(%error, wait = ?back_off, "cannot accept connections for now");
+                // Waiting is all that helps against a lack of descriptors; trying at once would only burn the CPU.
+                if hub.stopping.run_until_cancelled(hub.env.sleep(back_off)).await.is_none() {
+                    return;
+                }
+                back_off = (back_off * 2).min(BACK_OFF_MAX);
+            }
+        }
+    }
+}
+
+fn admit(hub: &Arc<Hub>, terms: &Arc<Terms>, stream: Arc<dyn crate::env::Stream>) {
+    let connections = hub.counters.connections.load(Relaxed);
+    let max = hub.config.max_connections as u64;
+    if connections >= max + REFUSED_MAX {
+        add(&hub.counters.accept_errors, 1);
+        return;
+    }
+    let conn = Conn::new(hub, terms, stream, connections >= max);
+    hub.env.spawn(conn::run(conn));
+}
+
+fn is_about_one_attempt(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,475 @@
+//! One client connection's task: reads, steps the session, stages what follows from it, and writes.
+//!
+//! ```text
+//! Running ──error, EOF, drain──► Closing (write what waits, say no more) ──► gone
+//! ```
+//!
+//! The read buffer and the stages belong to the thread, not to the connection: an idle one holds neither.
+
+use super::client::Client;
+use super::stall::Stall;
+use crate::account::Account;
+use crate::batch::Batch;
+use crate::delivery::{Dice, Job, Origin, deliver};
+use crate::env::{Stream, Timer};
+use crate::hub::Hub;
+use crate::message::{Groups, Message};
+use crate::proto::{Step, encode, parse};
+use crate::route::RouteCache;
+use crate::session::{Action, Session, Terms};
+use crate::stats::{CloseReason, add, sub};
+use crate::subject::Filter;
+use crate::subscription::{Subscription, Taker};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Bytes read at once. Larger reads mean fewer writes to the takers.
+const READ_BUFFER: usize = 256 << 10;
+/// An operation that needs more is put together outside the shared buffer.
+const ASSEMBLED_MIN: usize = READ_BUFFER / 2;
+/// Reads before other tasks get their turn.
+const READS_MAX: usize = 8;
+/// What a closing connection waits for its peer to have read the reason.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a thread lends to the connection that it is running.
+struct Bench {
+    buffer: Vec<u8>,
+    batch: Batch,
+}
+
+thread_local! {
+    static BENCH: Cell<Option<Box<Bench>>> = const { Cell::new(None) };
+}
+
+fn with_bench<R>(work: impl FnOnce(&mut Bench) -> R) -> R {
+    let fresh = || Box::new(Bench { buffer: vec![0; READ_BUFFER], batch: Batch::default() });
+    let mut bench = BENCH.take().unwrap_or_else(fresh);
+    let result = work(&mut bench);
+    BENCH.set(Some(bench));
+    result
+}
+
+#[derive(Debug)]
+enum Phase {
+    Running,
+    /// Nothing more is taken; what waits is written until then.
+    Closing {
+        reason: CloseReason,
+        until: Instant,
+        is_shut: bool,
+    },
+}
+
+pub(super) struct Conn {
+    hub: Arc<Hub>,
+    terms: Arc<Terms>,
+    stream: Arc<dyn Stream>,
+    client: Arc<Client>,
+    account: Arc<Account>,
+    session: Session<Arc<Subscription>>,
+    routes: RouteCache,
+    dice: Dice,
+    /// The start of an operation whose rest has not arrived, and the bytes that it needs at least.
+    partial: Vec<u8>,
+    need: usize,
+    phase: Phase,
+    stall: Option<Box<Stall>>,
+    /// Bytes written when last looked at, and since when nothing has moved.
+    progress: Option<(u64, Instant)>,
+    timer: Pin<Box<dyn Timer>>,
+    armed: Instant,
+    waker: Option<Waker>,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn run(mut conn: Conn) {
+    let reason = poll_fn(|cx| conn.poll(cx)).await;
+    conn.end(reason);
+}
+
+impl Conn {
+    pub(super) fn new(hub: &Arc<Hub>, terms: &Arc<Terms>, stream: Arc<dyn Stream>, is_refused: bool) -> Self {
+        let now = hub.env.now();
+        let client = Arc::new(Client::new(hub.next_id(), stream.clone(), hub.config.max_pending));
+        let ip = stream.peer_addr().ip().to_string();
+        let mut greeting = Vec::new();
+        let session = Session::new(terms.clone(), now, client.id, &ip, &mut greeting);
+        add(&hub.counters.connections, 1);
+        add(&hub.counters.total_connections, 1);
+        hub.enter(&client);
+        if hub.stopping.is_cancelled() {
+            client.drain();
+        }
+        let armed = session.poll_timeout();
+        let mut conn = Self {
+            hub: hub.clone(),
+            terms: terms.clone(),
+            stream,
+            client,
+            account: hub.global_account().clone(),
+            session,
+            routes: RouteCache::default(),
+            dice: hub.dice(),
+            partial: Vec::new(),
+            need: 0,
+            phase: Phase::Running,
+            stall: None,
+            progress: None,
+            timer: hub.env.timer(armed),
+            armed,
+            waker: None,
+        };
+        if is_refused {
+            let action = conn.session.refuse(&mut greeting);
+            conn.close_if(&action, now);
+        }
+        conn.client.outbox.send(std::iter::once(&greeting[..]));
+        conn
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.client.outbox.set_owner(cx.waker());
+            self.waker = Some(cx.waker().clone());
+            let _ = self.timer.as_mut().poll(cx);
+        }
+        let now = self.hub.env.now();
+        self.write_pending(cx, now);
+        if let Some(reason) = self.client.outbox.end_reason() {
+            return Poll::Ready(reason);
+        }
+        if now >= self.session.poll_timeout() {
+            self.tick(now);
+        }
+        if self.client.is_draining() && matches!(self.phase, Phase::Running) {
+            self.session.drain();
+            self.close(CloseReason::ServerShutdown, now);
+        }
+        let ended = match self.phase {
+            Phase::Running => self.poll_input(cx, now),
+            Phase::Closing { .. } => Poll::Pending,
+        };
+        let ended = match self.phase {
+            Phase::Running => ended,
+            Phase::Closing { .. } => self.poll_closing(cx, now),
+        };
+        if ended.is_pending() {
+            self.arm(cx, now);
+        }
+        ended
+    }
+
+    /// Writes what waits, and notices when the client does not read.
+    fn write_pending(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let mut pending = self.client.outbox.pending();
+        while pending > 0 {
+            match self.stream.poll_write_ready(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) => pending = self.client.outbox.flush(),
+                Poll::Ready(Err(_)) => {
+                    self.client.outbox.close(CloseReason::WriteError);
+                    return;
+                }
+            }
+        }
+        if pending == 0 {
+            self.progress = None;
+            return;
+        }
+        let written = self.client.outbox.written();
+        match self.progress {
+            Some((before, since)) if before == written => {
+                if now >= since + self.hub.config.write_deadline {
+                    self.client.outbox.close(CloseReason::SlowConsumerWriteDeadline);
+                }
+            }
+            Some(_) | None => self.progress = Some((written, now)),
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let mut out = Vec::new();
+        let jitter = self.dice.roll();
+        let action = self.session.tick(now, jitter, &mut out);
+        if !out.is_empty() {
+            self.client.outbox.send(std::iter::once(&out[..]));
+        }
+        self.close_if(&action, now);
+    }
+
+    fn poll_input(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<CloseReason> {
+        for (sid, id) in self.client.take_expired() {
+            self.session.expired(&sid, |subscription| subscription.id == id);
+        }
+        for _ in 0..READS_MAX {
+            if let Some(stall) = &mut self.stall {
+                if stall.poll(now, false, cx.waker()).is_pending() {
+                    return Poll::Pending;
+                }
+                self.stall = None;
+            }
+            match self.stream.poll_read_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(CloseReason::ReadError),
+                Poll::Ready(Ok(())) => {}
+            }
+            match self.read(now) {
+                Ok(0) => return Poll::Ready(CloseReason::ClientClosed),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return Poll::Ready(CloseReason::ReadError),
+            }
+            if !matches!(self.phase, Phase::Running) || self.client.outbox.is_closed() {
+                // What follows is decided when this task runs again.
+                break;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads once, and does all that the bytes say.
+    fn read(&mut self, now: Instant) -> io::Result<usize> {
+        with_bench(|bench| {
+            let Bench { buffer, batch } = bench;
+            let held = self.partial.len();
+            let is_assembled = self.need > ASSEMBLED_MIN;
+            let start = if is_assembled { 0 } else { held };
+            // Of a large operation no more than its end is read: what follows can use the shared buffer again.
+            let end = if is_assembled { (self.need - held).clamp(4096, buffer.len()) } else { buffer.len() };
+            let n = self.stream.try_read(&mut buffer[start..end])?;
+            if n == 0 {
+                return Ok(0);
+            }
+            self.session.heard(now);
+            if is_assembled {
+                self.partial.extend_from_slice(&buffer[..n]);
+                if self.partial.len() >= self.need {
+                    let input = std::mem::take(&mut self.partial);
+                    let used = self.run_batch(&input, batch, now);
+                    self.keep(&input[used..]);
+                }
+            } else {
+                buffer[..held].copy_from_slice(&self.partial);
+                let input = &buffer[..held + n];
+                let used = self.run_batch(input, batch, now);
+                self.keep(&input[used..]);
+            }
+            Ok(n)
+        })
+    }
+
+    /// Keeps the start of an operation for the next read.
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            self.partial = Vec::new();
+        } else {
+            self.partial.clear();
+            self.partial.extend_from_slice(rest);
+        }
+    }
+
+    /// Does what `input` says and writes what follows from it; returns the bytes used.
+    fn run_batch(&mut self, input: &[u8], batch: &mut Batch, now: Instant) -> usize {
+        batch.begin(Some(&self.client));
+        let mut used = 0;
+        self.need = 0;
+        while matches!(self.phase, Phase::Running) {
+            match parse(&input[used..], &self.terms.limits) {
+                Ok(Step::Op { op, len }) => {
+                    let action = self.session.handle(now, op, batch.own());
+                    self.act(action, input, batch, now);
+                    used += len;
+                    if batch.is_full() {
+                        batch.write(input, self.hub.config.stall_pending, &self.hub.counters);
+                    }
+                }
+                Ok(Step::Incomplete { need }) => {
+                    self.need = need;
+                    break;
+                }
+                Err(error) => {
+                    let action = self.session.parse_failed(error, batch.own());
+                    self.close_if(&action, now);
+                }
+            }
+        }
+        batch.write(input, self.hub.config.stall_pending, &self.hub.counters);
+        self.hub.expire(&self.account, batch);
+        let congested = batch.end();
+        if !congested.is_empty() {
+            self.stall = Stall::new(&self.hub, congested).map(Box::new);
+        }
+        used
+    }
+
+    #[inline]
+    fn act(&mut self, action: Action<'_, Arc<Subscription>>, input: &[u8], batch: &mut Batch, now: Instant) {
+        match action {
+            Action::Publish { message, has_headers, wire } => {
+                let at = |wire: &[u8]| wire.as_ptr() as usize - input.as_ptr() as usize;
+                self.publish(message, has_headers, wire.map(|wire| (wire, at(wire))), batch);
+            }
+            Action::None => {}
+            Action::Refused => add(&self.hub.counters.drop_denied, 1),
+            Action::Subscribe { subject, queue, sid } => self.subscribe(subject, queue, sid, batch),
+            Action::Limit { subscription, max } => {
+                batch.settle_counts();
+                if subscription.limit(max) {
+                    self.session.expired(&subscription.sid, |other| other.id == subscription.id);
+                    self.remove(&subscription);
+                }
+            }
+            Action::Remove(subscription) => self.remove(&subscription),
+            Action::Connected { account, headers, stale } => {
+                for subscription in stale {
+                    self.remove(&subscription);
+                }
+                if let Some(account) = self.hub.account(account.as_bytes()) {
+                    self.account = account.clone();
+                }
+                self.routes.clear();
+                self.client.set_headers(headers);
+            }
+            Action::Close(reason) => self.close(reason, now),
+        }
+    }
+
+    #[inline]
+    fn publish(&mut self, message: Message<'_>, has_headers: bool, wire: Option<(&[u8], usize)>, batch: &mut Batch) {
+        batch.in_msgs += 1;
+        batch.in_bytes += message.body.len() as u64;
+        let job = Job {
+            account: self.account.name(),
+            origin: Origin::Client { id: self.client.id, echo: self.session.echo() },
+            groups: Groups::Any,
+            message,
+            has_headers,
+            wire,
+        };
+        let route = self.routes.find(&self.account, message.subject);
+        let takers = deliver(route, &job, &mut self.dice, batch);
+        if takers == 0
+            && self.session.no_responders()
+            && let Some(reply) = message.reply
+        {
+            self.answer_nobody(reply, message.subject, batch);
+        }
+    }
+
+    /// Nobody serves the request: tells the requester at once, on the subscription that waits for the answer.
+    fn answer_nobody(&self, reply: &[u8], subject: &[u8], batch: &mut Batch) {
+        let is_own = |subscription: &Subscription| match &subscription.taker {
+            Taker::Client(client) => client.id == self.client.id,
+            Taker::Local(_) => false,
+        };
+        if let Some(subscription) = self.account.find_plain(reply, is_own) {
+            encode::no_responders(batch.own(), reply, &subscription.sid, subject);
+        }
+    }
+
+    fn subscribe(&mut self, subject: &[u8], queue: Option<&[u8]>, sid: &[u8], batch: &mut Batch) {
+        let Ok(filter) = Filter::parse(subject) else {
+            return;
+        };
+        let taker = Taker::Client(self.client.clone());
+        let subscription = Arc::new(Subscription::new(self.hub.next_id(), filter, queue, sid, taker));
+        self.account.subscribe(&subscription);
+        add(&self.hub.counters.subscriptions, 1);
+        self.session.subscribed(sid, subscription, batch.own());
+    }
+
+    fn remove(&self, subscription: &Subscription) {
+        if self.account.unsubscribe(subscription) {
+            sub(&self.hub.counters.subscriptions, 1);
+        }
+    }
+
+    fn close_if(&mut self, action: &Action<'_, Arc<Subscription>>, now: Instant) {
+        if let Action::Close(reason) = action {
+            self.close(*reason, now);
+        }
+    }
+
+    fn close(&mut self, reason: CloseReason, now: Instant) {
+        let patience = match reason {
+            CloseReason::ServerShutdown => self.hub.config.drain_timeout,
+            _ => LINGER,
+        };
+        self.stall = None;
+        self.partial = Vec::new();
+        self.phase = Phase::Closing { reason, until: now + patience, is_shut: false };
+    }
+
+    /// Writes what waits, says that no more comes, and gives the peer time to read it: a socket closed with
+    /// unread input would be reset, and the reason be lost.
+    fn poll_closing(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<CloseReason> {
+        let Phase::Closing { reason, until, is_shut } = &mut self.phase else {
+            return Poll::Pending;
+        };
+        let reason = *reason;
+        if now >= *until || self.client.outbox.is_closed() {
+            return Poll::Ready(reason);
+        }
+        if self.client.outbox.pending() == 0 && !*is_shut {
+            *is_shut = true;
+            *until = (*until).min(now + LINGER);
+            self.stream.shutdown_write();
+        }
+        for _ in 0..READS_MAX {
+            match self.stream.poll_read_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(reason),
+                Poll::Ready(Ok(())) => {}
+            }
+            match with_bench(|bench| self.stream.try_read(&mut bench.buffer)) {
+                Ok(0) if self.client.outbox.pending() == 0 => return Poll::Ready(reason),
+                // The peer sends no more, but may still read; readiness would only repeat itself.
+                Ok(0) => return Poll::Pending,
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return Poll::Ready(reason),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Sets the timer to the next thing that is due, unless it fires before that anyway.
+    fn arm(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let mut due = self.session.poll_timeout();
+        if let Some(stall) = &self.stall {
+            due = due.min(stall.until());
+        }
+        if let Some((_, since)) = self.progress {
+            due = due.min(since + self.hub.config.write_deadline);
+        }
+        if let Phase::Closing { until, .. } = self.phase {
+            due = until.min(due);
+        }
+        if due < self.armed || now >= self.armed {
+            self.armed = due;
+            self.timer.as_mut().reset(due);
+            if self.timer.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+
+    fn end(mut self, reason: CloseReason) {
+        self.client.outbox.close(reason);
+        for subscription in self.session.take_subscriptions() {
+            self.remove(&subscription);
+        }
+        sub(&self.hub.counters.connections, 1);
+        self.hub.counters.close(reason);
+        self.hub.leave(self.client.id);
+        tracing::debug!(cid = self.client.id, peer = %self.stream.peer_addr(), reason = reason.text(), "client closed");
+    }
+}

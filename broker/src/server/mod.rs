@@ -1,0 +1,16 @@
+//! The shell around the sessions: sockets, tasks, buffers.
+//!
+//! One task for each connection, which waits for input, and for room to write only while something is pending.
+//! What the bytes mean is the session's affair, whom a message goes to the delivery's.
+
+mod accept;
+mod backlog;
+mod client;
+mod conn;
+mod outbox;
+mod stall;
+
+pub use accept::ListenError;
+pub(crate) use accept::listen;
+pub(crate) use client::Client;
+pub(crate) use stall::Stall;

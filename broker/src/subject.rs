@@ -1,0 +1,182 @@
+//! Subjects and filters: which bytes are one, and which filter matches which subject.
+//!
+//! A subject is a row of tokens between dots. In a filter `*` stands for one token and a last `>` for one or
+//! more; inside a longer token both are ordinary characters. Finding the subscriptions of a subject quickly is
+//! left to the sublist.
+
+use std::fmt;
+use std::ops::Deref;
+
+/// What may be subscribed to: a subject, perhaps with wildcards.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Filter(Box<[u8]>);
+
+/// A subject without wildcards and without empty tokens.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject<'a>(&'a [u8]);
+
+/// The bytes are no filter: an empty token, a blank, or `>` before the end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{subject:?} is no subject to subscribe to")]
+pub struct BadFilter {
+    /// The subject, as text.
+    pub subject: String,
+}
+
+/// The bytes are no subject to publish to: an empty token, a blank, or a wildcard.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{subject:?} is no subject to publish to")]
+pub struct BadSubject {
+    /// The subject, as text.
+    pub subject: String,
+}
+
+impl Filter {
+    /// Checks and copies `bytes`.
+    ///
+    /// # Errors
+    /// [`BadFilter`] when nothing could ever match.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BadFilter> {
+        if is_filter(bytes) { Ok(Self(bytes.into())) } else { Err(BadFilter { subject: text(bytes) }) }
+    }
+
+    /// True when a message to `subject` is meant for this filter.
+    #[must_use]
+    pub fn matches(&self, subject: &[u8]) -> bool {
+        matches(&self.0, subject)
+    }
+}
+
+impl Deref for Filter {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Filter({})", text(&self.0))
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// Checks `bytes`.
+    ///
+    /// # Errors
+    /// [`BadSubject`]; a server that is not asked to be pedantic takes such a message all the same.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, BadSubject> {
+        if is_literal(bytes) { Ok(Self(bytes)) } else { Err(BadSubject { subject: text(bytes) }) }
+    }
+}
+
+impl Deref for Subject<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subject({})", text(self.0))
+    }
+}
+
+/// True when `bytes` may be subscribed to.
+#[must_use]
+pub fn is_filter(bytes: &[u8]) -> bool {
+    let mut tail_seen = false;
+    tokens(bytes).all(|token| {
+        let fits = !tail_seen && is_token(token);
+        tail_seen = token == b">";
+        fits
+    })
+}
+
+/// True when `bytes` is a subject without wildcards.
+#[must_use]
+pub fn is_literal(bytes: &[u8]) -> bool {
+    tokens(bytes).all(|token| is_token(token) && token != b"*" && token != b">")
+}
+
+/// True when the filter has a wildcard token.
+#[must_use]
+pub(crate) fn has_wildcard(filter: &[u8]) -> bool {
+    tokens(filter).any(|token| token == b"*" || token == b">")
+}
+
+/// True when `subject`, taken literally, is meant for `filter`. Nothing matches a subject with an empty token.
+#[must_use]
+pub fn matches(filter: &[u8], subject: &[u8]) -> bool {
+    if tokens(subject).any(<[u8]>::is_empty) {
+        return false;
+    }
+    let (mut wanted, mut given) = (tokens(filter), tokens(subject));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(b">"), Some(_)) => return true,
+            (Some(b"*"), Some(_)) => {}
+            (Some(want), Some(have)) if want == have => {}
+            (Some(_) | None, Some(_) | None) => return false,
+        }
+    }
+}
+
+/// The tokens between the dots; at least one, perhaps empty.
+pub(crate) fn tokens(subject: &[u8]) -> impl Iterator<Item = &[u8]> {
+    subject.split(|byte| *byte == b'.')
+}
+
+fn is_token(token: &[u8]) -> bool {
+    !token.is_empty() && !token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'\x0c'))
+}
+
+/// Subject bytes for a person to read.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_as_the_protocol_wants_them() {
+        for good in ["a", "a.b", "*", ">", "a.*.>", "foo.*x", "f*o", ">x", "a.b>", "é.ü"] {
+            assert!(is_filter(good.as_bytes()), "{good}");
+        }
+        for bad in ["", ".", "foo..bar", ".foo", "foo.", "foo.>.x", ">.>", "a b", "a\tb", "a\x0cb", "a\r"] {
+            assert!(!is_filter(bad.as_bytes()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn literals_have_no_wildcard_token() {
+        assert!(is_literal(b"a.b*.>c"));
+        for bad in ["", "a.*", ">", "a..b", "a."] {
+            assert!(Subject::parse(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn wildcards_match_tokens() {
+        for (filter, subject, expected) in [
+            ("a.*", "a.b", true),
+            ("a.*", "a", false),
+            ("a.*", "a.b.c", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            (">", "foo.*", true),
+            ("foo.*", "foo.*", true),
+            (">", "a..b", false),
+            ("*", "", false),
+            ("a*", "ab", false),
+        ] {
+            assert_eq!(matches(filter.as_bytes(), subject.as_bytes()), expected, "{filter} {subject}");
+        }
+    }
+}

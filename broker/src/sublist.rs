@@ -1,0 +1,243 @@
+//! Who is interested: a trie of filters, one level for each token.
+//!
+//! A leaf holds the subscriptions of clients (plain, or by queue group) and the interest of neighbours' members.
+//! Everything iterated is ordered, so that equal histories give equal answers. Caching of answers is left to the
+//! account, which knows when they are stale.
+
+use crate::message::UpstreamId;
+use crate::subject::tokens;
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+
+/// Numbers an attached neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NeighborId(pub(crate) u32);
+
+/// Whose interest, behind a neighbour, and in which queue group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MemberKey {
+    pub(crate) neighbor: NeighborId,
+    pub(crate) member: u32,
+    pub(crate) via: Option<UpstreamId>,
+    pub(crate) queue: Option<Box<[u8]>>,
+}
+
+/// All interest in one filter.
+#[derive(Debug)]
+pub(crate) struct Entries<S> {
+    /// Plain subscriptions in the order of their ids.
+    pub(crate) plain: Vec<(u64, S)>,
+    /// Queue subscriptions by group, in the order of their ids.
+    pub(crate) groups: BTreeMap<Box<[u8]>, Vec<(u64, S)>>,
+    /// Neighbours' members, with their weight.
+    pub(crate) members: BTreeMap<MemberKey, u32>,
+}
+
+impl<S> Entries<S> {
+    fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.groups.is_empty() && self.members.is_empty()
+    }
+}
+
+type Token = SmallVec<[u8; 16]>;
+
+#[derive(Debug)]
+struct Node<S> {
+    children: BTreeMap<Token, Box<Self>>,
+    star: Option<Box<Self>>,
+    /// Of the filter that ends here.
+    here: Option<Box<Entries<S>>>,
+    /// Of the filter that ends in `>` below here.
+    tail: Option<Box<Entries<S>>>,
+}
+
+/// The trie. `S` is the handle of a subscription.
+#[derive(Debug)]
+pub(crate) struct Sublist<S> {
+    root: Node<S>,
+}
+
+impl<S> Default for Entries<S> {
+    fn default() -> Self {
+        Self { plain: Vec::new(), groups: BTreeMap::new(), members: BTreeMap::new() }
+    }
+}
+
+impl<S> Default for Node<S> {
+    fn default() -> Self {
+        Self { children: BTreeMap::new(), star: None, here: None, tail: None }
+    }
+}
+
+impl<S> Default for Sublist<S> {
+    fn default() -> Self {
+        Self { root: Node::default() }
+    }
+}
+
+impl<S> Sublist<S> {
+    /// Adds a subscription; returns how many the filter now has of its kind (plain, or in that group).
+    /// Ids grow from call to call.
+    pub(crate) fn insert(&mut self, filter: &[u8], queue: Option<&[u8]>, id: u64, subscription: S) -> usize {
+        let entries = self.root.entries(filter);
+        let list = match queue {
+            None => &mut entries.plain,
+            Some(group) => match entries.groups.contains_key(group) {
+                true => entries.groups.get_mut(group).expect("just found"),
+                false => entries.groups.entry(group.into()).or_default(),
+            },
+        };
+        let at = list.partition_point(|(other, _)| *other < id);
+        list.insert(at, (id, subscription));
+        list.len()
+    }
+
+    /// Removes a subscription; returns how many the filter has left of its kind, or `None` when it was not there.
+    pub(crate) fn remove(&mut self, filter: &[u8], queue: Option<&[u8]>, id: u64) -> Option<usize> {
+        self.root.edit(&mut tokens(filter), &mut |entries| {
+            let list = match queue {
+                None => &mut entries.plain,
+                Some(group) => entries.groups.get_mut(group)?,
+            };
+            let at = list.binary_search_by_key(&id, |(other, _)| *other).ok()?;
+            list.remove(at);
+            let left = list.len();
+            if let Some(group) = queue
+                && left == 0
+            {
+                entries.groups.remove(group);
+            }
+            Some(left)
+        })?
+    }
+
+    /// Sets a member's weight, 0 to remove it; returns the former one.
+    pub(crate) fn set_member(&mut self, filter: &[u8], key: &MemberKey, weight: u32) -> u32 {
+        if weight == 0 {
+            return self
+                .root
+                .edit(&mut tokens(filter), &mut |entries| entries.members.remove(key))
+                .flatten()
+                .unwrap_or(0);
+        }
+        self.root.entries(filter).members.insert(key.clone(), weight).unwrap_or(0)
+    }
+
+    /// Visits the entries of all filters that match `subject`.
+    pub(crate) fn matching<'a>(&'a self, subject: &[u8], visit: &mut impl FnMut(&'a Entries<S>)) {
+        let parts: SmallVec<[&[u8]; 16]> = tokens(subject).collect();
+        if !parts.iter().any(|part| part.is_empty()) {
+            self.root.matching(&parts, visit);
+        }
+    }
+
+    /// Visits all filters with their entries, in order.
+    pub(crate) fn walk(&self, visit: &mut impl FnMut(&[u8], &Entries<S>)) {
+        self.root.walk(&mut Vec::new(), visit);
+    }
+}
+
+impl<S> Node<S> {
+    /// The entries of `filter`, made when they are missing.
+    fn entries(&mut self, filter: &[u8]) -> &mut Entries<S> {
+        let mut node = self;
+        for token in tokens(filter) {
+            node = match token {
+                b">" => return node.tail.get_or_insert_default(),
+                b"*" => node.star.get_or_insert_default(),
+                // Looked up as a slice first: most tokens are there already.
+                _ if node.children.contains_key(token) => node.children.get_mut(token).expect("just found"),
+                _ => node.children.entry(Token::from_slice(token)).or_default(),
+            };
+        }
+        node.here.get_or_insert_default()
+    }
+
+    /// Changes the entries of a filter, when there are any, and removes what has become empty.
+    fn edit<'f, R>(
+        &mut self,
+        rest: &mut impl Iterator<Item = &'f [u8]>,
+        change: &mut impl FnMut(&mut Entries<S>) -> R,
+    ) -> Option<R> {
+        match rest.next() {
+            None => edit_entries(&mut self.here, change),
+            Some(b">") => edit_entries(&mut self.tail, change),
+            Some(b"*") => {
+                let result = self.star.as_mut()?.edit(rest, change);
+                if self.star.as_ref().is_some_and(|star| star.is_empty()) {
+                    self.star = None;
+                }
+                result
+            }
+            Some(token) => {
+                let child = self.children.get_mut(token)?;
+                let result = child.edit(rest, change);
+                if child.is_empty() {
+                    self.children.remove(token);
+                }
+                result
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.children.is_empty() && self.star.is_none() && self.here.is_none() && self.tail.is_none()
+    }
+
+    fn matching<'a>(&'a self, rest: &[&[u8]], visit: &mut impl FnMut(&'a Entries<S>)) {
+        let Some((token, rest)) = rest.split_first() else {
+            if let Some(entries) = &self.here {
+                visit(entries);
+            }
+            return;
+        };
+        if let Some(entries) = &self.tail {
+            visit(entries);
+        }
+        if let Some(star) = &self.star {
+            star.matching(rest, visit);
+        }
+        if let Some(child) = self.children.get(*token) {
+            child.matching(rest, visit);
+        }
+    }
+
+    fn walk(&self, filter: &mut Vec<u8>, visit: &mut impl FnMut(&[u8], &Entries<S>)) {
+        let len = filter.len();
+        let below = |filter: &mut Vec<u8>, token: &[u8]| {
+            filter.truncate(len);
+            if len > 0 {
+                filter.push(b'.');
+            }
+            filter.extend_from_slice(token);
+        };
+        if let Some(entries) = &self.here {
+            visit(filter, entries);
+        }
+        if let Some(entries) = &self.tail {
+            below(filter, b">");
+            visit(filter, entries);
+        }
+        if let Some(star) = &self.star {
+            below(filter, b"*");
+            star.walk(filter, visit);
+        }
+        for (token, child) in &self.children {
+            below(filter, token);
+            child.walk(filter, visit);
+        }
+        filter.truncate(len);
+    }
+}
+
+fn edit_entries<S, R>(slot: &mut Option<Box<Entries<S>>>, change: &mut impl FnMut(&mut Entries<S>) -> R) -> Option<R> {
+    let entries = slot.as_mut()?;
+    let result = change(entries);
+    if entries.is_empty() {
+        *slot = None;
+    }
+    Some(result)
+}
+
+#[cfg(test)]
+mod tests;
