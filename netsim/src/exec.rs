@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 pub(crate) type HostId = usize;
 
 /// Polls at one moment of virtual time after which something spins: real code needs thousands.
-const POLLS_AT_ONCE_MAX: u64 = 10_000_000;
+const POLLS_AT_ONCE_MAX: u64 = 1_000_000;
 
 /// What tasks and their wakers hand to the executor from wherever they are.
 #[derive(Default)]
