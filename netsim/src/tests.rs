@@ -88,6 +88,46 @@ fn a_pause_keeps_everything_for_later() {
     assert_eq!(world.bites().iter().find(|bite| bite.fault == pause).unwrap().hits, 2);
 }
 
+#[test]
+fn what_is_under_way_when_a_cut_falls_is_lost() {
+    let mut world = World::new(1, WorldConfig::hosts(2));
+    let (sender, receiver) = (udp(&world.host(0), 9), udp(&world.host(1), 9));
+    sender.send(world.addr(1, 9), b"too late", 0);
+    world.run_for(ms(5));
+    let cut = world.cut_one_way(0, 1);
+    receiver.send(world.addr(0, 9), b"the other way", 0);
+    world.run_for(ms(100));
+    world.lift(cut);
+    let counters = world.counters();
+    assert_eq!((counters.sent, counters.delivered, counters.cut), (2, 1, 1));
+    assert_eq!(world.bites()[0].hits, 1);
+}
+
+#[test]
+fn datagrams_carry_their_addresses_and_what_finds_no_reader_is_counted() {
+    let mut world = World::new(1, WorldConfig::hosts(2));
+    let (sender, receiver) = (udp(&world.host(0), 0), udp(&world.host(1), 9));
+    let (from, to) = ((world.addr(0, sender.local_addr().port())), world.addr(1, 9));
+    let seen = Arc::new(Mutex::new(None));
+    let (log, reader) = (seen.clone(), receiver.clone());
+    world.spawn_on(1, async move {
+        let mut buf = [0; 3];
+        *log.lock().unwrap() = Some(poll_fn(|cx| reader.poll_recv(cx, &mut buf)).await.unwrap());
+    });
+    sender.send(to, b"longer", 2);
+    world.run_for(ms(50));
+    let datagram = seen.lock().unwrap().unwrap();
+    assert_eq!((datagram.len, datagram.from, datagram.to, datagram.ecn), (3, from, to, 2));
+    // The socket holds 1 MiB: 1024 datagrams of 1 KiB.
+    (0..1_100).for_each(|_| sender.send(to, &[0; 1_024], 0));
+    sender.send(world.addr(1, 10), b"no such port", 0);
+    sender.send("10.0.0.77:9".parse().unwrap(), b"no such host", 0);
+    sender.send("[::1]:9".parse().unwrap(), b"no such family", 0);
+    world.run_for(ms(50));
+    let counters = world.counters();
+    assert_eq!((counters.delivered, counters.overflowed, counters.unheard), (1_025, 76, 3));
+}
+
 /// Sends a datagram when it is dropped, as connections do that say goodbye.
 struct Farewell(Arc<dyn VirtualUdp>, std::net::SocketAddr);
 
