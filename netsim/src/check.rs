@@ -288,8 +288,7 @@ impl Checker {
         self.record.lock().delivered
     }
 
-    /// Messages that were published until `until` and that some receiver which heard later ones of the same life lacks:
-    /// what faults cost.
+    /// How often a receiver lacks a message although it has earlier and later ones of the same life: what faults cost.
     #[must_use]
     pub fn gaps(&self) -> u64 {
         self.record.lock().heard.values().map(|heard| heard.missing.len() as u64).sum()

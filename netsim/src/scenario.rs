@@ -246,7 +246,11 @@ impl Scenario {
         Ok(scenario)
     }
 
-    fn check(&self) -> Result<(), ScenarioError> {
+    /// Checks that it can be played; what was read from a file has been checked.
+    ///
+    /// # Errors
+    /// [`ScenarioError`], which says what to change.
+    pub fn check(&self) -> Result<(), ScenarioError> {
         let Topology { nodes, shape, edges } = &self.topology;
         let last = nodes.checked_sub(1).ok_or(ScenarioError::Topology)?;
         if shape.is_some() != edges.is_empty() {
@@ -317,6 +321,9 @@ impl Scenario {
     /// Boots the nodes, plays the faults, and judges what `checker` has seen by then.
     ///
     /// The processes must be installed, and report to `checker` under their host's number.
+    ///
+    /// # Panics
+    /// When the scenario was built in Rust and names a node that is not there: see [`Scenario::check`].
     pub fn play(&self, world: &mut World, checker: &Checker) -> Verdict {
         (0..self.topology.nodes).for_each(|node| world.boot(node));
         let healed = self.healed_at();
