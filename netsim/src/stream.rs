@@ -143,8 +143,8 @@ impl End {
 enum Dial {
     /// Under way since then, to be repeated after the pause.
     Waiting { since: Nanos, pause: Nanos },
-    /// The answer is on its way.
-    Answered(Result<(), ErrorKind>),
+    /// The answer is on its way to a dialler that has waited since then.
+    Answered { since: Nanos, answer: Result<(), ErrorKind> },
     /// The dialler knows.
     Done(Result<(), ErrorKind>),
 }
@@ -264,6 +264,7 @@ impl Streams {
 
     fn on_dial(&mut self, wire: &mut Wire<'_>, id: u64) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Dial::Waiting { since, .. } = conn.dial else { return };
         let [from, to] = &mut conn.ends;
         let listener = self.ports.holder(to.host, to.addr).and_then(|id| self.listeners.get_mut(&id));
         let full = listener.as_ref().is_some_and(|listener| listener.backlog.len() >= BACKLOG_MAX);
@@ -280,7 +281,7 @@ impl Streams {
                 Ok(())
             }
         };
-        conn.dial = Dial::Answered(answer);
+        conn.dial = Dial::Answered { since, answer };
         wire.trace_addresses(from.addr, to.addr);
         let at = wire.links.segment(wire.now, to.host, from.host, 0);
         to.last_arrival = at;
@@ -301,13 +302,14 @@ impl Streams {
 
     fn on_answer(&mut self, wire: &mut Wire<'_>, id: u64) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        let Dial::Answered(answer) = conn.dial else { return };
-        if wire.links.is_cut(conn.ends[1].host, conn.ends[0].host) {
+        let Dial::Answered { since, answer } = conn.dial else { return };
+        let cut = wire.links.is_cut(conn.ends[1].host, conn.ends[0].host);
+        if cut && wire.now - since < nanos(self.config.timeout) {
             // The dialler repeats itself and is answered again; half a second stands for that.
             wire.stream(wire.now + PROBE, id, Kind::Answer);
             return;
         }
-        conn.dial = Dial::Done(answer);
+        conn.dial = Dial::Done(if cut { Err(ErrorKind::TimedOut) } else { answer });
         wire.wakes.extend(conn.ends[0].writer.take());
     }
 
@@ -316,7 +318,7 @@ impl Streams {
         let Some(conn) = self.conns.get_mut(&id) else { return Poll::Ready(Err(ErrorKind::NetworkDown.into())) };
         match conn.dial {
             Dial::Done(result) => Poll::Ready(result.map_err(io::Error::from)),
-            Dial::Waiting { .. } | Dial::Answered(_) => {
+            Dial::Waiting { .. } | Dial::Answered { .. } => {
                 remember(&mut conn.ends[0].writer, waker);
                 Poll::Pending
             }

@@ -177,6 +177,12 @@ fn connecting_to_nobody_is_refused_after_a_round_trip_and_across_a_cut_times_out
     let (kind, took) = connect_error(&mut world, 1);
     assert_eq!(kind, ErrorKind::TimedOut);
     assert!((secs(120)..secs(250)).contains(&took), "{took:?}");
+    world.heal();
+    serve(&world, 0, async |stream| drain(&*stream, Log::default()).await);
+    world.cut_one_way(0, 1);
+    let (kind, took) = connect_error(&mut world, 1);
+    assert_eq!(kind, ErrorKind::TimedOut, "the answer is what does not come through");
+    assert!((secs(119)..secs(122)).contains(&took), "{took:?}");
     world.kill(0);
     world.heal();
     assert_eq!(connect_error(&mut world, 1).0, ErrorKind::ConnectionRefused);
