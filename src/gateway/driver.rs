@@ -23,6 +23,8 @@ pub(super) async fn run(gateway: Arc<Gateway>, bus: Arc<dyn Bus>) {
             info!(upstream = %gateway.config.url, "upstream link closed: no longer wanted");
         }
     }
+    // The broker's handle goes first: whoever waits for the end finds nothing left.
+    drop(driver);
     gateway.stopped.cancel();
 }
 

@@ -4,6 +4,7 @@
 //! the server down by TCP, and writing goes on.
 
 use super::Gateway;
+use super::buffer::{ReadBuffer, WriteBuffer};
 use super::state::State;
 use crate::ports::{Bus, Groups, Inbound, Pick, RemoteInterest};
 use lattice_broker::env::{BoxFuture, Stream, Timer};
@@ -12,21 +13,17 @@ use lattice_broker::leaf::{
 };
 use smallvec::SmallVec;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tracing::{debug, info};
 
-/// Bytes read at a time; the buffer grows for a larger message and shrinks after it.
-const READ_BYTES: usize = 64 << 10;
 /// Reads in a row before what they brought is handed out and the other direction gets its turn.
 const READS_MAX: usize = 16;
 /// Writes in a row, likewise.
 const WRITES_MAX: usize = 16;
-/// A write buffer larger than this is given back once it is empty.
-const WRITE_BYTES_KEPT: usize = 1 << 20;
 /// How long the last words of a link may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -100,24 +97,29 @@ impl<'g> Link<'g> {
             Ok(()) => End::Unwanted,
             Err(close) => End::Closed(close),
         };
-        {
-            let mut state = self.gateway.shared.lock();
-            let State { session, interest, server, error, .. } = &mut *state;
-            *server = None;
-            *error = match &end {
-                End::Closed(close) => Some(close.to_string()),
-                End::Unwanted => None,
-            };
-            if let Some(mut session) = session.take() {
-                self.write.take(&mut session, interest);
-            }
-            interest.forget_peer();
-            state.drained();
-        }
+        self.take_down(&end);
         self.bus.remove_member(0);
         self.inbound.flush();
         self.farewell().await;
         end
+    }
+
+    /// Ends the session; what it has left to say is kept for the farewell.
+    fn take_down(&mut self, end: &End) {
+        let mut state = self.gateway.shared.lock();
+        let State { session, interest, server, error, .. } = &mut *state;
+        *server = None;
+        *error = match end {
+            End::Closed(close) => Some(close.to_string()),
+            End::Unwanted => None,
+        };
+        if let Some(mut session) = session.take() {
+            self.write.take(&mut session, interest);
+        }
+        interest.forget_peer();
+        let go_on = state.drained();
+        drop(state);
+        go_on.into_iter().for_each(Waker::wake);
     }
 
     async fn steps(&mut self) -> Result<(), Close> {
@@ -298,8 +300,9 @@ impl<'g> Link<'g> {
                 Ok(bytes) => {
                     let mut state = self.gateway.shared.lock();
                     state.session.as_mut().expect(SESSION).written(bytes);
-                    state.drained();
+                    let go_on = state.drained();
                     drop(state);
+                    go_on.into_iter().for_each(Waker::wake);
                     self.count_written();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -363,73 +366,3 @@ impl<'g> Link<'g> {
 }
 
 const SESSION: &str = "the link's task alone takes the session away, at its end";
-
-/// What was read and not used yet.
-#[derive(Default)]
-struct ReadBuffer {
-    buf: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// Bytes that must be there for the next operation; 0 when unknown.
-    need: usize,
-}
-
-impl ReadBuffer {
-    fn bytes(&self) -> &[u8] {
-        &self.buf[self.start..self.end]
-    }
-
-    /// Room to read into, enough in all for what the parser needs.
-    fn room(&mut self) -> &mut [u8] {
-        let need = self.need.max(self.end - self.start + 1);
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        }
-        if self.start + need > self.buf.len() {
-            self.buf.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-            self.buf.resize(need.next_multiple_of(READ_BYTES).max(self.buf.len()), 0);
-        }
-        &mut self.buf[self.end..]
-    }
-
-    fn shrink(&mut self) {
-        if self.start == self.end && self.buf.len() > 4 * READ_BYTES {
-            *self = Self::default();
-        }
-    }
-}
-
-/// What was taken from the session and is not written yet.
-#[derive(Default)]
-struct WriteBuffer {
-    buf: Vec<u8>,
-    at: usize,
-    /// Messages in it.
-    messages: u64,
-}
-
-impl WriteBuffer {
-    fn is_empty(&self) -> bool {
-        self.at == self.buf.len()
-    }
-
-    fn take(&mut self, session: &mut Session, interest: &mut Interest) {
-        if self.is_empty() {
-            self.at = 0;
-            self.buf.clear();
-            self.buf.shrink_to(WRITE_BYTES_KEPT);
-            self.messages += session.take_output(&mut self.buf, interest);
-        } else {
-            let mut more = Vec::new();
-            self.messages += session.take_output(&mut more, interest);
-            self.buf.append(&mut more);
-        }
-    }
-
-    fn write_to(&mut self, stream: &dyn Stream) -> io::Result<usize> {
-        let bytes = stream.try_write_vectored(&[IoSlice::new(&self.buf[self.at..])])?;
-        self.at += bytes;
-        Ok(bytes)
-    }
-}

@@ -4,6 +4,7 @@
 //! bounded buffer; its task (`driver.rs`) dials for ever, and `link.rs` moves the bytes of one connection both ways.
 //! What the protocol demands is left to `lattice_broker::leaf`; which of several nodes is the active one, to the node.
 
+mod buffer;
 mod config;
 mod counters;
 mod driver;
@@ -169,7 +170,10 @@ impl Neighbor for Gateway {
     }
 
     fn wake_when_drained(&self, waker: &Waker) {
-        self.shared.lock().slow_down(waker);
+        let slowed = self.shared.lock().slow_down(waker);
+        if !slowed {
+            waker.wake_by_ref();
+        }
     }
 
     fn interest(&self, change: &InterestChange<'_>) {

@@ -76,19 +76,18 @@ impl State {
         self.session.as_ref().map_or(0, Session::pending_bytes)
     }
 
-    /// Wakes `waker` once little waits.
-    pub(super) fn slow_down(&mut self, waker: &Waker) {
-        if self.pending_bytes() <= DRAINED_BYTES {
-            waker.wake_by_ref();
-        } else if !self.slowed.iter().any(|known| known.will_wake(waker)) {
+    /// Keeps `waker` until little waits; false when that is so already.
+    pub(super) fn slow_down(&mut self, waker: &Waker) -> bool {
+        let full = self.pending_bytes() > DRAINED_BYTES;
+        if full && !self.slowed.iter().any(|known| known.will_wake(waker)) {
             self.slowed.push(waker.clone());
         }
+        full
     }
 
-    /// Lets publishers go on if little waits.
-    pub(super) fn drained(&mut self) {
-        if !self.slowed.is_empty() && self.pending_bytes() <= DRAINED_BYTES {
-            self.slowed.drain(..).for_each(Waker::wake);
-        }
+    /// The publishers that may go on, if little waits: to be woken once the lock is released.
+    #[must_use]
+    pub(super) fn drained(&mut self) -> Vec<Waker> {
+        if self.pending_bytes() <= DRAINED_BYTES { std::mem::take(&mut self.slowed) } else { Vec::new() }
     }
 }

@@ -4,6 +4,8 @@
 //! other way, [`Interest`] (what is wanted here) and the filters of [`Permissions`]. Sockets, timers and the way
 //! to the broker are left to the caller; so are TLS, compression (declined) and the accepting side.
 
+mod close;
+mod config;
 mod encode;
 mod info;
 mod interest;
@@ -12,12 +14,14 @@ mod permissions;
 mod proto;
 mod session;
 
+pub use close::{Close, retry_delay};
+pub use config::{Config, Credentials, random_token};
 pub use encode::{write_connect, write_err, write_info, write_interest, write_message, write_ping, write_pong};
 pub use info::{Connect, Info, SubjectLists};
 pub use interest::Interest;
 pub use permissions::{Direction, Permissions, Refusal};
 pub use proto::{Control, GroupNames, LeafMessage, Op, Parser, ParserLimits, ProtocolError, Step};
-pub use session::{Close, Config, Credentials, Event, Peer, Session, Unsent, random_token, retry_delay};
+pub use session::{Event, Peer, Session, Unsent};
 
 /// Some moment for tests to count from.
 #[cfg(test)]

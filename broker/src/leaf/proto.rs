@@ -16,7 +16,7 @@ const SIZE_DIGITS_MAX: usize = 9;
 pub enum Op<'a> {
     /// LMSG or HMSG.
     Message(LeafMessage<'a>),
-    /// A message over [`ParserLimits::payload_max`]; its body is passed over, not kept.
+    /// A message over [`ParserLimits::payload_bytes_max`]; its body is passed over, not kept.
     Oversize {
         /// The subject that it was for.
         subject: &'a [u8],

@@ -7,16 +7,16 @@
 //! drops the session when a call returns [`Close`], after writing what it left. Messages that arrive do not pass
 //! through here: they are judged by the `import` permissions that came with the last event.
 
+use super::close::Close;
+use super::config::{Config, Credentials};
 use super::encode::{write_connect, write_err, write_message, write_ping, write_pong};
 use super::info::{Connect, Info};
 use super::interest::{Interest, Outlet};
 use super::pattern::covers;
 use super::permissions::{Direction, Permissions, Refusal};
 use super::proto::{Control, ProtocolError};
-use crate::env::Rng;
 use crate::message::Message;
 use crate::neighbor::InterestChange;
-use rand_core::Rng as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,84 +35,6 @@ const ERROR_TEXT_MAX: usize = 256;
 const DISCOVERED_MAX: usize = 64;
 /// A control line longer than this is not sent: the peer would close the link.
 const LINE_BYTES_MAX: usize = 60 << 10;
-
-/// What the dialer knows before it dials.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// This node's name; the peer replaces an older link of the same name.
-    pub name: String,
-    /// The cluster that all nodes of the lattice claim to be.
-    pub cluster: String,
-    /// The local account.
-    pub account: String,
-    /// What the peer asks for.
-    pub credentials: Credentials,
-    /// Marks our interest: should it come back, there is a loop. From [`random_token`], one for the process's life.
-    pub token: String,
-    /// Subjects kept on this side, and refused from the other.
-    pub denied: Vec<String>,
-    /// How long the peer may take to speak first.
-    pub first_info_timeout: Duration,
-    /// How long it may take to answer CONNECT.
-    pub answer_timeout: Duration,
-    /// Time between PINGs.
-    pub ping_interval: Duration,
-    /// PINGs in a row that may stay without any sign of life.
-    pub pings_max: u32,
-    /// Bytes that may wait to be written; messages beyond are dropped.
-    pub pending_bytes_max: usize,
-    /// Entries of the peer's interest that are kept; more are refused.
-    pub peer_interest_max: usize,
-}
-
-impl Config {
-    /// Defaults for everything but who we are.
-    #[must_use]
-    pub fn new(name: &str, cluster: &str, account: &str, token: String) -> Self {
-        Self {
-            name: name.to_owned(),
-            cluster: cluster.to_owned(),
-            account: account.to_owned(),
-            credentials: Credentials::None,
-            token,
-            // What a real server denies on every leaf link: otherwise each reachable JetStream would answer (§7.1).
-            denied: ["$JS.API.>", "$KV.>", "$OBJ.>"].map(str::to_owned).to_vec(),
-            first_info_timeout: Duration::from_secs(2),
-            answer_timeout: Duration::from_secs(2),
-            ping_interval: Duration::from_secs(5),
-            pings_max: 2,
-            pending_bytes_max: 64 << 20,
-            peer_interest_max: 1 << 20,
-        }
-    }
-}
-
-/// What identifies us to the peer.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub enum Credentials {
-    /// Nothing.
-    #[default]
-    None,
-    /// User name and password.
-    Password {
-        /// The user name.
-        user: String,
-        /// The password.
-        pass: String,
-    },
-    /// A token; sent as the user name too, as real servers do, since the URL does not tell which is meant.
-    Token(String),
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Password { .. } => "Password(…)",
-            Self::Token(_) => "Token(…)",
-        })
-    }
-}
 
 /// Something for the caller to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,74 +84,6 @@ pub enum Unsent {
     TooLarge,
     /// Too much waits already.
     Full,
-}
-
-/// Why the link must be closed, or is. [`retry_delay`] says when to dial again.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Close {
-    /// The peer is no leaf-node port.
-    #[error(
-        "the port speaks, but not as a leaf-node port: is it the port for clients? (leaf nodes usually connect to 7422)"
-    )]
-    WrongPort,
-    /// TLS is required.
-    #[error("the server requires TLS on its leaf-node port, and TLS towards an upstream is not supported yet")]
-    TlsRequired,
-    /// The peer's JSON is none.
-    #[error("the server's INFO cannot be read: {0}")]
-    BadInfo(String),
-    /// The peer broke the protocol.
-    #[error("the server broke the protocol: {0}")]
-    Protocol(#[from] ProtocolError),
-    /// An operation that only a dialer sends.
-    #[error("the server sent CONNECT, which only the dialing side does")]
-    UnexpectedConnect,
-    /// The peer did not speak first.
-    #[error("the server sent no INFO within {0:?}")]
-    NoInfo(Duration),
-    /// The peer did not answer CONNECT.
-    #[error("the server did not answer CONNECT within {0:?}")]
-    NoAnswer(Duration),
-    /// No sign of life.
-    #[error("the server has not answered for {0:?}")]
-    Stale(Duration),
-    /// Our own mark came back.
-    #[error("there is a loop: this node's own interest came back over the link")]
-    Loop,
-    /// The peer said why.
-    #[error("the server refused: {0}")]
-    Refused(String),
-    /// The connection ended.
-    #[error("connection lost: {0}")]
-    Lost(String),
-}
-
-/// How long to wait before the next attempt (§10), with a jitter that keeps many nodes apart.
-#[must_use]
-pub fn retry_delay(close: &Close, rng: &mut Rng) -> Duration {
-    let extra = match close {
-        Close::Loop => 30,
-        Close::Refused(text) if text.contains("Loop detected") || text.contains("has same cluster name") => 30,
-        Close::Refused(text) if text.contains("connection rejected since minimum version required is") => 5,
-        // These take someone to change the configuration, here or there.
-        Close::WrongPort | Close::TlsRequired => 5,
-        Close::BadInfo(_)
-        | Close::Protocol(_)
-        | Close::UnexpectedConnect
-        | Close::NoInfo(_)
-        | Close::NoAnswer(_)
-        | Close::Stale(_)
-        | Close::Refused(_)
-        | Close::Lost(_) => 0,
-    };
-    Duration::from_secs(1 + extra) + Duration::from_micros(rng.next_u64() % 500_000)
-}
-
-/// A mark for [`Config::token`].
-#[must_use]
-pub fn random_token(rng: &mut Rng) -> String {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    (0..22).map(|_| char::from(DIGITS[(rng.next_u64() % 62) as usize])).collect()
 }
 
 /// One dialled link.

@@ -1,5 +1,6 @@
 use super::*;
-use crate::leaf::{Op, Parser, ParserLimits, Step, some_moment};
+use crate::env::Rng;
+use crate::leaf::{Op, Parser, ParserLimits, Step, retry_delay, some_moment};
 use crate::neighbor::InterestSource;
 use rand_core::SeedableRng;
 

@@ -1,0 +1,90 @@
+//! What a dialled link is told before it starts. Where it comes from is left to the caller.
+
+use crate::env::Rng;
+use rand_core::Rng as _;
+use std::time::Duration;
+
+/// What the dialer knows before it dials.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node's name; the peer replaces an older link of the same name.
+    pub name: String,
+    /// The cluster that all nodes of the lattice claim to be.
+    pub cluster: String,
+    /// The local account.
+    pub account: String,
+    /// What the peer asks for.
+    pub credentials: Credentials,
+    /// Marks our interest: should it come back, there is a loop. From [`random_token`], one for the process's life.
+    pub token: String,
+    /// Subjects kept on this side, and refused from the other.
+    pub denied: Vec<String>,
+    /// How long the peer may take to speak first.
+    pub first_info_timeout: Duration,
+    /// How long it may take to answer CONNECT.
+    pub answer_timeout: Duration,
+    /// Time between PINGs.
+    pub ping_interval: Duration,
+    /// PINGs in a row that may stay without any sign of life.
+    pub pings_max: u32,
+    /// Bytes that may wait to be written; messages beyond are dropped.
+    pub pending_bytes_max: usize,
+    /// Entries of the peer's interest that are kept; more are refused.
+    pub peer_interest_max: usize,
+}
+
+impl Config {
+    /// Defaults for everything but who we are.
+    #[must_use]
+    pub fn new(name: &str, cluster: &str, account: &str, token: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            cluster: cluster.to_owned(),
+            account: account.to_owned(),
+            credentials: Credentials::None,
+            token,
+            // What a real server denies on every leaf link: otherwise each reachable JetStream would answer (§7.1).
+            denied: ["$JS.API.>", "$KV.>", "$OBJ.>"].map(str::to_owned).to_vec(),
+            first_info_timeout: Duration::from_secs(2),
+            answer_timeout: Duration::from_secs(2),
+            ping_interval: Duration::from_secs(5),
+            pings_max: 2,
+            pending_bytes_max: 64 << 20,
+            peer_interest_max: 1 << 20,
+        }
+    }
+}
+
+/// What identifies us to the peer.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nothing.
+    #[default]
+    None,
+    /// User name and password.
+    Password {
+        /// The user name.
+        user: String,
+        /// The password.
+        pass: String,
+    },
+    /// A token; sent as the user name too, as real servers do, since the URL does not tell which is meant.
+    Token(String),
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Password { .. } => "Password(…)",
+            Self::Token(_) => "Token(…)",
+        })
+    }
+}
+
+/// A mark for [`Config::token`].
+#[must_use]
+pub fn random_token(rng: &mut Rng) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    (0..22).map(|_| char::from(DIGITS[(rng.next_u64() % 62) as usize])).collect()
+}
