@@ -84,28 +84,48 @@ pub(super) async fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &O
         () = signals.next() => return Ok(EXIT_OK),
         node = backend::start(env, config.clone()) => node?.into(),
     };
+    let show = |node: &dyn RunningNode| {
+        // A node does not end because nobody reads its banner any more.
+        let _ = banner(env, &config, node, output, began).iter().try_for_each(|line| output.line(line));
+    };
+    live(env, node, control, async || signals.next().await, show).await;
+    Ok(EXIT_OK)
+}
+
+/// From the moment in which a node is up until it has ended: by a signal or by request, at once by a second signal.
+async fn live(
+    env: &Env,
+    node: Arc<dyn RunningNode>,
+    control: Server,
+    mut signal: impl AsyncFnMut(),
+    show: impl FnOnce(&dyn RunningNode),
+) {
     let (stop, asked) = (CancellationToken::new(), Arc::new(Notify::new()));
     let handler = Arc::new(Controlled { node: node.clone(), stop: asked.clone() });
-    env.spawn(control.serve(env.clone(), handler, stop.clone()));
-    let banner = banner(env, &config, node.as_ref(), output, began);
-    // A node does not end because nobody reads its banner any more.
-    let _ = banner.iter().try_for_each(|line| output.line(line));
-
+    let serving = control.serve(env.clone(), handler, stop.clone());
+    let living = async {
+        show(node.as_ref());
+        tokio::select! {
+            biased;
+            () = signal() => {}
+            () = asked.notified() => {}
+        }
+        tracing::info!("ending");
+        tokio::select! {
+            biased;
+            () = signal() => tracing::warn!("ending at once, on the second signal"),
+            drained = env.timeout(DRAIN_TIMEOUT, node.drain()) => if drained.is_err() {
+                tracing::warn!(timeout_secs = DRAIN_TIMEOUT.as_secs(), "not all could be ended in time");
+            },
+        }
+    };
+    // The socket answers until the end, and is gone when this returns.
     tokio::select! {
         biased;
-        () = signals.next() => {}
-        () = asked.notified() => {}
-    }
-    tracing::info!("ending");
-    tokio::select! {
-        biased;
-        () = signals.next() => tracing::warn!("ending at once, on the second signal"),
-        drained = env.timeout(DRAIN_TIMEOUT, node.drain()) => if drained.is_err() {
-            tracing::warn!(timeout_secs = DRAIN_TIMEOUT.as_secs(), "not all could be ended in time");
-        },
+        () = living => {}
+        () = serving => {}
     }
     stop.cancel();
-    Ok(EXIT_OK)
 }
 
 /// The node, as its control socket reaches it.
@@ -244,3 +264,6 @@ fn tilde(path: &Path) -> String {
         None => path.display().to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

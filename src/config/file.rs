@@ -196,7 +196,8 @@ impl File {
     pub fn parse(path: &Path, text: &str) -> Result<(Self, Source), FileError> {
         let mut source = Source::new(path, text);
         let malformed = |error: &toml::de::Error, source: &Source| FileError::Malformed {
-            message: error.message().to_owned(),
+            // The parser speaks of its own types; the file's author does not.
+            message: error.message().replace("expected u64", "expected a whole number"),
             place: source.show(error.span().unwrap_or(0..0)),
         };
         let table = DeTable::parse(text).map_err(|error| malformed(&error, &source))?;

@@ -1,7 +1,7 @@
 //! What a node is told: flags over `LATTICE_*` over the file over the defaults, checked once and then only read.
 //!
 //! [`Config`] has one field for each layer, in plain values; `node.rs` turns them into the layers' own configs. How the
-//! file is written is left to [`file`], whether an invite or a name on the network is any good to those who use them.
+//! file is written is left to [`mod@file`], whether an invite or a name on the network is any good to those who use them.
 
 mod check;
 pub mod file;
