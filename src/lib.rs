@@ -3,7 +3,6 @@
 pub mod codec;
 pub mod identity;
 pub mod mesh;
-
 pub mod ports;
 pub mod status;
 pub mod store;

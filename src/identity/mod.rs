@@ -33,6 +33,7 @@ pub use node_id::NodeId;
 pub use voucher::{IssueError, Joiner, NoVouchers, Refusal, StoreVouchers, Terms, USES_MAX, Use, Voucher, Vouchers};
 
 pub(crate) use address::Address;
+pub(crate) use name::printable;
 
 use certificate::ISSUERS_MAX;
 use lattice_broker::env::Rng;

@@ -8,7 +8,7 @@ use super::certificate::ISSUERS_MAX;
 use super::invite::{ADDRESSES_MAX, Invite};
 use super::key::{Key, PublicKey};
 use super::nkey::Kind;
-use super::{Identity, NodeId, unix};
+use super::{Identity, NodeId, printable, unix};
 use crate::codec;
 use crate::store::{Store, StoreError};
 use bincode::{Decode, Encode};
@@ -101,6 +101,17 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The same with its texts fit to be shown: they come from a peer.
+    #[must_use]
+    pub(crate) fn printable(self) -> Self {
+        match self {
+            Self::UsedUp { by, ago_secs } => Self::UsedUp { by: printable(&by), ago_secs },
+            Self::BadRequest { why } => Self::BadRequest { why: printable(&why) },
+            Self::Unable { why } => Self::Unable { why: printable(&why) },
+            Self::Expired { .. } | Self::Unknown | Self::NoIssuer { .. } => self,
+        }
+    }
+
     /// Likely cause, next command and code.
     #[must_use]
     pub fn advice(&self) -> Advice {

@@ -18,7 +18,7 @@ use super::quic::{
 use crate::codec;
 use crate::identity::{
     Address, Admission, AdmissionError, Advice, Applicant, BadName, Identity, Invite, Joiner, LatticeId, NodeId,
-    Refusal, Vouchers, certificate, check_name,
+    Refusal, Vouchers, certificate, check_name, printable,
 };
 use lattice_broker::env::{Elapsed, Env};
 use quinn::{Connection, ConnectionError, VarInt};
@@ -353,15 +353,14 @@ async fn exchange(
     let answer = match exchange.await.unwrap_or_else(|Elapsed| Err(Cut::other("it took too long"))) {
         Ok(answer) => answer,
         Err(Cut::Connection(error)) => {
-            return Err(match dialer.explain(by, &error, None) {
-                DialError::NotAMember { .. } => JoinError::UnknownInvite { by },
-                _ => JoinError::Broken { by, why: error.to_string() },
-            });
+            let refused = matches!(dialer.explain(by, &error, None), DialError::NotAMember { .. });
+            let why = printable(&error.to_string());
+            return Err(if refused { JoinError::UnknownInvite { by } } else { JoinError::Broken { by, why } });
         }
         Err(Cut::Other(why)) => return Err(JoinError::Broken { by, why }),
     };
     match answer {
-        Answer::Refused(refusal) => Err(JoinError::Refused { by, refusal }),
+        Answer::Refused(refusal) => Err(JoinError::Refused { by, refusal: refusal.printable() }),
         Answer::Admitted { admission, peers } => {
             let identity = applicant
                 .clone()

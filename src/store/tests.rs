@@ -35,6 +35,12 @@ fn memory_is_bounded() {
     let store = MemoryStore::new(100);
     store.put(b"a", &[0; 60]).unwrap();
     assert_eq!(store.put(b"b", &[0; 60]), Err(StoreError::Full { used: 61, quota: 100 }));
+    store.delete(b"a").unwrap();
+    store.put(b"a", &[0; 30]).unwrap();
+    store.put(b"a", &[0; 20]).unwrap();
+    store.put(b"b", &[0; 60]).unwrap();
+    store.delete(b"a").unwrap();
+    assert_eq!(store.size(), 61);
 }
 
 #[test]
