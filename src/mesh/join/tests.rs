@@ -1,11 +1,21 @@
 //! The exchange over real QUIC on loopback.
 
+use super::ask::CONNECT_TIMEOUT;
+use super::wire::{ANSWER_MAX, Answer};
 use super::*;
-use crate::identity::{NoVouchers, StoreVouchers, Terms};
-use crate::mesh::quic::{ALPN_LINK, Accepted, Config, Transport, crypto_provider};
+use crate::codec;
+use crate::identity::{
+    Applicant, Identity, Invite, Joiner, NoVouchers, Refusal, StoreVouchers, Terms, Vouchers, certificate,
+};
+use crate::mesh::quic::{
+    ALPN_JOIN, ALPN_LINK, Accepted, Config, Dialer, Transport, bind_client, client_config, client_transport, close,
+    crypto_provider,
+};
 use crate::store::MemoryStore;
-use lattice_broker::env::Rng;
+use lattice_broker::env::{Env, Rng};
+use quinn::{ConnectionError, VarInt};
 use rand_core::SeedableRng;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 struct Member {
