@@ -1,8 +1,15 @@
 use super::*;
 use std::path::Path;
 
+/// Opens, once a handle that was just dropped has let go.
 fn open(folder: &Path) -> (DiskStore, Option<Replaced>) {
-    DiskStore::open(folder, &Options::default()).unwrap()
+    for _ in 0..1_000_000 {
+        match DiskStore::open(folder, &Options::default()) {
+            Err(StoreError::InUse) => std::thread::yield_now(),
+            result => return result.unwrap(),
+        }
+    }
+    panic!("someone keeps {} open", folder.display());
 }
 
 fn exercise(store: &dyn Store) {
@@ -85,6 +92,17 @@ fn an_unreadable_store_is_put_aside() {
     store.put(b"k", b"v").unwrap();
     drop(store);
     assert_eq!(open(&path).1, None, "the new one opens without a word");
+}
+
+/// A store that someone else has open is not broken, and stays where it is.
+#[test]
+fn an_open_store_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (store, _) = open(&path);
+    assert_eq!(DiskStore::open(&path, &Options::default()).unwrap_err(), StoreError::InUse);
+    store.put(b"k", b"v").unwrap();
+    assert!(!folder.path().join("store.corrupt-1").exists() && !folder.path().join("store.opening").exists());
 }
 
 #[test]
