@@ -71,6 +71,9 @@ pub enum StoreError {
         /// Bytes allowed.
         quota: u64,
     },
+    /// Someone else has it open: at opening only. Try again in a moment.
+    #[error("the store is open elsewhere")]
+    InUse,
     /// The disk fails, or is full.
     #[error("the store's disk fails: {why}")]
     Io {

@@ -14,11 +14,13 @@ mod applicant;
 pub mod certificate;
 mod folder;
 mod invite;
+mod issue;
 mod key;
 mod lattice_id;
 mod name;
 pub mod nkey;
 mod node_id;
+mod refusal;
 mod voucher;
 
 pub use advice::Advice;
@@ -26,13 +28,16 @@ pub use applicant::{Admission, AdmissionError, Applicant, Application};
 pub use certificate::ChainError;
 pub use folder::{Folder, FolderError};
 pub use invite::{ADDRESSES_MAX, Invite, InviteError};
+pub use issue::{IssueError, Terms, USES_MAX};
 pub use key::{Key, PublicKey};
 pub use lattice_id::LatticeId;
 pub use name::{BadName, NAME_MAX, check_name};
 pub use node_id::NodeId;
-pub use voucher::{IssueError, Joiner, NoVouchers, Refusal, StoreVouchers, Terms, USES_MAX, Use, Voucher, Vouchers};
+pub use refusal::Refusal;
+pub use voucher::{Joiner, NoVouchers, StoreVouchers, Use, Voucher, Vouchers};
 
 pub(crate) use address::Address;
+pub(crate) use name::printable;
 
 use certificate::ISSUERS_MAX;
 use lattice_broker::env::Rng;

@@ -1,4 +1,4 @@
-//! Names of nodes and lattices: what may be one. Peers choose them, so nothing but this decides what is shown.
+//! Names of nodes and lattices, and other text that peers choose: what of it may be shown.
 
 /// Bytes in a name, at most.
 pub const NAME_MAX: usize = 64;
@@ -23,6 +23,11 @@ pub fn check_name(name: &str) -> Result<(), BadName> {
     Ok(())
 }
 
+/// Text that a peer chose, fit to be shown: no control characters (a terminal would obey them), at most 200 characters.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +38,11 @@ mod tests {
         for bad in ["", "two words", "bell\u{7}", &"x".repeat(65)] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_peers_say_moves_no_cursor() {
+        assert_eq!(printable("\u{1b}[2Jgone\n"), "[2Jgone");
+        assert_eq!(printable(&"x".repeat(10_000)).len(), 200);
     }
 }

@@ -3,26 +3,18 @@
 //! A voucher that is used up or expired is kept for a week, so that a late joiner is told what happened. How the
 //! joiner is spoken to is left to `mesh/join.rs`.
 
-use super::advice::{self, Advice};
-use super::certificate::ISSUERS_MAX;
-use super::invite::{ADDRESSES_MAX, Invite};
+use super::invite::Invite;
+use super::issue::{IssueError, Terms, VOUCHERS_MAX, check_terms};
 use super::key::{Key, PublicKey};
 use super::nkey::Kind;
-use super::{Identity, NodeId, unix};
+use super::{Identity, NodeId, Refusal, unix};
 use crate::codec;
 use crate::store::{Store, StoreError};
 use bincode::{Decode, Encode};
 use lattice_broker::env::{BoxFuture, Rng};
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
-
-/// Uses that one invite may grant, at most.
-pub const USES_MAX: u32 = 100;
-
-/// Vouchers remembered, at most; issuing more is refused until some are forgotten.
-const VOUCHERS_MAX: usize = 1_000;
+use std::time::SystemTime;
 
 const REMEMBERED_SECS: u64 = 7 * 24 * 3_600;
 const PREFIX: &[u8] = b"voucher/";
@@ -58,70 +50,6 @@ pub struct Joiner {
     pub node: NodeId,
     /// Its name.
     pub name: String,
-}
-
-/// Why a joiner is not admitted. Crosses the wire, and is the joiner's last word.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
-pub enum Refusal {
-    /// All uses are spent.
-    #[error("this invite was used by {} {} ago", by, advice::duration(*.ago_secs))]
-    UsedUp {
-        /// The last one's name.
-        by: String,
-        /// When, by the member's clock.
-        ago_secs: u64,
-    },
-    /// Too late.
-    #[error("this invite expired {} ago", advice::duration(*.ago_secs))]
-    Expired {
-        /// For how long, by the member's clock.
-        ago_secs: u64,
-    },
-    /// Not issued here, or forgotten.
-    #[error("the member does not know this invite")]
-    Unknown,
-    /// The member may not admit anyone.
-    #[error("the member may not invite: {depth_max} issuers already stand between it and the root")]
-    NoIssuer {
-        /// How many may.
-        depth_max: u32,
-    },
-    /// The joiner's request is not as it has to be.
-    #[error("the member did not accept the request: {why}")]
-    BadRequest {
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The member could not write the use down.
-    #[error("the member cannot admit anyone now: {why}")]
-    Unable {
-        /// What failed there.
-        why: String,
-    },
-}
-
-impl Refusal {
-    /// Likely cause, next command and code.
-    #[must_use]
-    pub fn advice(&self) -> Advice {
-        let anew = "lattice invite   on a member, for a new one";
-        match self {
-            Self::UsedUp { .. } => Advice::new("E0105", "an invite admits one device, unless made for more", anew),
-            Self::Expired { .. } => Advice::new("E0104", "invites are short-lived on purpose", anew),
-            Self::Unknown => Advice::new("E0108", "it was made by another member, or over a week ago", anew),
-            Self::NoIssuer { .. } => Advice::new(
-                "E0109",
-                "the invite comes from the end of a long row of invitations",
-                "lattice invite   on a member closer to the first node",
-            ),
-            Self::BadRequest { .. } => {
-                Advice::new("E0110", "the versions here and there differ", "lattice --version   on both")
-            }
-            Self::Unable { .. } => {
-                Advice::new("E0111", "that member's disk is full or failing", "lattice status   there")
-            }
-        }
-    }
 }
 
 impl Voucher {
@@ -173,66 +101,6 @@ impl Vouchers for NoVouchers {
 
     fn redeem(&self, _: PublicKey, _: &Joiner, _: SystemTime) -> BoxFuture<Result<(), Refusal>> {
         Box::pin(std::future::ready(Err(Refusal::Unknown)))
-    }
-}
-
-/// What an invite is to grant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// For how long.
-    pub valid_for: Duration,
-    /// To how many devices, at most [`USES_MAX`].
-    pub uses: u32,
-    /// Where they are to try.
-    pub addresses: Vec<SocketAddr>,
-}
-
-/// No invite was issued.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IssueError {
-    /// This node may not admit anyone.
-    #[error("this node may not invite: {depth_max} issuers already stand between it and the root")]
-    NoIssuer {
-        /// How many may.
-        depth_max: usize,
-    },
-    /// Not as many uses as asked for.
-    #[error("an invite is for 1 to {USES_MAX} uses, not {uses}")]
-    Uses {
-        /// How many were asked for.
-        uses: u32,
-    },
-    /// No address, or too many.
-    #[error("an invite holds 1 to {ADDRESSES_MAX} addresses, not {count}")]
-    Addresses {
-        /// How many were given.
-        count: usize,
-    },
-    /// Too many are remembered.
-    #[error("{VOUCHERS_MAX} invites of the last week are remembered already")]
-    TooMany,
-    /// It could not be written down.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl IssueError {
-    /// Likely cause, next command and code.
-    #[must_use]
-    pub fn advice(&self) -> Advice {
-        match self {
-            Self::NoIssuer { .. } => Advice::new(
-                "E0109",
-                "it was invited at the end of a long row of invitations",
-                "lattice invite   on a member closer to the first node",
-            ),
-            Self::Uses { .. } => Advice::new("E0112", "a number out of range", "issue several invites"),
-            Self::Addresses { .. } => {
-                Advice::new("E0112", "no interface that others could reach", "name one with --advertise")
-            }
-            Self::TooMany => Advice::new("E0112", "a script that invites in a loop", "wait, or invite with more uses"),
-            Self::Store(_) => Advice::new("E0111", "the disk is full or failing", "lattice status"),
-        }
     }
 }
 
@@ -322,19 +190,6 @@ impl Vouchers for StoreVouchers {
         let durable = self.store.flush_durable();
         Box::pin(async move { durable.await.map_err(|e| Refusal::Unable { why: e.to_string() }) })
     }
-}
-
-fn check_terms(identity: &Identity, terms: &Terms) -> Result<(), IssueError> {
-    if !identity.can_invite() {
-        return Err(IssueError::NoIssuer { depth_max: ISSUERS_MAX });
-    }
-    if !(1..=USES_MAX).contains(&terms.uses) {
-        return Err(IssueError::Uses { uses: terms.uses });
-    }
-    if !(1..=ADDRESSES_MAX).contains(&terms.addresses.len()) {
-        return Err(IssueError::Addresses { count: terms.addresses.len() });
-    }
-    Ok(())
 }
 
 fn record_key(key: PublicKey) -> Vec<u8> {

@@ -22,7 +22,7 @@ pub use tls::crypto_provider;
 
 pub(crate) use dial::Dialer;
 pub(crate) use endpoint::{bind_client, client_transport};
-pub(crate) use tls::{ALPN_JOIN, client_config};
+pub(crate) use tls::{ALPN_JOIN, ALPN_LINK, client_config};
 
 use crate::identity::{Identity, NodeId, PublicKey, Vouchers};
 use lattice_broker::env::Env;
@@ -181,7 +181,7 @@ impl Transport {
         let server = tls::server_config(crypto, identity, vouchers.clone())?;
         let endpoint = endpoint::bind(env, config, identity, server, &counters)?;
         let local = endpoint.local_addr().map_err(|error| BindError::Io { addr: config.listen, error })?;
-        let client = client_config(crypto, tls::ALPN_LINK, identity.chain().to_vec(), identity.key())?;
+        let client = client_config(crypto, ALPN_LINK, identity.chain().to_vec(), identity.key())?;
         let transport = Arc::new(endpoint::transport(config));
         let dialer = Dialer::new(env, &endpoint, client, transport, identity.lattice(), config.handshake_timeout);
         let accepted = accept::start(env, config, &endpoint, identity, vouchers, &counters);
@@ -196,7 +196,7 @@ impl Transport {
         })
     }
 
-    /// The next one who has come in; `None` once closed. Cancel safe.
+    /// The next one who has come in; `None` once closed, or when the socket has failed for good. Cancel safe.
     ///
     /// Up to 32 wait to be accepted, and as many as handshakes are allowed wait behind them; nothing else is held up.
     pub async fn accept(&self) -> Option<Accepted> {

@@ -62,23 +62,24 @@ impl DiskStore {
     /// Opens the store in `folder`, or makes it. A store that cannot be opened is put aside; the second value says so.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when not even an empty store can be made there.
+    /// [`StoreError::InUse`] while another handle is open, or for a moment after it was dropped: sled finishes in the
+    /// background. [`StoreError::Io`] when not even an empty store can be made there.
     pub fn open(folder: &Path, options: &Options) -> Result<(Self, Option<Replaced>), StoreError> {
         let marker = folder.with_extension("opening");
         let unfinished = fs::read_to_string(&marker).ok().and_then(|n| n.trim().parse().ok()).unwrap_or(0_u32);
         let attempt = if unfinished >= UNFINISHED_OPENS_MAX {
-            Err("the program ended while opening it, several times".to_owned())
+            Err(Unopened::Broken("the program ended while opening it, several times".to_owned()))
         } else {
             fs::write(&marker, (unfinished + 1).to_string()).map_err(io_error)?;
             open(folder, options)
         };
         let result = match attempt {
             Ok(store) => Ok((store, None)),
-            Err(why) => {
+            Err(Unopened::InUse) => Err(StoreError::InUse),
+            Err(Unopened::Broken(why)) => {
                 let kept_at = put_aside(folder).map_err(io_error)?;
-                open(folder, options)
-                    .map(|store| (store, Some(Replaced { why, kept_at })))
-                    .map_err(|why| StoreError::Io { why })
+                let replaced = Replaced { why, kept_at };
+                open(folder, options).map(|store| (store, Some(replaced))).map_err(StoreError::from)
             }
         };
         // Its absence is what an open that came back leaves behind; an error here costs a look at the next start.
@@ -98,16 +99,44 @@ impl DiskStore {
     }
 }
 
-fn open(folder: &Path, options: &Options) -> Result<DiskStore, String> {
+/// Why sled did not open.
+enum Unopened {
+    /// Nothing is wrong with it, someone else has it.
+    InUse,
+    Broken(String),
+}
+
+impl Unopened {
+    fn broken(error: impl std::fmt::Display) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+impl From<sled::Error> for Unopened {
+    fn from(error: sled::Error) -> Self {
+        let text = error.to_string();
+        // sled says it in words only.
+        if text.contains("could not acquire lock") { Self::InUse } else { Self::Broken(text) }
+    }
+}
+
+impl From<Unopened> for StoreError {
+    fn from(unopened: Unopened) -> Self {
+        match unopened {
+            Unopened::InUse => Self::InUse,
+            Unopened::Broken(why) => Self::Io { why },
+        }
+    }
+}
+
+fn open(folder: &Path, options: &Options) -> Result<DiskStore, Unopened> {
     let config = sled::Config::new()
         .path(folder)
         .cache_capacity(options.cache_bytes)
         .flush_every_ms(Some(options.flush_every_ms));
-    let db = catch_unwind(AssertUnwindSafe(|| config.open()))
-        .map_err(|_| "it panicked".to_owned())?
-        .map_err(|e| e.to_string())?;
-    let file = File::open(folder.join("db")).map_err(|e| e.to_string())?;
-    let used = db.size_on_disk().map_err(|e| e.to_string())?;
+    let db = catch_unwind(AssertUnwindSafe(|| config.open())).map_err(|_| Unopened::broken("it panicked"))??;
+    let file = File::open(folder.join("db")).map_err(Unopened::broken)?;
+    let used = db.size_on_disk()?;
     Ok(DiskStore {
         db,
         file: Arc::new(file),

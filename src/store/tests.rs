@@ -1,8 +1,15 @@
 use super::*;
 use std::path::Path;
 
+/// Opens, once a handle that was just dropped has let go.
 fn open(folder: &Path) -> (DiskStore, Option<Replaced>) {
-    DiskStore::open(folder, &Options::default()).unwrap()
+    for _ in 0..1_000_000 {
+        match DiskStore::open(folder, &Options::default()) {
+            Err(StoreError::InUse) => std::thread::yield_now(),
+            result => return result.unwrap(),
+        }
+    }
+    panic!("someone keeps {} open", folder.display());
 }
 
 fn exercise(store: &dyn Store) {
@@ -35,6 +42,12 @@ fn memory_is_bounded() {
     let store = MemoryStore::new(100);
     store.put(b"a", &[0; 60]).unwrap();
     assert_eq!(store.put(b"b", &[0; 60]), Err(StoreError::Full { used: 61, quota: 100 }));
+    store.delete(b"a").unwrap();
+    store.put(b"a", &[0; 30]).unwrap();
+    store.put(b"a", &[0; 20]).unwrap();
+    store.put(b"b", &[0; 60]).unwrap();
+    store.delete(b"a").unwrap();
+    assert_eq!(store.size(), 61);
 }
 
 #[test]
@@ -79,6 +92,17 @@ fn an_unreadable_store_is_put_aside() {
     store.put(b"k", b"v").unwrap();
     drop(store);
     assert_eq!(open(&path).1, None, "the new one opens without a word");
+}
+
+/// A store that someone else has open is not broken, and stays where it is.
+#[test]
+fn an_open_store_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (store, _) = open(&path);
+    assert_eq!(DiskStore::open(&path, &Options::default()).unwrap_err(), StoreError::InUse);
+    store.put(b"k", b"v").unwrap();
+    assert!(!folder.path().join("store.corrupt-1").exists() && !folder.path().join("store.opening").exists());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 use super::*;
+use crate::identity::USES_MAX;
 use crate::store::MemoryStore;
 use rand_core::SeedableRng;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 fn joiner(n: u8) -> Joiner {
     Joiner { node: NodeId([n; 32]), name: format!("n{n}") }

@@ -1,11 +1,21 @@
 //! The exchange over real QUIC on loopback.
 
+use super::ask::CONNECT_TIMEOUT;
+use super::wire::{ANSWER_MAX, Answer};
 use super::*;
-use crate::identity::{NoVouchers, StoreVouchers, Terms};
-use crate::mesh::quic::{Accepted, Config, Transport, crypto_provider};
+use crate::codec;
+use crate::identity::{
+    Applicant, Identity, Invite, Joiner, NoVouchers, Refusal, StoreVouchers, Terms, Vouchers, certificate,
+};
+use crate::mesh::quic::{
+    ALPN_JOIN, ALPN_LINK, Accepted, Config, Dialer, Transport, bind_client, client_config, client_transport, close,
+    crypto_provider,
+};
 use crate::store::MemoryStore;
-use lattice_broker::env::Rng;
+use lattice_broker::env::{Env, Rng};
+use quinn::{ConnectionError, VarInt};
 use rand_core::SeedableRng;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 struct Member {
@@ -154,6 +164,26 @@ async fn the_end_of_the_row_admits_nobody_and_spends_nothing() {
     assert!(matches!(refused, Err(JoinError::Refused { refusal: Refusal::NoIssuer { .. }, .. })));
     let remembered = m.vouchers.find(invite.voucher.public()).unwrap().unwrap();
     assert_eq!(remembered.uses_left, 1);
+}
+
+/// An invite opens the door to the join exchange and to nothing else, and a membership not to that.
+#[tokio::test]
+async fn certificate_and_protocol_have_to_fit() {
+    let m = member(1);
+    let (invite, other) = (m.fresh_invite().await, m.identity.admit(&mut Rng::seed_from_u64(5), "b").unwrap());
+    let endpoint = bind_client(&m.env, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let voucher =
+        client_config(&crypto_provider(), ALPN_LINK, vec![certificate::voucher(&invite.voucher)], &invite.voucher);
+    let chain = client_config(&crypto_provider(), ALPN_JOIN, other.chain().to_vec(), other.key());
+    for (n, tls) in (1..).zip([voucher, chain]) {
+        let transport = Arc::new(client_transport(EXCHANGE_TIMEOUT));
+        let dialer = Dialer::new(&m.env, &endpoint, tls.unwrap(), transport, invite.lattice, CONNECT_TIMEOUT);
+        let connection = dialer.connect(m.transport.local_addr()).await.unwrap();
+        let ConnectionError::ApplicationClosed(closed) = connection.closed().await else { panic!("not turned away") };
+        assert_eq!(closed.error_code, VarInt::from_u32(close::WRONG_PROTOCOL));
+        assert_eq!(m.transport.counters().handshakes_failed.value(), n);
+    }
+    assert_eq!(m.transport.counters().links_accepted.value() + m.transport.counters().joins_accepted.value(), 0);
 }
 
 /// With a valid invite, but garbage instead of a request: told so, and no use is spent.

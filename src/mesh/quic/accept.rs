@@ -3,7 +3,7 @@
 
 use super::counters::Counters;
 use super::dial::shown;
-use super::{Accepted, Config, Connected, JoinAttempt, close, plain, tls};
+use super::{ALPN_JOIN, ALPN_LINK, Accepted, Config, Connected, JoinAttempt, close, plain};
 use crate::identity::certificate::{self, Role};
 use crate::identity::{LatticeId, NodeId, Vouchers};
 use lattice_broker::env::{Elapsed, Env};
@@ -76,7 +76,7 @@ impl Door {
         let from = plain(incoming.remote_address());
         let accepted = match self.env.timeout(self.timeout, self.admit(incoming)).await {
             Ok(Ok(accepted)) => accepted,
-            Ok(Err(Turned::Away(why))) => return self.counters.refuse(from, why),
+            Ok(Err(Turned::Away(why))) => return self.counters.refuse(from, &why),
             Ok(Err(Turned::Busy)) => return self.counters.joins_refused_busy.add(),
             Err(Elapsed) => return self.counters.handshakes_timed_out.add(),
         };
@@ -88,9 +88,9 @@ impl Door {
         let connection = incoming.accept().map_err(Turned::by)?.await.map_err(Turned::by)?;
         let data = connection.handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
         let alpn = data.and_then(|data| data.protocol).unwrap_or_default();
-        if alpn == tls::ALPN_LINK {
+        if alpn == ALPN_LINK {
             self.link(connection).await
-        } else if alpn == tls::ALPN_JOIN {
+        } else if alpn == ALPN_JOIN {
             self.join(connection)
         } else {
             Err(turn_away(&connection, close::WRONG_PROTOCOL, "an unknown protocol"))

@@ -1,5 +1,6 @@
 //! What the transport counts, and the last few whom it turned away. Showing it is left to `status`.
 
+use crate::identity::printable;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -71,12 +72,12 @@ impl Counters {
         self.refused.lock().expect("no one panics while holding it").iter().cloned().collect()
     }
 
-    pub(super) fn refuse(&self, from: SocketAddr, why: String) {
+    pub(super) fn refuse(&self, from: SocketAddr, why: &str) {
         self.handshakes_failed.add();
         let mut refused = self.refused.lock().expect("no one panics while holding it");
         if refused.len() == REMEMBERED {
             refused.pop_front();
         }
-        refused.push_back((from, why));
+        refused.push_back((from, printable(why)));
     }
 }

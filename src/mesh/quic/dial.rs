@@ -2,7 +2,7 @@
 
 use super::{close, endpoint, plain, tls};
 use crate::identity::certificate::{self, SERVER_NAME};
-use crate::identity::{Advice, ChainError, LatticeId, NodeId};
+use crate::identity::{Advice, ChainError, LatticeId, NodeId, printable};
 use lattice_broker::env::{Elapsed, Env};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectError, Connection, ConnectionError, ConnectionId, Endpoint, TransportConfig};
@@ -214,7 +214,7 @@ impl Dialer {
     /// What a connection's error means for whoever dialled.
     pub(crate) fn explain(&self, addr: SocketAddr, error: &ConnectionError, verdict: Option<ChainError>) -> DialError {
         let addr = plain(addr);
-        let not_lattice = |why: String| DialError::NotLattice { addr, why };
+        let not_lattice = |why: String| DialError::NotLattice { addr, why: printable(&why) };
         if let Some(chain_error) = verdict {
             return match chain_error {
                 ChainError::OtherLattice { ours, theirs } => DialError::OtherLattice { addr, ours, theirs },
@@ -247,7 +247,7 @@ fn by_code(addr: SocketAddr, code: u64, text: &str) -> DialError {
             DialError::NotLattice { addr, why: "it speaks no protocol that this version knows".to_owned() }
         }
         None if code == CONNECTION_REFUSED => DialError::Busy { addr },
-        Some(_) | None => DialError::NotLattice { addr, why: text.to_owned() },
+        Some(_) | None => DialError::NotLattice { addr, why: printable(text) },
     }
 }
 

@@ -7,7 +7,6 @@ use crate::identity::{Key, NoVouchers};
 use lattice_broker::env::Rng;
 use rand_core::{Rng as _, SeedableRng};
 use std::net::UdpSocket;
-use std::time::Instant;
 
 fn config() -> Config {
     Config::new("127.0.0.1:0".parse().unwrap())
@@ -223,8 +222,8 @@ fn a_restart_is_noticed_at_once() {
         let link = ta.dial(addr).await.unwrap();
         (ta, link)
     });
-    // Nothing is sent any more from here on: what is dropped later has no runtime to run on.
-    doomed.shutdown_background();
+    // Once this has returned nothing is sent any more: what is dropped later has no runtime to run on.
+    doomed.shutdown_timeout(Duration::from_secs(20));
     drop(tb);
     living.block_on(async {
         let env = Env::tokio();
@@ -237,7 +236,7 @@ fn a_restart_is_noticed_at_once() {
                 Err(error) => panic!("{error}"),
             }
         };
-        let restarted: Instant = env.now();
+        let restarted = env.now();
         let ended = env.timeout(Duration::from_secs(20), link.connection.closed()).await.expect("well before 60 s");
         assert_eq!(ended, quinn::ConnectionError::Reset);
         assert!(env.now() - restarted < Duration::from_secs(10));
