@@ -80,7 +80,8 @@ impl Node {
     /// `lattice up` with the flags of this node, not started.
     pub fn up(&self, extra: &[&str]) -> Command {
         let mut command = lattice();
-        command.arg("up").arg("--config").arg(self.config()).arg("--data").arg(self.data());
+        command.arg("up").arg("--name").arg(&self.name);
+        command.arg("--config").arg(self.config()).arg("--data").arg(self.data());
         command.arg("--listen").arg(self.address().to_string());
         command.arg("--link-listen").arg(self.link_address().to_string());
         command.args(&self.args).args(extra);
@@ -130,7 +131,12 @@ impl Node {
 
     /// A new invite.
     pub fn invite(&self) -> String {
-        let invited = command(&["invite"], &self.data());
+        self.invite_of(&[])
+    }
+
+    /// A new invite, asked for with further flags.
+    pub fn invite_of(&self, flags: &[&str]) -> String {
+        let invited = command(&[&["invite"], flags].concat(), &self.data());
         assert_eq!(invited.code, Some(0), "lattice invite: {invited:#?}");
         invited.stdout.lines().last().expect("an invite").to_owned()
     }
