@@ -26,6 +26,7 @@ pub struct Node {
     nats_port: u16,
     link_port: u16,
     args: Vec<String>,
+    id: String,
     process: Option<Process>,
 }
 
@@ -35,7 +36,7 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("lattice.toml"), config).unwrap();
         let (nats_port, link_port) = (ports::free(), ports::free());
-        Self { name: name.to_owned(), folder, nats_port, link_port, args: Vec::new(), process: None }
+        Self { name: name.to_owned(), folder, nats_port, link_port, args: Vec::new(), id: String::new(), process: None }
     }
 
     /// A node without peers, started.
@@ -92,10 +93,11 @@ impl Node {
     pub fn start(&mut self, extra: &[&str]) {
         let command = &mut self.up(extra);
         let mut process = Process::start(&format!("node {}", self.name), command);
-        wait_for(&format!("node {} answers", self.name), LIMIT, || {
+        let status = wait_for(&format!("node {} answers", self.name), LIMIT, || {
             assert!(process.exited().is_none(), "node {} ended: {:#?}", self.name, process.log());
             status(&self.data())
         });
+        self.id = status.id;
         self.process = Some(process);
     }
 
@@ -210,19 +212,16 @@ impl Cluster {
 
     /// Waits until two nodes have a link of their own.
     pub fn wait_linked(&self, one: usize, other: usize) {
-        let id = self.nodes[other].status().id;
-        wait_for("a direct link", LIMIT, || {
-            let peers = self.nodes[one].status().peers;
-            peers.iter().any(|peer| peer.id == id && peer.hops == 1 && peer.link.is_some()).then_some(())
-        });
+        wait_for("a direct link", LIMIT, || (self.linked(one, other)).then_some(()));
     }
 
-    /// Waits until two nodes have no link of their own any more.
+    /// Waits until two nodes have no link of their own any more; the other one may be dead.
     pub fn wait_unlinked(&self, one: usize, other: usize) {
-        let id = self.nodes[other].status().id;
-        wait_for("the direct link is gone", LIMIT, || {
-            let peers = self.nodes[one].status().peers;
-            peers.iter().all(|peer| peer.id != id || peer.link.is_none()).then_some(())
-        });
+        wait_for("the direct link is gone", LIMIT, || (!self.linked(one, other)).then_some(()));
+    }
+
+    fn linked(&self, one: usize, other: usize) -> bool {
+        let peers = self.nodes[one].status().peers;
+        peers.iter().any(|peer| peer.id == self.nodes[other].id && peer.link.is_some())
     }
 }
