@@ -1,12 +1,7 @@
 //! Clients that are not ours, and a nats-server that is not ours, on one lattice.
 //!
 //! The `real` tests play the same scenarios on nats-servers alone: they prove the scenarios.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests talk to real processes in real time"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
 
 mod support;
 
@@ -14,7 +9,7 @@ use support::clients::{connect, connect_all, joined, joined_within};
 use support::cluster::{Cluster, Node};
 use support::nats_server::NatsServer;
 use support::relay::Link;
-use support::{LIMIT, scenario, wait_for};
+use support::{LIMIT, scenario, tell, wait_for};
 
 use async_nats::Client;
 use futures_util::StreamExt;
@@ -44,10 +39,10 @@ async fn all_between(near: &Client, far: &Client) {
     scenario::payloads(far, near).await;
     let there = scenario::requests(near, far, 200).await;
     let back = scenario::requests(far, near, 200).await;
-    println!("request: median {there:?} there, {back:?} back");
+    tell(&format!("request: median {there:?} there, {back:?} back"));
     for client in [near, far] {
         let refused = scenario::nobody_serves(client).await;
-        println!("request that nobody serves: median {refused:?}");
+        tell(&format!("request that nobody serves: median {refused:?}"));
         assert!(refused < NOBODY_MAX, "{refused:?}");
     }
 }
@@ -61,7 +56,7 @@ mod real {
         let clients = connect_all(&vec![server.url(); 5]).await;
         all_between(&clients[0], &clients[1]).await;
         let got = scenario::one_member_each(&clients[0], &clients[1..], MESSAGES).await;
-        println!("queue members got {got:?}");
+        tell(&format!("queue members got {got:?}"));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +110,7 @@ mod line {
         let cluster = Cluster::line(4);
         let clients = connect_all(&urls(&cluster)).await;
         let time = scenario::requests(&clients[0], &clients[3], 500).await;
-        println!("request over 3 hops: median {time:?}");
+        tell(&format!("request over 3 hops: median {time:?}"));
         scenario::requests(&clients[3], &clients[0], 500).await;
         scenario::in_order(&clients[0], &clients[3], MESSAGES).await;
     }
@@ -128,9 +123,29 @@ mod line {
         // From a node without a member, from one with a member, and from one in the middle.
         for from in [&urls[3], &urls[0], &urls[1]] {
             let got = scenario::one_member_each(&connect(from).await, &members, MESSAGES).await;
-            println!("members on a, b, b, c got {got:?}");
+            tell(&format!("members on a, b, b, c got {got:?}"));
         }
     }
+}
+
+/// Goal: what a cut has split becomes one again by itself, and meanwhile each half knows that the other is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_line_heals() {
+    let nodes = ["a", "b", "c"].map(|name| Node::new(name, ""));
+    let link = nodes[1].behind_relay();
+    let cluster = Cluster::chain(nodes.into());
+    let (near, far) = (connect(&cluster.nodes[0].url()).await, connect(&cluster.nodes[2].url()).await);
+    scenario::in_order(&near, &far, 1_000).await;
+    link.cut();
+    wait_for("both halves know", LIMIT, || {
+        (cluster.nodes[0].reaches() == 1 && cluster.nodes[2].reaches() == 0).then_some(())
+    });
+    let refused = scenario::nobody_serves(&near).await;
+    assert!(refused < NOBODY_MAX, "{refused:?} while split");
+    link.heal();
+    let time = joined_within(&near, &far, RESUME_MAX).await;
+    tell(&format!("the halves spoke again {time:?} after the heal"));
+    tokio::join!(scenario::in_order(&near, &far, 1_000), scenario::in_order(&far, &near, 1_000));
 }
 
 mod triangle {
@@ -144,7 +159,7 @@ mod triangle {
         for from in &clients {
             let members = [0, 1, 1, 2].map(|at: usize| clients[at].clone());
             let got = scenario::one_member_each(from, &members, MESSAGES).await;
-            println!("members on a, b, b, c got {got:?}");
+            tell(&format!("members on a, b, b, c got {got:?}"));
         }
     }
 
@@ -213,7 +228,7 @@ mod upstream {
                 vec![near.clone(), middle.clone(), far.clone(), other.clone()],
             ] {
                 let got = scenario::one_member_each(from, &members, 1_000).await;
-                println!("members got {got:?}");
+                tell(&format!("members got {got:?}"));
             }
         }
     }
@@ -229,7 +244,7 @@ mod upstream {
             assert!(refused < NOBODY_MAX, "{refused:?} while the server is dead");
             server.restart();
             let time = joined_within(&near, &far, LIMIT).await;
-            println!("traffic resumed {time:?} after the server was back");
+            tell(&format!("traffic resumed {time:?} after the server was back"));
             joined_within(&far, &near, LIMIT).await;
             tokio::join!(scenario::in_order(&near, &far, 1_000), scenario::in_order(&far, &near, 1_000));
         }
@@ -295,7 +310,7 @@ impl Stream {
         }
         let last = self.received.last.load(Ordering::Relaxed);
         let lost = last.saturating_sub(self.received.count.load(Ordering::Relaxed));
-        println!("{when}: flows after {resumed:?}; lost {lost} of {last} so far");
+        tell(&format!("{when}: flows after {resumed:?}; lost {lost} of {last} so far"));
     }
 
     async fn end(self) {
@@ -308,7 +323,7 @@ impl Stream {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let lost = sent - self.received.count.load(Ordering::Relaxed);
-        println!("in all: sent {sent}, lost {lost}");
+        tell(&format!("in all: sent {sent}, lost {lost}"));
         assert!(!self.receiver.is_finished(), "the receiver has failed");
         self.receiver.abort();
     }

@@ -53,6 +53,13 @@ impl Node {
         self
     }
 
+    /// A relay in front of this node, of which alone its invites tell. Only for a node without a configuration.
+    pub fn behind_relay(&self) -> Link {
+        let link = Link::to(self.link_address());
+        std::fs::write(self.config(), format!("[link]\nadvertise = [\"{}\"]\n", link.address())).unwrap();
+        link
+    }
+
     /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
