@@ -1,17 +1,12 @@
 //! The official Python client on one lattice: the scripts of `tests/py/`, each with the addresses to connect to.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests talk to real processes in real time"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
 
 mod support;
 
 use support::cluster::{Cluster, Node};
 use support::nats_server::NatsServer;
 use support::process::run;
-use support::{LIMIT, root, tool};
+use support::{LIMIT, root, tell, tool};
 
 use std::process::Command;
 
@@ -21,7 +16,7 @@ fn play(script: &str, urls: &[&str]) {
     let ended = run(Command::new(tool("venv/bin/python")).arg("-B").arg(file).args(urls), LIMIT * 4);
     assert_eq!(ended.code, Some(0), "{script} {urls:?}:\n{}{}", ended.stdout, ended.stderr);
     assert_eq!(ended.stdout.lines().last(), Some("passed"), "{script}: {ended:?}");
-    println!("{script}: {}", ended.stdout.replace('\n', " "));
+    tell(&format!("{script}: {}", ended.stdout.replace('\n', " ")));
 }
 
 /// All scripts, between two places; the queue group has members at both and at a third.

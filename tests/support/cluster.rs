@@ -26,6 +26,7 @@ pub struct Node {
     nats_port: u16,
     link_port: u16,
     args: Vec<String>,
+    id: String,
     process: Option<Process>,
 }
 
@@ -35,7 +36,7 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("lattice.toml"), config).unwrap();
         let (nats_port, link_port) = (ports::free(), ports::free());
-        Self { name: name.to_owned(), folder, nats_port, link_port, args: Vec::new(), process: None }
+        Self { name: name.to_owned(), folder, nats_port, link_port, args: Vec::new(), id: String::new(), process: None }
     }
 
     /// A node without peers, started.
@@ -50,6 +51,13 @@ impl Node {
     pub fn with(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|&arg| arg.to_owned()));
         self
+    }
+
+    /// A relay in front of this node, of which alone its invites tell. Only for a node without a configuration.
+    pub fn behind_relay(&self) -> Link {
+        let link = Link::to(self.link_address());
+        std::fs::write(self.config(), format!("[link]\nadvertise = [\"{}\"]\n", link.address())).unwrap();
+        link
     }
 
     /// The data folder.
@@ -80,7 +88,8 @@ impl Node {
     /// `lattice up` with the flags of this node, not started.
     pub fn up(&self, extra: &[&str]) -> Command {
         let mut command = lattice();
-        command.arg("up").arg("--config").arg(self.config()).arg("--data").arg(self.data());
+        command.arg("up").arg("--name").arg(&self.name);
+        command.arg("--config").arg(self.config()).arg("--data").arg(self.data());
         command.arg("--listen").arg(self.address().to_string());
         command.arg("--link-listen").arg(self.link_address().to_string());
         command.args(&self.args).args(extra);
@@ -91,10 +100,11 @@ impl Node {
     pub fn start(&mut self, extra: &[&str]) {
         let command = &mut self.up(extra);
         let mut process = Process::start(&format!("node {}", self.name), command);
-        wait_for(&format!("node {} answers", self.name), LIMIT, || {
+        let status = wait_for(&format!("node {} answers", self.name), LIMIT, || {
             assert!(process.exited().is_none(), "node {} ended: {:#?}", self.name, process.log());
             status(&self.data())
         });
+        self.id = status.id;
         self.process = Some(process);
     }
 
@@ -130,7 +140,12 @@ impl Node {
 
     /// A new invite.
     pub fn invite(&self) -> String {
-        let invited = command(&["invite"], &self.data());
+        self.invite_of(&[])
+    }
+
+    /// A new invite, asked for with further flags.
+    pub fn invite_of(&self, flags: &[&str]) -> String {
+        let invited = command(&[&["invite"], flags].concat(), &self.data());
         assert_eq!(invited.code, Some(0), "lattice invite: {invited:#?}");
         invited.stdout.lines().last().expect("an invite").to_owned()
     }
@@ -204,19 +219,16 @@ impl Cluster {
 
     /// Waits until two nodes have a link of their own.
     pub fn wait_linked(&self, one: usize, other: usize) {
-        let id = self.nodes[other].status().id;
-        wait_for("a direct link", LIMIT, || {
-            let peers = self.nodes[one].status().peers;
-            peers.iter().any(|peer| peer.id == id && peer.hops == 1 && peer.link.is_some()).then_some(())
-        });
+        wait_for("a direct link", LIMIT, || (self.linked(one, other)).then_some(()));
     }
 
-    /// Waits until two nodes have no link of their own any more.
+    /// Waits until two nodes have no link of their own any more; the other one may be dead.
     pub fn wait_unlinked(&self, one: usize, other: usize) {
-        let id = self.nodes[other].status().id;
-        wait_for("the direct link is gone", LIMIT, || {
-            let peers = self.nodes[one].status().peers;
-            peers.iter().all(|peer| peer.id != id || peer.link.is_none()).then_some(())
-        });
+        wait_for("the direct link is gone", LIMIT, || (!self.linked(one, other)).then_some(()));
+    }
+
+    fn linked(&self, one: usize, other: usize) -> bool {
+        let peers = self.nodes[one].status().peers;
+        peers.iter().any(|peer| peer.id == self.nodes[other].id && peer.link.is_some())
     }
 }

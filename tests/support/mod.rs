@@ -14,6 +14,7 @@ pub mod relay;
 pub mod scenario;
 pub mod transcript;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,13 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> O
         assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Prints a figure that was measured, also when the test passes: the harness shows what is printed otherwise to nobody.
+pub fn tell(figure: &str) {
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    // Nobody reads a closed pipe.
+    let _ = writeln!(std::io::stderr(), "     {test}: {figure}");
 }
 
 /// The repository's root.

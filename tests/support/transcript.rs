@@ -117,7 +117,9 @@ impl Transcript {
         let mut play = Play { address, connections: BTreeMap::new(), current: String::new(), heard: String::new() };
         for (number, step) in &self.steps {
             if let Err(difference) = play.step(step) {
-                panic!("{}:{number}: {difference}\nso far:\n{}", self.file, play.heard);
+                let before: Vec<&str> = play.heard.lines().collect();
+                let before = before[before.len().saturating_sub(20)..].join("\n");
+                panic!("{}:{number}: {difference}\nbefore it:\n{before}", self.file);
             }
         }
     }

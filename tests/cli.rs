@@ -1,0 +1,98 @@
+//! The commands as a person types them: two devices, one invite, and enough of a client to see that it works.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
+
+mod support;
+
+use support::cluster::{Cluster, Node, command, lattice};
+use support::process::{Process, run};
+use support::{LIMIT, wait_for};
+
+use std::process::Command;
+
+/// A command of the small client, on a node.
+fn client(node: &Node, args: &[&str]) -> Command {
+    let mut command = lattice();
+    command.args(args).args(["--server", &node.url()]);
+    command
+}
+
+#[test]
+fn two_devices_join_by_an_invite() {
+    let (mut first, mut second) = (Node::new("first", ""), Node::new("second", ""));
+    first.start(&[]);
+    first.process().wait_line("how to invite", |line| line.contains("lattice invite").then_some(()));
+    first.process().wait_line("where to connect", |line| line.contains("ready in").then_some(()));
+    let invite = first.invite();
+    assert!(invite.starts_with("lat1:") && !invite.contains(' '), "{invite:?}");
+    let joined = command(&["join", &invite], &second.data());
+    assert_eq!(joined.code, Some(0), "{joined:#?}");
+    second.start(&[]);
+    wait_for("the two have found each other", LIMIT, || (first.reaches() + second.reaches() == 2).then_some(()));
+    assert_eq!(first.status().lattice, second.status().lattice);
+    assert_ne!(first.status().id, second.status().id);
+}
+
+#[test]
+fn an_invite_made_while_the_node_is_down_is_good() {
+    let (mut first, mut second) = (Node::new("first", ""), Node::new("second", ""));
+    // Nobody answers who could tell where the node listens: its configuration file must.
+    let config = format!("[link]\nlisten = \"{}\"\n", first.link_address());
+    std::fs::write(first.config(), config).unwrap();
+    first.start(&[]);
+    first.stop();
+    let invite = first.invite_of(&["--config", &first.config().display().to_string()]);
+    first.start(&[]);
+    second.start(&["--join", &invite]);
+    wait_for("the two have found each other", LIMIT, || (second.reaches() == 1).then_some(()));
+}
+
+#[test]
+fn a_message_and_a_request_from_node_to_node() {
+    let cluster = Cluster::line(2);
+    let [a, b] = &cluster.nodes[..] else { panic!("two nodes") };
+    let mut listening = Process::start("sub", &mut client(b, &["sub", "greet.*", "--count", "1"]));
+    wait_for("the subscription is known and takes a message", LIMIT, || {
+        let published = run(&mut client(a, &["pub", "greet.world", "good morning"]), LIMIT);
+        assert_eq!(published.code, Some(0), "{published:#?}");
+        listening.exited()
+    });
+    assert!(listening.said("good morning") && listening.said("greet.world"), "{:#?}", listening.log());
+
+    let _answering = Process::start("reply", &mut client(b, &["reply", "sum", "forty-two"]));
+    let answer = wait_for("an answer", LIMIT, || {
+        let asked = run(&mut client(a, &["request", "sum", "?"]), LIMIT);
+        (asked.code == Some(0)).then_some(asked)
+    });
+    assert!(answer.stdout.contains("forty-two"), "{answer:#?}");
+
+    let nobody = run(&mut client(a, &["request", "no.such.service", "?"]), LIMIT);
+    assert!(nobody.code.is_some_and(|code| code != 0) && nobody.stderr.contains("no.such.service"), "{nobody:#?}");
+}
+
+#[test]
+fn peers_are_listed_with_their_paths() {
+    let cluster = Cluster::line(3);
+    let listed = command(&["peers", "--json"], &cluster.nodes[0].data());
+    assert_eq!(listed.code, Some(0), "{listed:#?}");
+    let peers: Vec<lattice::status::Peer> = serde_json::from_str(&listed.stdout).unwrap();
+    let mut paths: Vec<_> = peers.iter().map(|peer| (peer.name.as_str(), peer.hops, peer.via.as_deref())).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, [("b", 1, None), ("c", 2, Some("b"))]);
+    let table = command(&["peers"], &cluster.nodes[0].data());
+    assert!(["b", "c"].iter().all(|name| table.stdout.contains(name)), "{table:#?}");
+}
+
+#[test]
+fn a_lost_node_is_told_in_status() {
+    let mut cluster = Cluster::line(2);
+    let healthy = command(&["status"], &cluster.nodes[0].data());
+    assert_eq!(healthy.code, Some(0), "{healthy:#?}");
+    cluster.nodes[1].kill();
+    let degraded = wait_for("the loss is noticed", LIMIT, || {
+        let told = command(&["status"], &cluster.nodes[0].data());
+        (told.code == Some(1)).then_some(told)
+    });
+    assert!(degraded.stdout.contains("lost"), "{degraded:#?}");
+    let stopped = command(&["status"], &cluster.nodes[1].data());
+    assert!(stopped.code.is_some_and(|code| code != 0) && stopped.stderr.contains("no node runs"), "{stopped:#?}");
+}
