@@ -2,6 +2,7 @@
 #![no_main]
 
 use lattice::mesh::frame::{ControlFrame, DataHeader, Kind, Raw, Reader};
+use lattice::mesh::lsdb::Lsa;
 use lattice_fuzz::{Story, ends, split_input};
 use libfuzzer_sys::fuzz_target;
 
@@ -49,6 +50,9 @@ fn decode(raw: Raw<'_>) {
             let bytes = frame.encode();
             let again = first(&bytes, |raw| ControlFrame::decode(raw).expect("what we write we can read"));
             assert_eq!(frame, again);
+            if let ControlFrame::Lsa(signed) = &frame {
+                announcement(signed);
+            }
         }
         return;
     }
@@ -70,6 +74,14 @@ fn decode(raw: Raw<'_>) {
         let picks: usize = (0..count).map(|position| header.picks_of(position).count()).sum();
         assert!(picks <= header.picks.len());
     }
+}
+
+/// An announcement that decodes can be written again; whether its signature is good is found out without harm.
+fn announcement(signed: &[u8]) {
+    let Ok(lsa) = Lsa::decode(signed) else { return };
+    let written = lsa.sign(&|_: &[u8]| [0; 64]);
+    assert_eq!(Lsa::decode(&written).expect("what we write we can read"), lsa);
+    drop(lsa.verify(signed));
 }
 
 /// The one frame in `bytes`. A header that was padded may come out shorter, never longer than the link allows.
