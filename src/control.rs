@@ -18,6 +18,7 @@ mod socket;
 pub use socket::SocketError;
 
 use crate::status::Status;
+use lattice_broker::env::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -84,7 +85,7 @@ pub trait Handler: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// What its user shall read.
-    fn invite(&self, request: InviteRequest) -> Result<String, Refused>;
+    fn invite(&self, request: InviteRequest) -> BoxFuture<Result<String, Refused>>;
     /// Begins to end; does not wait for it.
     fn stop(&self);
 }

@@ -8,6 +8,8 @@ pub mod control;
 pub mod gateway;
 pub mod identity;
 pub mod mesh;
+pub mod node;
 pub mod ports;
 pub mod status;
 pub mod store;
+pub mod wiring;

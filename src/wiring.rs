@@ -2,7 +2,9 @@
 //!
 //! The one file that names everyone; it has no logic of its own.
 
-use crate::ports::{BadInterest, BoxFuture, Bus, Groups, Inbound, Message, Neighbor, NeighborKind, RemoteInterest, UpstreamId};
+use crate::ports::{
+    BadInterest, BoxFuture, Bus, Groups, Inbound, Message, Neighbor, NeighborKind, RemoteInterest, UpstreamId,
+};
 use lattice_broker::{Attachment, Broker, Publisher};
 use std::sync::Arc;
 

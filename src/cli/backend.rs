@@ -1,22 +1,29 @@
-//! Where the command line meets the node: all that it asks of the layers below, in one file.
+//! Where the command line meets the node: the data folder is opened, the node built, and errors get their words.
 
 use super::CliError;
 use crate::config::Config;
 use crate::control::InviteRequest;
+use crate::identity::{Advice, Folder, Identity, Invite, StoreVouchers};
+use crate::mesh::{join as joining, quic};
+use crate::node::{self, InviteError, Node, Parts, StartError};
 use crate::status::Status;
+use crate::store::{DiskStore, Options, Replaced, Store, StoreError};
+use lattice_broker::ListenError;
 use lattice_broker::env::{BoxFuture, Env};
 use serde::Serialize;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the last holder of the store may take to let go of it.
+const STORE_WAIT: Duration = Duration::from_secs(5);
 
 /// A node whose listeners are up.
 pub trait RunningNode: Send + Sync + fmt::Debug + 'static {
     /// How it is.
     fn status(&self) -> Status;
     /// Makes an invite.
-    ///
-    /// # Errors
-    /// What its user shall read.
-    fn invite(&self, request: InviteRequest) -> Result<String, CliError>;
+    fn invite(&self, request: InviteRequest) -> BoxFuture<Result<String, CliError>>;
     /// Ends it in order: no new clients, deliver what is there, close links. The caller sets the deadline.
     fn drain(&self) -> BoxFuture<()>;
 }
@@ -34,20 +41,64 @@ pub struct Joined {
     pub already: bool,
 }
 
+/// A node and the data folder that it holds.
+#[derive(Debug)]
+struct Local {
+    node: Arc<Node>,
+    _folder: Folder,
+}
+
+impl RunningNode for Local {
+    fn status(&self) -> Status {
+        self.node.status()
+    }
+
+    fn invite(&self, request: InviteRequest) -> BoxFuture<Result<String, CliError>> {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move { Ok(node.invite(request).await?.to_string()) })
+    }
+
+    fn drain(&self) -> BoxFuture<()> {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move { node.drain().await })
+    }
+}
+
 /// Starts a node; returns once its listeners are up. Makes identity and lattice on the first start.
 ///
 /// # Errors
 /// What its user shall read.
-pub async fn start(_env: &Env, _config: Config) -> Result<Box<dyn RunningNode>, CliError> {
-    std::future::ready(Err(not_wired_yet())).await
+pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, CliError> {
+    let folder = open_folder(&config)?;
+    let identity = identity(env, &folder, &config)?;
+    let identity = folder.count_boot(identity).map_err(|error| advised(&error, error.advice()))?;
+    let (store, replaced) = open_store(env, &folder).await?;
+    if let Some(replaced) = &replaced {
+        tracing::error!(%replaced, "records were lost");
+    }
+    let parts = Parts {
+        env: env.clone(),
+        config,
+        identity: Arc::new(identity),
+        store,
+        crypto: quic::crypto_provider(),
+        warnings: replaced.iter().map(ToString::to_string).collect(),
+    };
+    let node = Arc::new(Node::start(parts)?);
+    Ok(Box::new(Local { node, _folder: folder }))
 }
 
 /// Makes an invite from the data folder of a node that does not run.
 ///
 /// # Errors
 /// What its user shall read.
-pub fn invite_offline(_env: &Env, _config: &Config, _request: InviteRequest) -> Result<String, CliError> {
-    Err(not_wired_yet())
+pub async fn invite_offline(env: &Env, config: &Config, request: InviteRequest) -> Result<String, CliError> {
+    let folder = open_folder(config)?;
+    let identity = identity(env, &folder, config)?;
+    let (store, _) = open_store(env, &folder).await?;
+    let link = node::last_link(store.as_ref())?.unwrap_or(config.link.listen);
+    let vouchers = StoreVouchers::new(store);
+    Ok(node::issue(env, config, &identity, &vouchers, link, request).await?.to_string())
 }
 
 /// Makes the data folder a member of the lattice that `invite` is from. No node runs on it meanwhile.
@@ -57,10 +108,107 @@ pub fn invite_offline(_env: &Env, _config: &Config, _request: InviteRequest) -> 
 ///
 /// # Errors
 /// What its user shall read; the folder is unchanged then.
-pub async fn join(_env: &Env, _config: &Config, _invite: &str) -> Result<Joined, CliError> {
-    std::future::ready(Err(not_wired_yet())).await
+pub async fn join(env: &Env, config: &Config, invite: &str) -> Result<Joined, CliError> {
+    let invite: Invite = invite.parse().map_err(|error: crate::identity::InviteError| {
+        let advice = error.advice();
+        advised(&error, advice)
+    })?;
+    let folder = open_folder(config)?;
+    let present = folder.identity().map_err(|error| advised(&error, error.advice()))?;
+    if let Some(present) = present.filter(|present| present.lattice() == invite.lattice) {
+        return Ok(joined(&present, true));
+    }
+    let applicant =
+        folder.applicant(&mut env.rng("identity"), &config.name).map_err(|error| advised(&error, error.advice()))?;
+    let member = joining::join(env, &invite, &applicant, &quic::crypto_provider(), None).await;
+    let member = member.map_err(|error| advised(&error, error.advice()))?;
+    let (store, _) = open_store(env, &folder).await?;
+    let mut peers = vec![member.via];
+    peers.extend(member.peers);
+    peers.dedup();
+    node::remember_peers(store.as_ref(), &peers[..1])?;
+    store.flush_durable().await?;
+    folder.create(&member.identity).map_err(|error| advised(&error, error.advice()))?;
+    Ok(joined(&member.identity, false))
 }
 
-fn not_wired_yet() -> CliError {
-    CliError::new("this build has a command line, but no node behind it")
+fn joined(identity: &Identity, already: bool) -> Joined {
+    Joined {
+        lattice: identity.lattice().to_hex(),
+        name: identity.name().to_owned(),
+        id: identity.node_id().to_string(),
+        already,
+    }
+}
+
+fn open_folder(config: &Config) -> Result<Folder, CliError> {
+    Folder::open(&config.data).map_err(|error| advised(&error, error.advice()))
+}
+
+/// The folder's identity, under its present name; a new lattice in a new folder.
+fn identity(env: &Env, folder: &Folder, config: &Config) -> Result<Identity, CliError> {
+    let failed = |error: crate::identity::FolderError| advised(&error, error.advice());
+    match folder.identity().map_err(failed)? {
+        Some(identity) if identity.name() == config.name => Ok(identity),
+        Some(identity) => folder.rename(identity, &config.name).map_err(failed),
+        None => {
+            let identity = Identity::generate_root(&mut env.rng("identity"), &config.name);
+            folder.create(&identity).map_err(failed)?;
+            Ok(identity)
+        }
+    }
+}
+
+/// Opens the store; one that was just closed may need a moment.
+async fn open_store(env: &Env, folder: &Folder) -> Result<(Arc<dyn Store>, Option<Replaced>), CliError> {
+    let until = env.now() + STORE_WAIT;
+    loop {
+        match DiskStore::open(&folder.store_path(), &Options::default()) {
+            Ok((store, replaced)) => return Ok((Arc::new(store), replaced)),
+            Err(StoreError::InUse) if env.now() < until => env.sleep(Duration::from_millis(20)).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn advised(error: &dyn fmt::Display, advice: Advice) -> CliError {
+    CliError::new(error.to_string()).likely(advice.likely).next(format!("{}   ({})", advice.next, advice.code))
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::new(error.to_string()).likely("the disk is full, failing or read-only")
+    }
+}
+
+impl From<InviteError> for CliError {
+    fn from(error: InviteError) -> Self {
+        match &error {
+            InviteError::Advertise { .. } => Self::new(error.to_string()).next("link.advertise with an address"),
+            InviteError::Issue(issue) => advised(issue, issue.advice()),
+        }
+    }
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Listen(ListenError::InUse { addr }) => {
+                Self::cannot_listen("NATS clients", addr, "--listen", &std::io::ErrorKind::AddrInUse.into())
+            }
+            StartError::Listen(ListenError::Refused { addr, source }) => {
+                Self::cannot_listen("NATS clients", addr, "--listen", &source)
+            }
+            StartError::Bind(quic::BindError::InUse { addr }) => {
+                Self::cannot_listen("links", addr, "--link-listen", &std::io::ErrorKind::AddrInUse.into())
+            }
+            StartError::Bind(quic::BindError::Io { addr, error }) => {
+                Self::cannot_listen("links", addr, "--link-listen", &error)
+            }
+            StartError::Bind(error @ quic::BindError::Tls(_)) => Self::new(error.to_string()),
+            StartError::Broker(error) => Self::usage(error.to_string()),
+            StartError::Upstream(error) => Self::usage(error.to_string()),
+            StartError::Store(error) => error.into(),
+        }
+    }
 }

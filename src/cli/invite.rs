@@ -43,7 +43,7 @@ pub(super) async fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &O
     let invite = match ask(env, &config.data, Request::Invite(request)).await {
         Ok(Answer::Invite(invite)) => invite,
         Ok(Answer::Status(_) | Answer::Stopping) => return Err(AskError::Misunderstood.into()),
-        Err(AskError::Socket(SocketError::NotRunning { .. })) => backend::invite_offline(env, &config, request)?,
+        Err(AskError::Socket(SocketError::NotRunning { .. })) => backend::invite_offline(env, &config, request).await?,
         Err(error) => return Err(error.into()),
     };
     if output.json {

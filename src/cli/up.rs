@@ -9,7 +9,7 @@ use crate::control::server::Server;
 use crate::control::{Handler, InviteRequest, Refused};
 use crate::status::Status;
 use clap::ArgMatches;
-use lattice_broker::env::Env;
+use lattice_broker::env::{BoxFuture, Env};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -84,9 +84,9 @@ pub(super) async fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &O
         () = signals.next() => return Ok(EXIT_OK),
         node = backend::start(env, config.clone()) => node?.into(),
     };
-    let show = |node: &dyn RunningNode| {
+    let show = async |node: &dyn RunningNode| {
         // A node does not end because nobody reads its banner any more.
-        let _ = banner(env, &config, node, output, began).iter().try_for_each(|line| output.line(line));
+        let _ = banner(env, &config, node, output, began).await.iter().try_for_each(|line| output.line(line));
     };
     live(env, node, control, async || signals.next().await, show).await;
     Ok(EXIT_OK)
@@ -98,13 +98,13 @@ async fn live(
     node: Arc<dyn RunningNode>,
     control: Server,
     mut signal: impl AsyncFnMut(),
-    show: impl FnOnce(&dyn RunningNode),
+    show: impl AsyncFnOnce(&dyn RunningNode),
 ) {
     let (stop, asked) = (CancellationToken::new(), Arc::new(Notify::new()));
     let handler = Arc::new(Controlled { node: node.clone(), stop: asked.clone() });
     let serving = control.serve(env.clone(), handler, stop.clone());
     let living = async {
-        show(node.as_ref());
+        show(node.as_ref()).await;
         tokio::select! {
             biased;
             () = signal() => {}
@@ -140,8 +140,9 @@ impl Handler for Controlled {
         self.node.status()
     }
 
-    fn invite(&self, request: InviteRequest) -> Result<String, Refused> {
-        self.node.invite(request).map_err(Refused::from)
+    fn invite(&self, request: InviteRequest) -> BoxFuture<Result<String, Refused>> {
+        let invite = self.node.invite(request);
+        Box::pin(async move { invite.await.map_err(Refused::from) })
     }
 
     fn stop(&self) {
@@ -183,7 +184,7 @@ fn start_log(config: &Config) {
     }
 }
 
-fn banner(
+async fn banner(
     env: &Env,
     config: &Config,
     node: &dyn RunningNode,
@@ -195,7 +196,7 @@ fn banner(
         return vec![serde_json::to_string(&status).unwrap_or_default()];
     }
     // An invite lets a device in: it is shown to a person, never written into a log.
-    let invite = if output.is_terminal() { node.invite(FIRST_INVITE).ok() } else { None };
+    let invite = if output.is_terminal() { node.invite(FIRST_INVITE).await.ok() } else { None };
     let next = match invite {
         Some(invite) => {
             let valid =

@@ -3,10 +3,8 @@
 use super::file::{self, File, Secret};
 use super::place::{Origin, Source};
 use super::units::{Period, Size};
-use super::{
-    Auth, Client, Config, ConfigError, LEAF_PORT, Link, Mesh, Override, UPSTREAM_PING_INTERVAL, Upstream, User,
-};
-use crate::client::ServerUrl;
+use super::{Auth, Client, Config, ConfigError, Link, Mesh, Override, UPSTREAM_PING_INTERVAL, Upstream, User};
+use crate::gateway;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -134,9 +132,9 @@ impl Check {
         let range = 100 * MS..=HOUR;
         let ping_interval = self.period("upstream.ping_interval", file.ping_interval, UPSTREAM_PING_INTERVAL, range)?;
         let Some(Secret(url)) = &file.url else { return Ok(None) };
-        // The text may hold a password: the error speaks of it without repeating it.
-        let url = ServerUrl::parse(url, LEAF_PORT).map_err(|error| {
-            self.invalid("upstream.url", "…", format!("nats://[user:password@]host[:port]; {error}"))
+        // The text may hold a password: the error repeats the value without credentials.
+        let url = url.parse().map_err(|error: gateway::ConfigError| {
+            self.invalid("upstream.url", &error.value, error.accepted.to_owned())
         })?;
         Ok(Some(Upstream { url, ping_interval }))
     }

@@ -11,7 +11,7 @@ pub mod units;
 
 pub use place::{Origin, Source};
 
-use crate::client::ServerUrl;
+use crate::gateway::UpstreamUrl;
 use check::Check;
 use file::{File, FileError, Secret};
 use std::fmt;
@@ -21,8 +21,6 @@ use std::time::Duration;
 
 /// The port of links between nodes.
 pub const LINK_PORT: u16 = 7443;
-/// The port that a real server listens on for leaf nodes.
-pub const LEAF_PORT: u16 = 7422;
 
 /// All settings of a node, each in its range.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +77,7 @@ impl Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// Its leaf node listener, with the credentials to show there.
-    pub url: ServerUrl,
+    pub url: UpstreamUrl,
     /// How often to check that it answers.
     pub ping_interval: Duration,
 }

@@ -47,7 +47,7 @@ fn key_is_set(file: &File, key: &str) -> bool {
 fn no_upstream_unless_a_url_is_given() {
     assert_eq!(resolve("[upstream]\nping_interval = \"1s\"").unwrap().upstream, None);
     let upstream = resolve("[upstream]\nurl = \"nats://ann:pw@hub\"").unwrap().upstream.unwrap();
-    assert_eq!((upstream.url.port, upstream.ping_interval), (LEAF_PORT, UPSTREAM_PING_INTERVAL));
+    assert_eq!((upstream.url.host_port().as_str(), upstream.ping_interval), ("hub:7422", UPSTREAM_PING_INTERVAL));
 }
 
 #[test]

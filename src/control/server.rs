@@ -77,7 +77,7 @@ async fn talk(env: &Env, stream: UnixStream, handler: &dyn Handler) -> io::Resul
     loop {
         let Ok(line) = env.timeout(TIMEOUT, read_line(&mut stream, REQUEST_BYTES_MAX)).await else { return Ok(()) };
         let (result, go_on) = match line {
-            Ok(Some(line)) => (answer(&line, handler), true),
+            Ok(Some(line)) => (answer(&line, handler).await, true),
             Ok(None) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => (Err(refuse(error.to_string())), false),
             Err(error) => return Err(error),
@@ -94,7 +94,7 @@ async fn talk(env: &Env, stream: UnixStream, handler: &dyn Handler) -> io::Resul
     }
 }
 
-fn answer(line: &[u8], handler: &dyn Handler) -> Result<Answer, Refused> {
+async fn answer(line: &[u8], handler: &dyn Handler) -> Result<Answer, Refused> {
     #[derive(Deserialize)]
     struct Versioned {
         v: u32,
@@ -112,7 +112,7 @@ fn answer(line: &[u8], handler: &dyn Handler) -> Result<Answer, Refused> {
         serde_json::from_slice(line).map_err(|error| refuse(format!("the request is unknown: {error}")))?;
     match line.request {
         Request::Status => Ok(Answer::Status(Box::new(handler.status()))),
-        Request::Invite(request) => handler.invite(request).map(Answer::Invite),
+        Request::Invite(request) => handler.invite(request).await.map(Answer::Invite),
         Request::Stop => {
             handler.stop();
             Ok(Answer::Stopping)

@@ -20,11 +20,12 @@ impl Handler for Double {
         crate::cli::status::tests::example()
     }
 
-    fn invite(&self, request: InviteRequest) -> Result<String, Refused> {
-        match request.uses {
+    fn invite(&self, request: InviteRequest) -> BoxFuture<Result<String, Refused>> {
+        let answer = match request.uses {
             0 => Err(Refused { message: "no uses".into(), likely: Some("a slip".into()), r#try: None }),
             uses => Ok(format!("lat1:{uses}:{}", request.expires.as_secs())),
-        }
+        };
+        Box::pin(std::future::ready(answer))
     }
 
     fn stop(&self) {

@@ -40,7 +40,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] tells what to change.
-    pub fn new(url: &str, cluster: &str, name: &str) -> Result<Self, ConfigError> {
+    pub fn new(url: UpstreamUrl, cluster: &str, name: &str) -> Result<Self, ConfigError> {
         let bad = |key, value: &str, accepted| Err(ConfigError { key, value: value.to_owned(), accepted });
         if cluster.is_empty() || cluster == "_" || cluster.contains(char::is_whitespace) {
             return bad("cluster", cluster, "a name without blanks, and not `_`");
@@ -49,7 +49,7 @@ impl Config {
             return bad("name", name, "a name without blanks");
         }
         Ok(Self {
-            url: url.parse()?,
+            url,
             account: "$G".to_owned(),
             cluster: cluster.to_owned(),
             name: name.to_owned(),
@@ -252,8 +252,8 @@ mod tests {
             assert!(!text.contains("secret") && !text.contains("se%cret"), "{text}");
         }
         assert!(parse("tls://hub").unwrap_err().to_string().contains("TLS"));
-        assert_eq!(Config::new("nats://h", "my cluster", "n").unwrap_err().key, "cluster");
-        assert_eq!(Config::new("nats://h", "_", "n").unwrap_err().key, "cluster");
-        assert_eq!(Config::new("nats://h", "c", "").unwrap_err().key, "name");
+        assert_eq!(Config::new("nats://h".parse().unwrap(), "my cluster", "n").unwrap_err().key, "cluster");
+        assert_eq!(Config::new("nats://h".parse().unwrap(), "_", "n").unwrap_err().key, "cluster");
+        assert_eq!(Config::new("nats://h".parse().unwrap(), "c", "").unwrap_err().key, "name");
     }
 }

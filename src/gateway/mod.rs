@@ -73,6 +73,12 @@ impl Gateway {
         NeighborKind::Leaf(self.upstream)
     }
 
+    /// The upstream that it is the way to.
+    #[must_use]
+    pub fn upstream(&self) -> UpstreamId {
+        self.upstream
+    }
+
     /// Spawns the task that dials and moves messages, until [`Gateway::stop`].
     ///
     /// # Panics

@@ -89,7 +89,9 @@ impl Driver {
                 Action::SetInterest { member, key, weight } => self.set_interest(member, &key, weight),
                 Action::MemberGone { member } => self.bus.remove_member(member),
                 Action::Upstream { id, active } => {
-                    self.serving.send_modify(|serving| drop(serving.insert(id, active)));
+                    self.serving.send_modify(|serving| {
+                        serving.insert(id, active);
+                    });
                 }
                 Action::Reject { link, reason } => {
                     if let Some(link) = self.links.get(&link) {

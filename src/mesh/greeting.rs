@@ -1,10 +1,7 @@
 //! What the first frames of a link must say before it carries anything else. No sockets, no clock.
 
 use super::frame::{ControlFrame, FEATURES, Hello, PROTOCOL};
-use crate::identity::NodeId;
-
-/// The longest name of a node that a greeting may have, in bytes.
-const NAME_MAX: usize = 64;
+use crate::identity::{BadName, NodeId, check_name};
 
 /// What this node says of itself on every link.
 #[derive(Clone, Debug)]
@@ -50,9 +47,7 @@ impl Facts {
         if hello.lattice != self.lattice {
             return Err(GreetError::OtherLattice);
         }
-        if hello.name.len() > NAME_MAX || hello.name.chars().any(char::is_control) {
-            return Err(GreetError::Name { len: hello.name.len() });
-        }
+        check_name(&hello.name)?;
         Ok(hello)
     }
 
@@ -82,11 +77,8 @@ pub enum GreetError {
     #[error("the greeting names another lattice than the certificate")]
     OtherLattice,
     /// Its name cannot be shown.
-    #[error("a node's name has at most {NAME_MAX} bytes and no control characters; this one has {len} bytes")]
-    Name {
-        /// Length of the name.
-        len: usize,
-    },
+    #[error(transparent)]
+    Name(#[from] BadName),
 }
 
 #[cfg(test)]
@@ -106,7 +98,7 @@ mod tests {
         let stranger = Facts { lattice: [8; 32], ..there.clone() };
         assert_eq!(here.check(there.id, stranger.hello(false)), Err(GreetError::OtherLattice));
         let long = Facts { name: "x".repeat(65), ..there.clone() };
-        assert_eq!(here.check(there.id, long.hello(false)), Err(GreetError::Name { len: 65 }));
+        assert!(matches!(here.check(there.id, long.hello(false)), Err(GreetError::Name(_))));
         assert!(matches!(here.check(there.id, ControlFrame::Welcome), Err(GreetError::NotHello(_))));
     }
 

@@ -188,7 +188,10 @@ impl Mesh {
         for peer in peers {
             let keep = dialer::keep(Arc::clone(&shared), peer);
             let accepting = accepting.clone();
-            shared.env.spawn(async move { drop(accepting.run_until_cancelled(keep).await) });
+            shared.env.spawn(async move {
+                // Ended by the token alone: keeping a link has no end of its own.
+                let _ = accepting.run_until_cancelled(keep).await;
+            });
         }
         Self { shared, view, serving, accepting }
     }
@@ -215,6 +218,12 @@ impl Mesh {
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         self.shared.plane.counters.by_name()
+    }
+
+    /// What the sockets and handshakes have counted.
+    #[must_use]
+    pub fn transport_counters(&self) -> BTreeMap<String, u64> {
+        self.shared.transport.counters().snapshot()
     }
 
     /// Which upstreams this node is the one to serve, as it changes.
@@ -271,7 +280,10 @@ async fn accept(shared: Arc<Shared>, accepting: CancellationToken) {
         match accepted {
             quic::Accepted::Link(connected) => {
                 let shared = Arc::clone(&shared);
-                shared.env.clone().spawn(async move { drop(link::run(&shared, connected).await) });
+                shared.env.clone().spawn(async move {
+                    // How it ended matters to a dialler only.
+                    let _ = link::run(&shared, connected).await;
+                });
             }
             quic::Accepted::Join(attempt) => {
                 let shared = Arc::clone(&shared);

@@ -22,9 +22,9 @@ impl RunningNode for Double {
         }
     }
 
-    fn invite(&self, request: InviteRequest) -> Result<String, CliError> {
+    fn invite(&self, request: InviteRequest) -> BoxFuture<Result<String, CliError>> {
         self.asked.lock().unwrap().push("invite");
-        Ok(format!("lat1:{}", request.uses))
+        Box::pin(std::future::ready(Ok(format!("lat1:{}", request.uses))))
     }
 
     fn drain(&self) -> BoxFuture<()> {
@@ -51,7 +51,7 @@ async fn with_node<T>(node: Arc<Double>, test: impl AsyncFnOnce(&Env, &Path, mps
         signals.recv().await;
     };
     let life = async {
-        live(&env, node, control, signal, |_| ()).await;
+        live(&env, node, control, signal, async |_| ()).await;
         assert!(!folder.path().join("control.sock").exists());
     };
     let limit = Duration::from_secs(20);
@@ -95,7 +95,7 @@ fn the_banner_says_what_comes_next() {
         let env = Env::tokio();
         let mut config = Config { data: "/data".into(), ..Config::default() };
         config.link.advertise = vec!["10.0.0.7:7443".into()];
-        let lines = banner(&env, &config, double(0).as_ref(), &Output::new(false, true), env.now());
+        let lines = banner(&env, &config, double(0).as_ref(), &Output::new(false, true), env.now()).await;
         let shown = lines[..lines.len() - 1].join("\n");
         let expected = "\
 lattice 0.1.0  node \"kitchen-pi\"  id NDJU-QXYZ   data /data

@@ -167,7 +167,7 @@ impl Node {
 }
 
 pub(super) fn config(url: &str, name: &str) -> Config {
-    Config::new(url, "lattice-test", name).unwrap()
+    Config::new(url.parse().unwrap(), "lattice-test", name).unwrap()
 }
 
 /// Waits until `condition` holds; names `what` if it never does.
