@@ -8,7 +8,7 @@ use std::time::Duration;
 const NODE: NodeId = NodeId([1; 32]);
 
 fn key(n: u32) -> Key {
-    let queue = (n % 3 == 0).then(|| (*b"workers").into());
+    let queue = n.is_multiple_of(3).then(|| (*b"workers").into());
     Key { account: (*b"A").into(), subject: format!("subject.{n}").into_bytes().into(), queue, via: None }
 }
 
