@@ -381,10 +381,10 @@ impl Control {
                 Ok(())
             }
             ControlFrame::Lsa(signed) => self.ingest_lsa(now, link, signed),
-            ControlFrame::Delta(delta) => self.ingest_delta(link, delta),
+            ControlFrame::Delta(delta) => self.ingest_delta(now, link, delta),
             ControlFrame::Snapshot(part) => self.ingest_snapshot(now, link, part),
             ControlFrame::Summary(known) => {
-                self.compare(link, &known);
+                self.compare(now, link, &known);
                 Ok(())
             }
             ControlFrame::Pull(wants) => {

@@ -68,7 +68,7 @@ impl Control {
         }
     }
 
-    pub(super) fn ingest_delta(&mut self, link: LinkId, delta: Delta) -> Result<(), Violation> {
+    pub(super) fn ingest_delta(&mut self, now: Instant, link: LinkId, delta: Delta) -> Result<(), Violation> {
         let Delta { node, boot, from, ref changes } = delta;
         let to = from.checked_add(changes.len() as u64).ok_or(Violation::Interest("a version out of range"))?;
         if let Some(what) = flaw(changes) {
@@ -78,6 +78,7 @@ impl Control {
             return Err(Violation::Interest("a delta without changes"));
         }
         if node == self.me.node {
+            self.outbid_interest(now, boot, to);
             return Ok(());
         }
         let known = self.lsdb.get(node).map(|entry| entry.lsa.boot);

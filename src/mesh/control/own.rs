@@ -29,6 +29,9 @@ pub(super) struct Own {
     /// When the announcement is to tell the digest of the interest.
     anchor_due: Option<Instant>,
     outbid_wait: Duration,
+    /// What others have heard in this node's name, and what the next announcement has to outdo.
+    heard_boot: u64,
+    heard_seq: u64,
 }
 
 impl Own {
@@ -51,6 +54,8 @@ impl Own {
             flushed: None,
             anchor_due: None,
             outbid_wait: Duration::ZERO,
+            heard_boot: 0,
+            heard_seq: 0,
         }
     }
 
@@ -115,6 +120,7 @@ impl Control {
             }
         }
         if !self.own.interest.untold() {
+            self.own.flush_due = None;
             return;
         }
         let due = self.own.flushed.map_or(now, |last| last + self.config.flush_interval);
@@ -145,7 +151,15 @@ impl Control {
         if due.is_none_or(|due| due > now) {
             return;
         }
-        own.seq += 1;
+        if own.heard_boot > self.me.boot {
+            self.me.boot = own.heard_boot;
+            own.seq = 0;
+            own.interest.reboot(self.me.boot);
+        } else {
+            own.seq = own.seq.max(own.heard_seq);
+        }
+        own.heard_seq = 0;
+        own.seq = own.seq.saturating_add(1);
         let index = self.lsdb.pick_index(own.index);
         own.index = Some(index);
         (own.announce_due, own.anchor_due) = (None, None);
@@ -182,21 +196,32 @@ impl Control {
         }
     }
 
-    /// Somebody has heard this node say what it has not said in this life: say something newer.
-    ///
-    /// At once the first time (the boot epoch went back); ever more rarely when it goes on, since then another process
-    /// has the same key and would answer in kind.
+    /// Somebody has heard this node announce what it has not announced in this life: announce something newer.
     pub(super) fn outbid(&mut self, now: Instant, boot: u64, seq: u64) {
-        self.counters.outbid += 1;
         if boot > self.me.boot {
-            self.me.boot = boot.saturating_add(1);
-            self.own.seq = 0;
-            self.own.interest.reboot(self.me.boot);
+            self.own.heard_boot = self.own.heard_boot.max(boot.saturating_add(1));
         } else {
-            self.own.seq = self.own.seq.max(seq);
+            self.own.heard_seq = self.own.heard_seq.max(seq);
         }
-        self.own.announce_at(now + self.own.outbid_wait);
-        self.own.outbid_wait = (self.own.outbid_wait * 2).clamp(Duration::from_secs(1), OUTBID_MAX);
+        self.contradict(now);
+    }
+
+    /// Somebody has interest of this node that is newer than its own: begin a boot epoch of which nobody has any.
+    pub(super) fn outbid_interest(&mut self, now: Instant, boot: u64, version: u64) {
+        if boot == self.me.boot && version > self.own.interest.held().version() {
+            self.own.heard_boot = self.own.heard_boot.max(boot.saturating_add(1));
+            self.contradict(now);
+        }
+    }
+
+    /// Announces soon what others must believe: at once the first time, when the boot epoch went back; ever more
+    /// rarely when it goes on, since then another process has the same key and would answer in kind.
+    fn contradict(&mut self, now: Instant) {
+        self.counters.outbid += 1;
+        if self.own.announce_due.is_none() {
+            self.own.announce_at(now + self.own.outbid_wait);
+            self.own.outbid_wait = (self.own.outbid_wait * 2).clamp(Duration::from_secs(1), OUTBID_MAX);
+        }
     }
 
     pub(super) fn own_index(&self) -> Option<u32> {

@@ -121,13 +121,15 @@ impl Control {
     }
 
     /// Compares a neighbour's summary with what is known, and asks for what is newer.
-    pub(super) fn compare(&mut self, link: LinkId, theirs: &[Known]) {
+    pub(super) fn compare(&mut self, now: Instant, link: LinkId, theirs: &[Known]) {
         let mut wants = Vec::new();
         for &Known { node, boot, seq, interest } in theirs {
             if self.lsdb.get(node).is_none_or(|known| known.lsa.age() < (boot, seq)) {
                 wants.push(Want { node, lsa: true, interest: None });
             }
-            if node != self.me.node && interest > 0 {
+            if node == self.me.node {
+                self.outbid_interest(now, boot, interest);
+            } else if interest > 0 {
                 self.offer(link, node, boot, interest);
             }
         }
