@@ -17,9 +17,9 @@ use std::sync::Arc;
 const REFERENCE_MIN: usize = 8 << 10;
 /// Bytes that a batch stages before it must be written: bounds what a large fan-out of one read takes.
 const STAGED_MAX: usize = 4 << 20;
-/// Stages kept for the next batch, and the capacity that each may keep.
+/// Stages kept for the next batch, and the capacity that they may keep together.
 const STAGES_KEPT: usize = 64;
-const CAPACITY_KEPT: usize = 512 << 10;
+const CAPACITY_KEPT: usize = 2 << 20;
 /// Up to so many stages are searched one by one.
 const SEARCHED_MAX: usize = 8;
 
@@ -45,6 +45,8 @@ pub(crate) struct Stage {
     /// The subscription that was last delivered to, and messages not yet counted there.
     counted: Option<Arc<Subscription>>,
     count: u64,
+    /// Capacity that was kept after the last batch.
+    kept: usize,
 }
 
 /// After `own_end` own bytes comes a piece of the input.
@@ -70,6 +72,8 @@ pub(crate) struct Batch {
     last: usize,
     by_client: HashMap<u64, usize>,
     staged_bytes: usize,
+    /// Capacity kept by all stages.
+    kept: usize,
     neighbors: Vec<Arc<Attached>>,
     /// Subscriptions that have had their last message.
     expired: Vec<Arc<Subscription>>,
@@ -177,8 +181,11 @@ impl Batch {
             }
         }
         let own = self.stages[0].client.take();
-        for stage in &mut self.stages[..self.used] {
-            stage.clear();
+        for (at, stage) in self.stages[..self.used].iter_mut().enumerate() {
+            let room = if at < STAGES_KEPT { CAPACITY_KEPT.saturating_sub(self.kept - stage.kept) } else { 0 };
+            self.kept -= stage.kept;
+            stage.clear(room);
+            self.kept += stage.kept;
         }
         self.stages.truncate(STAGES_KEPT);
         self.by_client.clear();
@@ -314,12 +321,14 @@ impl Stage {
         between.chain([&self.own[rest..]]).filter(|part| !part.is_empty())
     }
 
-    fn clear(&mut self) {
+    /// Makes ready for the next batch, with no more memory than `room`.
+    fn clear(&mut self, room: usize) {
         self.client = None;
         self.cuts.clear();
         self.own.clear();
-        if self.own.capacity() > CAPACITY_KEPT {
-            self.own.shrink_to(CAPACITY_KEPT);
+        if self.own.capacity() > room {
+            self.own = Vec::new();
         }
+        self.kept = self.own.capacity();
     }
 }

@@ -57,7 +57,7 @@ mod sublist;
 mod subscription;
 
 pub use attach::{Attachment, Publisher};
-pub use auth::{Auth, GLOBAL_ACCOUNT, User};
+pub use auth::{Auth, Denied, GLOBAL_ACCOUNT, User};
 pub use config::{Config, ConfigError};
 pub use local::{Local, LocalMessage, Subscription};
 pub use message::{Groups, Message, Pick, UpstreamId};

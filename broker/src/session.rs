@@ -287,7 +287,9 @@ impl<S: Clone> Session<S> {
     }
 
     fn connect(&mut self, now: Instant, json: &[u8], out: &mut Vec<u8>) -> Action<'static, S> {
-        let Ok(connect) = serde_json::from_slice::<Connect>(json) else {
+        // An array would do for serde, but is no set of options.
+        let connect = json.starts_with(b"{").then(|| serde_json::from_slice::<Connect>(json));
+        let Some(Ok(connect)) = connect else {
             return self.close(CloseReason::ParseError, b"", out);
         };
         let account = match self.terms.auth.check(&connect) {

@@ -4,7 +4,10 @@ use crate::lock::lock;
 use crate::neighbor::{Candidate, InterestChange, Neighbor};
 use crate::{Attachment, Broker, Config, Subscription};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::time::Duration;
 
 const U: UpstreamId = UpstreamId(1);
 const V: UpstreamId = UpstreamId(2);
@@ -15,6 +18,8 @@ struct Recorder {
     delivered: Mutex<Vec<String>>,
     interest: Mutex<Vec<String>>,
     learnt: Mutex<Option<u32>>,
+    backlog: AtomicUsize,
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Recorder {
@@ -41,10 +46,12 @@ impl Neighbor for Recorder {
     }
 
     fn flush(&self) -> usize {
-        0
+        self.backlog.load(Relaxed)
     }
 
-    fn wake_when_drained(&self, _: &std::task::Waker) {}
+    fn wake_when_drained(&self, waker: &Waker) {
+        *lock(&self.waker) = Some(waker.clone());
+    }
 
     fn interest(&self, change: &InterestChange<'_>) {
         let subject = String::from_utf8_lossy(change.subject);
@@ -73,7 +80,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let broker = Broker::new(Env::tokio(), Config::default()).unwrap();
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
+        let broker = Broker::new(Env::tokio(), config).unwrap();
         let (mesh, leaf_u, leaf_v) = (Arc::new(Recorder::default()), Arc::default(), Arc::default());
         let on_mesh = broker.attach(NeighborKind::Mesh, mesh.clone());
         let on_u = broker.attach(NeighborKind::Leaf(U), Arc::<Recorder>::clone(&leaf_u));
@@ -300,6 +311,38 @@ async fn a_full_in_process_queue_drops_and_counts() {
     }
     assert_eq!(subscription.dropped(), 3);
     assert_eq!(world.broker.stats().drops["local subscription full"], 3);
+}
+
+#[tokio::test]
+async fn a_publisher_waits_for_a_congested_neighbour_until_it_drains() {
+    let world = World::with(Config { neighbor_stall_max: Duration::from_secs(60), ..Config::default() });
+    world.want(&world.on_u, 0, None, "a", None);
+    let mut publisher = world.on_mesh.publisher();
+    world.leaf_u.backlog.store(usize::MAX, Relaxed);
+    publisher.publish(b"$G", &message("a"), Groups::Only(&[]), None);
+    assert!(publisher.flush());
+    let leaf = world.leaf_u.clone();
+    let drained = async move {
+        // The publisher's task waits by now, as it was polled first.
+        leaf.backlog.store(0, Relaxed);
+        let waker = lock(&leaf.waker).take();
+        waker.expect("asked to be woken").wake();
+    };
+    tokio::join!(biased; publisher.ready(), drained);
+    assert!(!publisher.flush());
+    assert_eq!(world.broker.stats().stalls, 1);
+}
+
+#[tokio::test]
+async fn a_publisher_waits_no_longer_than_the_limit() {
+    let world = World::with(Config { neighbor_stall_max: Duration::from_millis(5), ..Config::default() });
+    world.want(&world.on_u, 0, None, "a", None);
+    let mut publisher = world.on_mesh.publisher();
+    world.leaf_u.backlog.store(usize::MAX, Relaxed);
+    publisher.publish(b"$G", &message("a"), Groups::Only(&[]), None);
+    assert!(publisher.flush());
+    publisher.ready().await;
+    publisher.ready().await;
 }
 
 #[test]

@@ -70,7 +70,6 @@ pub fn parse<'a>(buf: &'a [u8], limits: &Limits) -> Result<Step<Op<'a>>, ParseEr
         None => Ok(Step::Incomplete { need: 1 }),
         Some(b'P' | b'p') => match begins(buf, b"PUB") {
             Begin::Whole => publish(buf, 3, limits),
-            Begin::Part if buf.len() == 1 => Ok(Step::Incomplete { need: 4 }),
             Begin::Part => Ok(Step::Incomplete { need: 4 }),
             Begin::Other => ping_or_pong(buf, limits),
         },
@@ -156,6 +155,81 @@ fn unsubscribe(args: &[u8]) -> Result<Op<'_>, ParseError> {
 /// `PUB subject [reply] len` or `HPUB subject [reply] header_len len`, then the body.
 #[inline]
 fn publish<'a>(buf: &'a [u8], verb: usize, limits: &Limits) -> Result<Step<Op<'a>>, ParseError> {
+    match usual_line(buf, verb, limits.line_max) {
+        Some(line) => with_body(buf, &line, limits),
+        None => publish_unusual(buf, verb, limits),
+    }
+}
+
+/// The control line of a message.
+#[derive(Debug)]
+struct PublishLine<'a> {
+    subject: &'a [u8],
+    reply: Option<&'a [u8]>,
+    has_headers: bool,
+    header_len: usize,
+    total: usize,
+    /// Where `[reply ][header_len ]len CR LF` starts, when it is written as a server would write it.
+    wire: Option<usize>,
+    /// Where the body starts.
+    end: usize,
+}
+
+/// Reads a line as nearly all clients write it: single blanks, CR LF, no leading zeros. `None` is for the general
+/// way to decide, which also knows what is wrong.
+#[inline]
+fn usual_line(buf: &[u8], verb: usize, line_max: usize) -> Option<PublishLine<'_>> {
+    let has_headers = verb == 4;
+    let start = verb + 1;
+    // Blanks, and the end of the line as the last one.
+    let mut stops = [0; 4];
+    let mut found = 0;
+    if *buf.get(verb)? != b' ' {
+        return None;
+    }
+    for (at, byte) in buf.iter().enumerate().skip(start) {
+        if *byte > b' ' {
+            continue;
+        }
+        *stops.get_mut(found)? = at;
+        found += 1;
+        match byte {
+            b' ' => {}
+            b'\r' => break,
+            _ => return None,
+        }
+    }
+    let end = stops[found.checked_sub(1)?];
+    if buf.get(end..end + 2)? != b"\r\n" || end - verb > line_max {
+        return None;
+    }
+    let subject = buf.get(start..stops[0])?;
+    let (reply, sizes) = match (found - usize::from(has_headers), &stops) {
+        (2, _) => (None, stops[0]),
+        (3, [subject_end, reply_end, ..]) => (Some(buf.get(subject_end + 1..*reply_end)?), *reply_end),
+        _ => return None,
+    };
+    let total = usual_number(&buf[stops[found - 2] + 1..end])?;
+    let header_len = if has_headers { usual_number(buf.get(sizes + 1..stops[found - 2])?)? } else { 0 };
+    if subject.is_empty() || reply.is_some_and(<[u8]>::is_empty) || header_len > total {
+        return None;
+    }
+    Some(PublishLine { subject, reply, has_headers, header_len, total, wire: Some(stops[0] + 1), end: end + 2 })
+}
+
+/// A length without leading zeros.
+#[inline]
+fn usual_number(digits: &[u8]) -> Option<usize> {
+    if digits.is_empty() || digits.len() > 9 || (digits[0] == b'0' && digits.len() > 1) {
+        return None;
+    }
+    digits.iter().try_fold(0, |value, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        (digit < 10).then(|| value * 10 + usize::from(digit))
+    })
+}
+
+fn publish_unusual<'a>(buf: &'a [u8], verb: usize, limits: &Limits) -> Result<Step<Op<'a>>, ParseError> {
     match buf.get(verb) {
         None => return Ok(Step::Incomplete { need: verb + 2 }),
         Some(b' ' | b'\t') => {}
@@ -178,21 +252,32 @@ fn publish<'a>(buf: &'a [u8], verb: usize, limits: &Limits) -> Result<Step<Op<'a
     if header_len > total {
         return Err(ParseError::Malformed);
     }
-    if total > limits.payload_max {
-        return Err(ParseError::PayloadTooLong { len: total, max: limits.payload_max });
+    let wire = if rest.crlf { wire_start(buf, rest.end, reply, sizes) } else { None };
+    with_body(buf, &PublishLine { subject, reply, has_headers, header_len, total, wire, end: rest.end }, limits)
+}
+
+#[inline]
+fn with_body<'a>(buf: &'a [u8], line: &PublishLine<'a>, limits: &Limits) -> Result<Step<Op<'a>>, ParseError> {
+    if line.total > limits.payload_max {
+        return Err(ParseError::PayloadTooLong { len: line.total, max: limits.payload_max });
     }
-    let body_end = rest.end + total;
+    let body_end = line.end + line.total;
     let len = body_end + 2;
-    if buf.get(body_end).is_some_and(|byte| *byte != b'\r') || buf.get(body_end + 1).is_some_and(|byte| *byte != b'\n')
-    {
+    if buf.len() < len {
+        let wrong = buf.get(body_end).is_some_and(|byte| *byte != b'\r');
+        return if wrong { Err(ParseError::UnknownOperation) } else { Ok(Step::Incomplete { need: len }) };
+    }
+    if &buf[body_end..len] != b"\r\n" {
         return Err(ParseError::UnknownOperation);
     }
-    if buf.len() < len {
-        return Ok(Step::Incomplete { need: len });
-    }
-    let wire = if rest.crlf { wire_start(buf, rest.end, reply, sizes).map(|start| &buf[start..len]) } else { None };
-    let message = Message { subject, reply, header_len, body: &buf[rest.end..body_end] };
-    Ok(Step::Op { op: Op::Publish { message, has_headers, wire }, len })
+    let message = Message {
+        subject: line.subject,
+        reply: line.reply,
+        header_len: line.header_len,
+        body: &buf[line.end..body_end],
+    };
+    let wire = line.wire.map(|start| &buf[start..len]);
+    Ok(Step::Op { op: Op::Publish { message, has_headers: line.has_headers, wire }, len })
 }
 
 /// Where `[reply ][header_len ]len CR LF` starts, when it is written as a server would write it.

@@ -32,6 +32,9 @@ use std::time::{Duration, Instant};
 const READ_BUFFER: usize = 256 << 10;
 /// An operation that needs more is put together outside the shared buffer.
 const ASSEMBLED_MIN: usize = READ_BUFFER / 2;
+/// A read of less means that the bytes trickle in; then putting together begins at this length already, as the
+/// start of an operation would otherwise be moved with every read.
+const TRICKLE_MAX: usize = 16 << 10;
 /// Reads before other tasks get their turn.
 const READS_MAX: usize = 8;
 /// What a closing connection waits for its peer to have read the reason.
@@ -78,6 +81,7 @@ pub(super) struct Conn {
     /// The start of an operation whose rest has not arrived, and the bytes that it needs at least.
     partial: Vec<u8>,
     need: usize,
+    is_trickling: bool,
     phase: Phase,
     stall: Option<Box<Stall>>,
     /// Bytes written when last looked at, and since when nothing has moved.
@@ -118,6 +122,7 @@ impl Conn {
             dice: hub.dice(),
             partial: Vec::new(),
             need: 0,
+            is_trickling: false,
             phase: Phase::Running,
             stall: None,
             progress: None,
@@ -239,7 +244,7 @@ impl Conn {
         with_bench(|bench| {
             let Bench { buffer, batch } = bench;
             let held = self.partial.len();
-            let is_assembled = self.need > ASSEMBLED_MIN;
+            let is_assembled = self.need > if self.is_trickling { TRICKLE_MAX } else { ASSEMBLED_MIN };
             let start = if is_assembled { 0 } else { held };
             // Of a large operation no more than its end is read: what follows can use the shared buffer again.
             let end = if is_assembled { (self.need - held).clamp(4096, buffer.len()) } else { buffer.len() };
@@ -248,6 +253,7 @@ impl Conn {
                 return Ok(0);
             }
             self.session.heard(now);
+            self.is_trickling = n < TRICKLE_MAX;
             if is_assembled {
                 self.partial.extend_from_slice(&buffer[..n]);
                 if self.partial.len() >= self.need {

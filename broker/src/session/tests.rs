@@ -118,6 +118,7 @@ fn errors_that_close() {
         ("PUB a\r\n", "close: Parse Error\n"),
         ("HPUB a 2 2\r\nab\r\n", "close: Parse Error\n"),
         ("CONNECT {\r\n", "close: Parse Error\n"),
+        ("CONNECT []\r\n", "close: Parse Error\n"),
         ("PUB a 101\r\n", "-ERR 'Maximum Payload Violation'\r\nclose: Maximum Message Payload Exceeded\n"),
         ("CONNECT {\"protocol\":2}\r\n", "-ERR 'invalid client protocol'\r\nclose: Protocol Violation\n"),
         (

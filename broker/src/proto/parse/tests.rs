@@ -82,6 +82,7 @@ fn errors_name_the_cause() {
         ("\x16\x03\x01", UnknownOperation),
         ("\r\n", UnknownOperation),
         ("PUB\r\n", UnknownOperation),
+        ("PUBXa 1\r\n", UnknownOperation),
         ("PUB a 2\r\nhixx", UnknownOperation),
         ("PUB a 2\r\nhi\n", UnknownOperation),
         ("PUB a\r\n", Malformed),
@@ -123,6 +124,15 @@ proptest! {
         let (split, split_end) = read_all(&stream, &pieces);
         prop_assert_eq!(whole, split);
         prop_assert_eq!(end.map(|e| std::mem::discriminant(&e)), split_end.map(|e| std::mem::discriminant(&e)));
+    }
+
+    /// Goal: the quick way to read a message's line and the general one agree.
+    #[test]
+    fn both_ways_to_read_a_message_agree(line in "[ab01 2\t\r]{0,12}", headers in any::<bool>()) {
+        let verb = if headers { "HPUB" } else { "PUB" };
+        let text = format!("{verb}{line}\r\nab\r\n");
+        let general = publish_unusual(text.as_bytes(), verb.len(), &LIMITS);
+        prop_assert_eq!(publish(text.as_bytes(), verb.len(), &LIMITS), general);
     }
 
     /// Goal: no bytes make the parser panic or claim more than it was given.
