@@ -401,6 +401,7 @@ fn kind_name(kind: Kind) -> &'static str {
         Kind::Summary => "summary",
         Kind::Pull => "pull",
         Kind::Digest => "digest",
+        Kind::Welcome => "welcome",
         Kind::Data => "data",
     }
 }
