@@ -118,16 +118,15 @@ impl Node {
         let upstreams: Vec<UpstreamId> = gateway.iter().map(|gateway| gateway.upstream()).collect();
         let mesh_config = mesh_config(&config, link, stored_peers(store.as_ref())?);
         store.put(LISTEN_KEY, link.to_string().as_bytes())?;
-        let mesh = Mesh::start(
-            env.clone(),
-            mesh_config,
-            &identity,
-            Arc::clone(&vouchers) as _,
+        let parts = mesh::Parts {
+            identity: Arc::clone(&identity),
+            vouchers: Arc::clone(&vouchers) as _,
             transport,
             plane,
             bus,
-            &upstreams,
-        );
+            upstreams,
+        };
+        let mesh = Mesh::start(env.clone(), mesh_config, parts);
         if let Some(gateway) = &gateway {
             gateway.set_active(false);
             let bus = wiring::attach(&broker, gateway.kind(), Arc::clone(gateway) as _);

@@ -17,12 +17,12 @@ const SELF_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why each peer is not linked at present, by the address as configured.
 #[derive(Debug, Default)]
-pub struct DialProblems(Mutex<BTreeMap<String, String>>);
+pub(super) struct DialProblems(Mutex<BTreeMap<String, String>>);
 
 impl DialProblems {
     /// The present problems, as `(address, reason)`.
     #[must_use]
-    pub fn list(&self) -> Vec<(String, String)> {
+    pub(super) fn list(&self) -> Vec<(String, String)> {
         self.lock().iter().map(|(address, reason)| (address.clone(), reason.clone())).collect()
     }
 

@@ -21,7 +21,7 @@ pub mod interest_queue;
 pub mod join;
 pub mod learnt;
 mod link;
-mod links;
+pub mod links;
 pub mod lsdb;
 pub mod outbuf;
 pub mod plane;
@@ -102,6 +102,23 @@ impl Default for Config {
     }
 }
 
+/// What a mesh is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Who this node is.
+    pub identity: Arc<Identity>,
+    /// The invites that it has made.
+    pub vouchers: Arc<dyn Vouchers>,
+    /// The socket of its links.
+    pub transport: quic::Transport,
+    /// The data plane, which the caller has attached to the broker…
+    pub plane: Arc<Plane>,
+    /// …to get this.
+    pub bus: Arc<dyn Bus>,
+    /// The real servers that this node is configured for.
+    pub upstreams: Vec<UpstreamId>,
+}
+
 /// A running mesh.
 ///
 /// Dropping it leaves its tasks running until the process ends: call [`Mesh::drain`].
@@ -131,21 +148,10 @@ pub struct LinkView {
 }
 
 impl Mesh {
-    /// Starts the links and the control plane: accepts, dials `config.peers`, and routes over `plane`, which the caller
-    /// has attached to the broker to get `bus`. `upstreams` are the real servers that this node is configured for.
-    ///
-    /// Spawns its tasks on `env`.
+    /// Starts the links and the control plane: accepts, dials `config.peers`, and routes. Spawns its tasks on `env`.
     #[must_use]
-    pub fn start(
-        env: Env,
-        config: Config,
-        identity: &Arc<Identity>,
-        vouchers: Arc<dyn Vouchers>,
-        transport: quic::Transport,
-        plane: Arc<Plane>,
-        bus: Arc<dyn Bus>,
-        upstreams: &[UpstreamId],
-    ) -> Self {
+    pub fn start(env: Env, config: Config, parts: Parts) -> Self {
+        let Parts { identity, vouchers, transport, plane, bus, upstreams } = parts;
         let facts = greeting::Facts {
             id: identity.node_id(),
             name: identity.name().to_owned(),
@@ -157,7 +163,7 @@ impl Mesh {
         let view = Arc::new(ArcSwap::default());
         let peers = config.peers.clone();
         let shared = Arc::new(Shared {
-            identity: Arc::clone(identity),
+            identity: Arc::clone(&identity),
             vouchers,
             facts,
             transport,
@@ -172,7 +178,7 @@ impl Mesh {
             env,
         });
         let mut control = control_of(&shared, identity);
-        control.handle(shared.env.now(), control::Event::Upstreams(upstreams));
+        control.handle(shared.env.now(), control::Event::Upstreams(&upstreams));
         let driver = Driver {
             shared: Arc::clone(&shared),
             control,
@@ -205,7 +211,7 @@ impl Mesh {
     /// The links that are up.
     #[must_use]
     pub fn links(&self) -> Vec<LinkView> {
-        self.shared.links.all().iter().map(|link| link_view(link)).collect()
+        self.shared.links.all().iter().map(link_view).collect()
     }
 
     /// Peers that are configured and not linked at present, with the reason.
@@ -250,14 +256,13 @@ impl Mesh {
     }
 }
 
-fn control_of(shared: &Shared, identity: &Arc<Identity>) -> Control {
+fn control_of(shared: &Shared, identity: Arc<Identity>) -> Control {
     let me = control::Identity {
         node: shared.facts.id,
         name: shared.facts.name.clone(),
         boot: shared.facts.boot,
         lattice: shared.facts.lattice,
     };
-    let identity = Arc::clone(identity);
     let signer = Box::new(move |message: &[u8]| identity.key().sign(message));
     Control::new(shared.config.control.clone(), me, signer, shared.env.now())
 }
@@ -307,6 +312,6 @@ async fn admit(shared: &Shared, attempt: quic::JoinAttempt) {
 /// An instant for tests to count from.
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "any instant will do, and there is no other way to one")]
-fn start_of_time() -> std::time::Instant {
-    std::time::Instant::now()
+fn start_of_time() -> Instant {
+    Instant::now()
 }

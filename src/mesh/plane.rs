@@ -62,6 +62,9 @@ impl Table {
     }
 }
 
+/// A link and the positions of the destinations that it leads to.
+type Hop<'a> = (&'a Arc<Link>, SmallVec<[usize; 8]>);
+
 /// The links that frames were written to since the last flush, each once.
 #[derive(Debug, Default)]
 pub struct Touched(SmallVec<[Arc<Link>; 4]>);
@@ -209,7 +212,7 @@ impl Plane {
 
     /// Writes a frame to the links that lead to its destinations, one copy for each link.
     fn forward(&self, table: &Table, header: &DataHeader<'_>, body: &[u8], touched: &mut Touched) {
-        let mut hops: SmallVec<[(&Arc<Link>, SmallVec<[usize; 8]>); 4]> = SmallVec::new();
+        let mut hops: SmallVec<[Hop<'_>; 4]> = SmallVec::new();
         for (position, destination) in header.destinations.iter().enumerate() {
             let Some(link) = table.next.get(&destination.index) else {
                 self.counters.dropped_no_route.add(1);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The parts of a running mesh.
 #[derive(Debug)]
-pub struct Shared {
+pub(super) struct Shared {
     pub(super) env: Env,
     pub(super) config: Config,
     pub(super) identity: Arc<Identity>,
@@ -34,7 +34,7 @@ pub struct Shared {
 
 /// What the links tell the control plane.
 #[derive(Debug)]
-pub enum Input {
+pub(super) enum Input {
     /// A link came up; the peer's greeting.
     Up(Arc<Link>, Hello),
     /// A link ended.
