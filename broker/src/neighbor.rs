@@ -85,7 +85,7 @@ pub fn by_weight(candidates: &[Candidate], random: u64) -> usize {
 }
 
 /// Where interest comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InterestSource {
     /// The broker's own clients, all together.
     Clients,
