@@ -113,7 +113,7 @@ impl Node {
         // Last, because clients come at once: what they ask for is there by then.
         let nats = broker.listen()?;
 
-        let plane = Arc::new(Plane::new(env.clone(), identity.node_id()));
+        let plane = Arc::new(Plane::new(env.clone(), identity.node_id(), config.mesh.frame_max));
         let bus = wiring::attach(&broker, NeighborKind::Mesh, Arc::clone(&plane) as _);
         let upstreams: Vec<UpstreamId> = gateway.iter().map(|gateway| gateway.upstream()).collect();
         let mesh_config = mesh_config(&config, link, stored_peers(store.as_ref())?);
@@ -390,7 +390,6 @@ fn mesh_config(config: &Config, link: SocketAddr, stored: Vec<String>) -> mesh::
         redial_min: config.link.redial_min,
         redial_max: config.link.redial_max,
         link_bytes_max: config.mesh.link_buffer_max,
-        data_max: config.mesh.frame_max,
         control: mesh::control::Config { nodes_max: config.mesh.nodes_max, ..mesh::control::Config::default() },
         ..mesh::Config::default()
     }

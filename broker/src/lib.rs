@@ -61,7 +61,7 @@ pub use auth::{Auth, Denied, GLOBAL_ACCOUNT, User};
 pub use config::{Config, ConfigError};
 pub use local::{Local, LocalMessage, Subscription};
 pub use message::{Groups, Message, Pick, UpstreamId};
-pub use neighbor::{Candidate, InterestChange, InterestSource, Neighbor, NeighborKind, by_weight};
+pub use neighbor::{Candidate, InterestChange, InterestSource, Neighbor, NeighborKind, Waiting, by_weight};
 pub use server::ListenError;
 pub use stats::{CloseReason, Stats};
 pub use subject::{BadFilter, BadSubject, Filter, Subject, is_filter, is_literal, matches};

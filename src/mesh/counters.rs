@@ -33,6 +33,10 @@ counters! {
     dropped_link_down,
     /// Frames that had passed too many links.
     dropped_hops,
+    /// Messages too large for a frame: see `mesh.frame_max`.
+    dropped_too_large,
+    /// Frames of origins that are not known, while very many are remembered.
+    dropped_stranger,
     /// Queue groups beyond what one frame can name.
     dropped_groups,
     /// Frames overtaken on a change of routes, refused to keep the order.

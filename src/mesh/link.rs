@@ -4,7 +4,7 @@
 //! heartbeats. This file moves bytes between them and the node; what the control frames mean is left to `control.rs`,
 //! where data goes, to `plane.rs`, who may connect at all, to `quic.rs`.
 
-use super::frame::{ControlFrame, FrameError, Goodbye, Hello, Kind, Reader};
+use super::frame::{ControlFrame, DATA_MAX, FrameError, Goodbye, Hello, Kind, Reader};
 use super::greeting::GreetError;
 use super::heartbeat::{Due, Heartbeat};
 use super::links::{Link, LinkId};
@@ -217,7 +217,7 @@ async fn read_control(shared: Arc<Shared>, link: Arc<Link>, mut stream: ControlR
 
 async fn read_data(shared: Arc<Shared>, link: Arc<Link>) {
     let Ok(mut stream) = link.connection.accept_uni().await else { return };
-    let mut reader = Reader::new(shared.config.data_max);
+    let mut reader = Reader::new(DATA_MAX);
     let mut touched = Touched::default();
     while let Ok(Some(chunk)) = stream.read_chunk(READ_MAX, true).await {
         link.heard.store(true, Ordering::Relaxed);

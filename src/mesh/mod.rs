@@ -77,8 +77,6 @@ pub struct Config {
     pub link_bytes_max: usize,
     /// How long a full link may hold up the one that it gets frames from.
     pub stall_max: Duration,
-    /// Longest header and body of a data frame in bytes.
-    pub data_max: usize,
     /// Bounds of the control plane.
     pub control: control::Config,
 }
@@ -96,7 +94,6 @@ impl Default for Config {
             greet_timeout: Duration::from_secs(5),
             link_bytes_max: 32 << 20,
             stall_max: Duration::from_secs(2),
-            data_max: 9 << 20,
             control: control::Config::default(),
         }
     }

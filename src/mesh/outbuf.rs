@@ -47,11 +47,12 @@ impl Outbuf {
         Self { state: Mutex::default(), ready: Notify::new(), bytes_max }
     }
 
-    /// Appends one frame, which `write` puts at the end of the buffer. The writer is not woken: see [`Outbuf::flush`].
+    /// Appends one frame, which `write` puts at the end of the buffer, and returns the bytes that wait then. The writer
+    /// is not woken: see [`Outbuf::flush`].
     ///
     /// # Errors
     /// [`Refused`]; nothing was appended then.
-    pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Refused> {
+    pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Refused> {
         let mut state = self.lock();
         if state.closed || state.finishing {
             return Err(Refused::Closed);
@@ -64,7 +65,7 @@ impl Outbuf {
             return Err(Refused::Full);
         }
         state.frames += 1;
-        Ok(())
+        Ok(waiting)
     }
 
     /// Wakes the writer if there is anything to write. Returns the bytes that wait.
@@ -170,16 +171,16 @@ impl Outbuf {
 mod tests {
     use super::*;
 
-    fn push(buf: &Outbuf, len: usize) -> Result<(), Refused> {
+    fn push(buf: &Outbuf, len: usize) -> Result<usize, Refused> {
         buf.push(|out| out.resize(out.len() + len, b'x'))
     }
 
     #[test]
     fn refuses_what_does_not_fit_and_keeps_what_does() {
         let buf = Outbuf::new(10);
-        assert_eq!(push(&buf, 6), Ok(()));
+        assert_eq!(push(&buf, 6), Ok(6));
         assert_eq!(push(&buf, 5), Err(Refused::Full));
-        assert_eq!(push(&buf, 4), Ok(()));
+        assert_eq!(push(&buf, 4), Ok(10));
         assert_eq!(buf.close(), 2);
         assert_eq!(push(&buf, 1), Err(Refused::Closed));
     }
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn one_frame_larger_than_the_bound_still_passes() {
         let buf = Outbuf::new(10);
-        assert_eq!(push(&buf, 50), Ok(()));
+        assert_eq!(push(&buf, 50), Ok(50));
         assert_eq!(push(&buf, 1), Err(Refused::Full));
     }
 
