@@ -10,6 +10,7 @@ pub mod identity;
 pub mod mesh;
 pub mod node;
 pub mod ports;
+pub mod sim;
 pub mod status;
 pub mod store;
 pub mod wiring;

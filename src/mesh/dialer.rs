@@ -8,12 +8,16 @@ use super::quic::{Connected, DialError};
 use super::shared::Shared;
 use crate::identity::NodeId;
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 /// After finding itself at a peer's address, a node looks again this much later: the address may come to be another's.
 const SELF_PAUSE: Duration = Duration::from_secs(60);
+/// Time that every attempt gets before the next one may begin: a handshake over half the world, with a packet lost.
+const ANSWER_EXPECTED: Duration = Duration::from_secs(1);
 
 /// Why each peer is not linked at present, by the address as configured.
 #[derive(Debug, Default)]
@@ -46,30 +50,85 @@ pub(super) async fn keep(shared: Arc<Shared>, address: String) {
     let config = &shared.config;
     let mut backoff = Backoff::new(config.redial_min, config.redial_max);
     let mut rng = shared.env.rng(&format!("dial {address}"));
+    let mut attempts = Attempts::new(&shared, &address);
     let mut known: Option<NodeId> = None;
     loop {
         if let Some(peer) = known {
             // The peer may have dialled us: one link is enough.
+            if shared.links.get(&peer).is_some() {
+                attempts.give_up();
+            }
             shared.links.gone(&peer).await;
         }
-        match dial(&shared, &address).await {
-            Ok(connected) => {
+        let mut next = shared.env.now() + backoff.wait(&mut rng);
+        match attempts.next(next).await {
+            Some(Ok(connected)) => {
                 known = Some(connected.peer);
+                attempts.give_up();
                 shared.dial_problems.clear(&address);
                 if let Ended::AfterUp = link::run(&shared, connected).await {
                     backoff.reset();
                 }
+                next = shared.env.now() + backoff.wait(&mut rng);
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 if shared.dial_problems.note(&address, error.to_string()) {
                     tracing::warn!(address, %error, "cannot link to a peer; trying on");
                 }
                 if matches!(error, DialFailed::Dial(DialError::Myself { .. })) {
-                    shared.env.sleep(SELF_PAUSE).await;
+                    next += SELF_PAUSE;
                 }
             }
+            None => {}
         }
-        shared.env.sleep(backoff.wait(&mut rng)).await;
+        shared.env.sleep_until(next).await;
+    }
+}
+
+/// Attempts at one address: a new one at each turn, and one of those before that is given more time.
+///
+/// The network may come back at any moment, and an attempt that began before hears of it late: it repeats itself less and
+/// less often, and one whose answers were lost goes on from the middle. On the other hand a slow link may need more time
+/// than is between two attempts.
+struct Attempts<'a> {
+    shared: &'a Shared,
+    address: &'a str,
+    patient: Option<Attempt<'a>>,
+}
+
+type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Connected, DialFailed>> + Send + 'a>>;
+
+impl<'a> Attempts<'a> {
+    fn new(shared: &'a Shared, address: &'a str) -> Self {
+        Self { shared, address, patient: None }
+    }
+
+    /// Begins an attempt. Ready with the first that ends, the earlier one or this; with nothing at `until`, or a little
+    /// later, when none has.
+    async fn next(&mut self, until: Instant) -> Option<Result<Connected, DialFailed>> {
+        let (shared, address) = (self.shared, self.address);
+        let mut fresh: Attempt<'a> = Box::pin(dial(shared, address));
+        let mut timer = shared.env.timer(until.max(shared.env.now() + ANSWER_EXPECTED));
+        let ended = poll_fn(|cx| {
+            if let Some(Poll::Ready(ended)) = self.patient.as_mut().map(|patient| patient.as_mut().poll(cx)) {
+                self.patient = None;
+                return Poll::Ready(Some(ended));
+            }
+            match fresh.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+            }
+        })
+        .await;
+        if ended.is_none() && self.patient.is_none() {
+            self.patient = Some(fresh);
+        }
+        ended
+    }
+
+    /// Ends the attempt that is still under way.
+    fn give_up(&mut self) {
+        self.patient = None;
     }
 }
 
@@ -83,19 +142,19 @@ async fn dial(shared: &Shared, address: &str) -> Result<Connected, DialFailed> {
     };
     let mut attempts: Vec<_> = addrs.iter().map(|addr| Box::pin(shared.transport.dial(*addr))).collect();
     let mut last = DialFailed::Unknown("the name has no address".into());
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         let mut index = 0;
         while index < attempts.len() {
             match attempts[index].as_mut().poll(cx) {
-                std::task::Poll::Ready(Ok(connected)) => return std::task::Poll::Ready(Some(connected)),
-                std::task::Poll::Ready(Err(error)) => {
+                Poll::Ready(Ok(connected)) => return Poll::Ready(Some(connected)),
+                Poll::Ready(Err(error)) => {
                     last = DialFailed::Dial(error);
                     drop(attempts.remove(index));
                 }
-                std::task::Poll::Pending => index += 1,
+                Poll::Pending => index += 1,
             }
         }
-        if attempts.is_empty() { std::task::Poll::Ready(None) } else { std::task::Poll::Pending }
+        if attempts.is_empty() { Poll::Ready(None) } else { Poll::Pending }
     })
     .await
     .ok_or(last)

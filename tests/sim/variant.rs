@@ -1,0 +1,51 @@
+//! What a seed makes of a scenario: another shape, other links, other moments, other victims.
+
+use lattice_netsim::{CutModel, Dice, FaultKind, LinkModel, Scenario, Shape};
+use std::time::Duration;
+
+/// From one heal on, all that is judged: resumption, then a quiet tail.
+const AFTER_HEAL_MS: u64 = 8_000;
+
+/// `base` as `seed` has it. Faults last longer than a silent link is given, so that links die of them.
+pub fn vary(base: &Scenario, seed: u64) -> Scenario {
+    let mut dice = Dice::new(seed, "variant", 0);
+    let mut scenario = base.clone();
+    let shapes = [Shape::Ring, Shape::Line, Shape::Clique];
+    scenario.topology.shape = Some(shapes[dice.below(3) as usize]);
+    scenario.link = LinkModel {
+        delay_ms: 1 + dice.below(30),
+        jitter_ms: dice.below(10),
+        loss: if dice.below(4) == 0 { 0.01 } else { 0.0 },
+    };
+    let nodes = scenario.topology.nodes;
+    for fault in &mut scenario.faults {
+        fault.at_ms = 5_000 + dice.below(2_000);
+        fault.for_ms = 4_000 + dice.below(6_000);
+        fault.what = match &fault.what {
+            FaultKind::Partition(_) => FaultKind::Partition(parts(nodes, &mut dice)),
+            FaultKind::Cut(_) => {
+                let mut parts = parts(nodes, &mut dice).into_iter();
+                let (from, to) = (parts.next().unwrap(), parts.flatten().collect());
+                FaultKind::Cut(CutModel { from, to, both_ways: false })
+            }
+            FaultKind::Crash(_) => FaultKind::Crash(dice.below(nodes as u64) as usize),
+            other @ (FaultKind::Degrade(_) | FaultKind::Pause(_)) => other.clone(),
+        };
+    }
+    scenario.duration_ms = Duration::as_millis(&scenario.healed_at()) as u64 + AFTER_HEAL_MS;
+    scenario.check().unwrap();
+    scenario
+}
+
+/// All nodes, in two or three parts of any sizes.
+fn parts(nodes: usize, dice: &mut Dice) -> Vec<Vec<usize>> {
+    let count = 2 + dice.below(2);
+    loop {
+        let mut parts = vec![Vec::new(); count as usize];
+        (0..nodes).for_each(|node| parts[dice.below(count) as usize].push(node));
+        parts.retain(|part| !part.is_empty());
+        if parts.len() > 1 {
+            return parts;
+        }
+    }
+}
