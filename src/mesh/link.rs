@@ -184,14 +184,9 @@ async fn write_data(link: Arc<Link>) {
 
 /// Writes what gathers in a buffer, as long as the connection lives.
 async fn write(link: Arc<Link>, mut stream: SendStream, buffer: impl Fn(&Link) -> &Outbuf) {
-    let mut spare = Vec::new();
-    while let Some(bytes) = buffer(&link).take(spare).await {
-        if stream.write_all(&bytes).await.is_err() {
+    while let Some(mut pieces) = buffer(&link).take().await {
+        if stream.write_all_chunks(&mut pieces).await.is_err() {
             return;
-        }
-        spare = bytes;
-        if spare.capacity() > READ_MAX {
-            spare = Vec::new();
         }
     }
     // Both fail only when the connection is gone, and then there is nothing left to wait for.
