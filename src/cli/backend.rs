@@ -88,7 +88,7 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
     Ok(Box::new(Local { node, _folder: folder }))
 }
 
-/// Makes an invite from the data folder of a node that does not run.
+/// Makes an invite from the data folder of a node that does not run, and is kept from starting meanwhile by the caller.
 ///
 /// # Errors
 /// What its user shall read.
