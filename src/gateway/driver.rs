@@ -2,6 +2,7 @@
 
 use super::Gateway;
 use super::link::{End, Link};
+use crate::identity::printable;
 use crate::ports::Bus;
 use lattice_broker::env::{Rng, Stream};
 use lattice_broker::leaf::{Close, retry_delay};
@@ -116,7 +117,8 @@ impl Driver<'_> {
 
     fn failed(&mut self, close: &Close) {
         self.gateway.counters.failures.add(1);
-        let reason = close.to_string();
+        // What the server said is part of it.
+        let reason = printable(&close.to_string());
         if self.said.as_ref() != Some(&reason) {
             warn!(upstream = %self.gateway.config.url, %reason, "no link to the upstream; trying on");
             self.said = Some(reason.clone());

@@ -259,3 +259,15 @@ async fn only_the_active_one_connects_and_stopping_writes_what_waits() {
     peer.hears("LMSG last 0\r\n").await;
     peer.ends().await;
 }
+
+#[tokio::test]
+async fn what_the_server_calls_itself_moves_no_cursor() {
+    let (mut hub, url) = Hub::new();
+    let node = Node::start(config(&url, "n1"));
+    let mut peer = hub.accept().await;
+    peer.say(&INFO1.replace("hub", "h\\u001b[2Jub")).await;
+    peer.hears("CONNECT ").await;
+    peer.say(INFO2).await;
+    node.until_linked().await;
+    assert_eq!(node.gateway.status().server.as_deref(), Some("h[2Jub"));
+}
