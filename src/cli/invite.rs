@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::config::units::Period;
 use crate::control::client::{AskError, ask};
 use crate::control::{self, Answer, HELD_MAX, HELD_POLL, InviteRequest, Request, SocketError};
+use crate::identity::USES_MAX;
 use clap::ArgMatches;
 use lattice_broker::env::Env;
 use serde::Serialize;
@@ -22,7 +23,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "1h")]
     expires: Period,
     /// How many devices may join with it.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(USES_MAX)))]
     uses: u32,
 }
 
