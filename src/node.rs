@@ -384,6 +384,7 @@ fn mesh_config(config: &Config, link: SocketAddr, stored: Vec<String>) -> mesh::
     peers.dedup();
     mesh::Config {
         peers,
+        advertise: config.link.advertise.clone(),
         addresses: own_addresses(link),
         heartbeat: config.link.heartbeat,
         dead_after: config.link.dead_after,
