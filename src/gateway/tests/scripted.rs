@@ -271,3 +271,15 @@ async fn what_the_server_calls_itself_moves_no_cursor() {
     node.until_linked().await;
     assert_eq!(node.gateway.status().server.as_deref(), Some("h[2Jub"));
 }
+
+#[tokio::test]
+async fn a_server_that_is_not_there_was_not_lost() {
+    let (hub, url) = Hub::new();
+    let address = hub.listener.local_addr();
+    drop(hub);
+    let node = Node::start(config(&url, "n1"));
+    until("the failure", || node.gateway.status().error.is_some()).await;
+    let error = node.gateway.status().error.unwrap();
+    assert!(error.starts_with(&format!("{address} cannot be reached: ")), "{error}");
+    node.gateway.stop().await;
+}
