@@ -99,7 +99,7 @@ impl Default for Config {
             greet_timeout: Duration::from_secs(5),
             link_bytes_max: 32 << 20,
             stall_max: Duration::from_secs(2),
-            data_max: 9 << 20,
+            data_max: 2 << 20,
             control: control::Config::default(),
         }
     }

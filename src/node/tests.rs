@@ -26,6 +26,15 @@ fn parts(env: &Env, config: Config, store: MemoryStore) -> Parts {
     }
 }
 
+#[test]
+fn the_mesh_and_the_config_agree_on_defaults() {
+    let from_config = mesh_config(&Config::default(), local(), Vec::new());
+    let nodes_max = Config::default().mesh.nodes_max;
+    let control = mesh::control::Config { nodes_max, ..mesh::control::Config::default() };
+    let default = mesh::Config { addresses: from_config.addresses.clone(), control, ..mesh::Config::default() };
+    assert_eq!(from_config, default);
+}
+
 #[tokio::test]
 async fn counters_are_named_once() {
     let env = Env::tokio();
