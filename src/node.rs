@@ -110,14 +110,14 @@ impl Node {
         let transport = bind(&env, &config.link, &identity, Arc::clone(&vouchers) as _, &crypto)?;
         let link = transport.local_addr();
         let gateway = config.upstream.as_ref().map(|upstream| gateway_of(&env, upstream, &identity)).transpose()?;
-        // Last, because clients come at once: what they ask for is there by then.
+        let mesh_config = mesh_config(&config, link, stored_peers(store.as_ref())?);
+        store.put(LISTEN_KEY, link.to_string().as_bytes())?;
+        // Last of what can fail: clients come at once, and no later error could take the listener back.
         let nats = broker.listen()?;
 
         let plane = Arc::new(Plane::new(env.clone(), identity.node_id(), config.mesh.frame_max));
         let bus = wiring::attach(&broker, NeighborKind::Mesh, Arc::clone(&plane) as _);
         let upstreams: Vec<UpstreamId> = gateway.iter().map(|gateway| gateway.upstream()).collect();
-        let mesh_config = mesh_config(&config, link, stored_peers(store.as_ref())?);
-        store.put(LISTEN_KEY, link.to_string().as_bytes())?;
         let parts = mesh::Parts {
             identity: Arc::clone(&identity),
             vouchers: Arc::clone(&vouchers) as _,
@@ -384,6 +384,7 @@ fn mesh_config(config: &Config, link: SocketAddr, stored: Vec<String>) -> mesh::
     peers.dedup();
     mesh::Config {
         peers,
+        advertise: config.link.advertise.clone(),
         addresses: own_addresses(link),
         heartbeat: config.link.heartbeat,
         dead_after: config.link.dead_after,
@@ -405,3 +406,6 @@ fn link_status(link: &mesh::LinkView, now: Instant) -> status::Link {
         up_secs: (now - link.since).as_secs(),
     }
 }
+
+#[cfg(test)]
+mod tests;

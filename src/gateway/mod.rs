@@ -114,11 +114,11 @@ impl Gateway {
     #[must_use]
     pub fn status(&self) -> status::Upstream {
         let state = self.shared.lock();
-        let error = if state.active { state.error.clone() } else { Some("standby: another node connects".to_owned()) };
         status::Upstream {
             url: self.config.url.to_string(),
             connected: state.server.is_some(),
-            error: error.filter(|_| state.server.is_none()),
+            standby: !state.active,
+            error: state.error.clone().filter(|_| state.active && state.server.is_none()),
             server: state.server.clone(),
         }
     }

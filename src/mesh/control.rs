@@ -95,7 +95,7 @@ impl Default for Config {
 pub struct Identity {
     /// Its key.
     pub node: NodeId,
-    /// Its name; cut to 255 bytes in announcements.
+    /// Its name, which has passed [`check_name`](crate::identity::check_name): others refuse its announcements else.
     pub name: String,
     /// Its boot epoch: greater than at any start before.
     pub boot: u64,

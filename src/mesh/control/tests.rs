@@ -411,7 +411,7 @@ fn an_index_that_a_smaller_key_has_is_given_up() {
             index: mine,
             boot: 1,
             seq: 1,
-            name: String::new(),
+            name: "liar".into(),
             adjacency: vec![(me, 1)],
             addresses: vec![],
             upstreams: vec![],
