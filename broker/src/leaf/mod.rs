@@ -9,7 +9,6 @@ mod config;
 mod encode;
 mod info;
 mod interest;
-mod pattern;
 mod permissions;
 mod proto;
 mod session;
