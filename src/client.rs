@@ -20,12 +20,12 @@ mod connection;
 mod error;
 mod handshake;
 mod headers;
-mod url;
 pub mod wire;
 
+pub use crate::nats_url::{BadUrl, ServerUrl};
 pub use error::ClientError;
 pub use headers::{BadHeader, Headers};
-pub use url::{BadUrl, Credentials, ServerUrl};
+pub use lattice_broker::Credentials;
 
 use bytes::Bytes;
 use connection::{Held, Shared};

@@ -1,6 +1,6 @@
 //! Why a client could not do what was asked.
 
-use super::url::ServerUrl;
+use super::ServerUrl;
 use super::wire::WireError;
 
 /// What went wrong, grouped by who must act: the caller, the server's operator, or whoever tries again later.

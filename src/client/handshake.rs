@@ -1,9 +1,8 @@
 //! From an address to an open connection: INFO, CONNECT, and the PONG that says the server has accepted it.
 
 use super::error::ClientError;
-use super::url::{Credentials, ServerUrl};
 use super::wire::{Op, Parser, ServerInfo};
-use super::{Options, connection};
+use super::{Credentials, Options, ServerUrl, connection};
 use bytes::BytesMut;
 use lattice_broker::env::{Env, Stream};
 use serde::Serialize;
@@ -74,7 +73,7 @@ fn introduction(server: &ServerUrl, options: &Options, headers: bool) -> String 
     let (user, pass, auth_token) = match &server.credentials {
         Credentials::None => (None, None, None),
         Credentials::Token(token) => (None, None, Some(token.as_str())),
-        Credentials::User { name, password } => (Some(name.as_str()), Some(password.as_str()), None),
+        Credentials::Password { user, pass } => (Some(user.as_str()), Some(pass.as_str()), None),
     };
     let connect = Connect {
         verbose: false,
