@@ -240,6 +240,8 @@ impl Node {
         let mut counters: BTreeMap<String, u64> = broker.map(|(name, count)| (name.to_owned(), count)).into();
         counters.extend(stats.drops.iter().map(|(reason, count)| (format!("client_dropped_{reason}"), *count)));
         counters.extend(self.mesh.counters().into_iter().map(|(name, count)| (format!("mesh_{name}"), count)));
+        let control = self.mesh.view().counters.by_name();
+        counters.extend(control.into_iter().map(|(name, count)| (format!("control_{name}"), count)));
         counters.extend(self.mesh.transport_counters());
         if let Some(gateway) = &self.gateway {
             counters.extend(gateway.counters().into_iter().map(|(name, count)| (format!("upstream_{name}"), count)));

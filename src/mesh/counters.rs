@@ -47,6 +47,8 @@ counters! {
     missing,
     /// Frames for this node that nobody here wanted any more.
     unwanted,
+    /// Interest of other nodes that the broker does not take: they get no messages on it from here.
+    interest_unserved,
     /// Links that came up.
     links_up,
     /// Links that went down.

@@ -43,11 +43,17 @@ async fn counters_are_named_once() {
     config.upstream = Some(Upstream { url, ping_interval: UPSTREAM_PING_INTERVAL });
     let node = Node::start(parts(&env, config, MemoryStore::default())).unwrap();
     let counters = node.status().counters;
-    for layer in ["client_", "mesh_", "upstream_"] {
+    for layer in ["client_", "mesh_", "control_", "upstream_"] {
         let names = || counters.keys().filter_map(|name| name.strip_prefix(layer));
         assert!(names().next().is_some(), "{layer}");
         assert!(!names().any(|name| name.starts_with(layer)), "{counters:?}");
     }
+    let counted = async {
+        while node.status().counters["control_routes_computed"] == 0 {
+            env.sleep(Duration::from_millis(5)).await;
+        }
+    };
+    env.timeout(Duration::from_secs(20), counted).await.expect("the control plane's counts are shown");
     node.drain().await;
 }
 
