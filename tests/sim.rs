@@ -1,7 +1,7 @@
 //! Whole nodes in the simulator: broker, links, routing and identity over a simulated network, in virtual time.
 //!
 //! Each scenario of `netsim/scenarios` is played under many seeds, and each seed makes another network and other faults
-//! of it. `RUST_LOG` shows what the nodes of a single seed log.
+//! of it. `LATTICE_SIM_SEED` plays one alone, and then `RUST_LOG` shows what the nodes log; `LATTICE_SIM_SEEDS` plays more.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 #![allow(unreachable_pub, missing_docs, reason = "modules of this test alone")]
 
@@ -39,6 +39,12 @@ fn one_way_cuts_heal() {
 #[test]
 fn crashed_nodes_return() {
     swarm("crashed_nodes_return", include_str!("../netsim/scenarios/crash-restart.toml"), 25);
+}
+
+/// Goal: all that can happen, one on top of the other, leaves nothing that does not pass.
+#[test]
+fn foul_weather_passes() {
+    swarm("foul_weather_passes", include_str!("../netsim/scenarios/foul-weather.toml"), 25);
 }
 
 /// Goal: what a seed shows once it shows again, in another process as well.

@@ -17,12 +17,16 @@ pub fn is_calm(scenario: &Scenario, at: Duration) -> bool {
     before || after
 }
 
-/// Whether a partition parts `a` from `b` at `at`, and has for long enough that `a` must know.
+/// Whether a partition parts `a` from `b` at `at`, and `a` must know: nothing else has begun or ended since for as long
+/// as that takes. A node that dies before it has missed another is believed until it is missed itself.
 pub fn is_known_apart(scenario: &Scenario, at: Duration, a: usize, b: usize) -> bool {
-    scenario.faults.iter().any(|fault| {
-        let FaultKind::Partition(groups) = &fault.what else { return false };
-        let group = |node| groups.iter().position(|group| group.contains(&node));
-        let on = Duration::from_millis(fault.at_ms) + CUT_KNOWN..Duration::from_millis(fault.at_ms + fault.for_ms);
-        on.contains(&at) && group(a) != group(b)
-    })
+    let turns = scenario.faults.iter().flat_map(|fault| [fault.at_ms, fault.at_ms + fault.for_ms]);
+    let mut past = turns.map(Duration::from_millis).filter(|turn| *turn <= at);
+    past.all(|turn| turn + CUT_KNOWN <= at)
+        && scenario.faults.iter().any(|fault| {
+            let FaultKind::Partition(groups) = &fault.what else { return false };
+            let group = |node| groups.iter().position(|group| group.contains(&node));
+            let ends = Duration::from_millis(fault.at_ms + fault.for_ms);
+            Duration::from_millis(fault.at_ms) <= at && at < ends && group(a) != group(b)
+        })
 }

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// A request that nobody serves is told so within this: it need not leave the node.
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 
+/// By then everybody knows of a subscription, or of its end.
+const SETTLED: Duration = Duration::from_millis(1_000);
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -22,6 +25,17 @@ pub enum Answer {
     None,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// What this node's client always answers.
+    Steady(usize),
+    /// What this node's client answers in its shifts.
+    Shift(usize),
+    /// What nobody answers.
+    Nobody,
+}
+
 /// A request and its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
@@ -29,8 +43,8 @@ pub struct Question {
     pub at: Duration,
     /// On which node.
     pub by: usize,
-    /// Of which node's service; `None` is a service that nobody offers.
-    pub of: Option<usize>,
+    /// What was asked.
+    pub of: Service,
     /// How it ended …
     pub answer: Answer,
     /// … and after how long.
@@ -46,6 +60,18 @@ struct Inner {
     /// When each piece of work was published, and which nodes' members took it.
     work: BTreeMap<MessageId, (Duration, Vec<usize>)>,
     questions: Vec<Question>,
+    /// When each node's shifts began (true) and ended.
+    shifts: BTreeMap<usize, Vec<(Duration, bool)>>,
+}
+
+impl Inner {
+    /// Whether `node` was in its shift from [`SETTLED`] before `at` to as long after it, or was not; else nothing.
+    fn on_shift(&self, node: usize, at: Duration) -> Option<bool> {
+        let turns = self.shifts.get(&node)?;
+        let next = turns.partition_point(|(turn, _)| *turn < at + SETTLED);
+        let (turn, on) = turns[..next].last()?;
+        (*turn + SETTLED <= at).then_some(*on)
+    }
 }
 
 /// What is worth a line when all is well.
@@ -65,6 +91,10 @@ impl Record {
 
     pub fn worked(&self, node: usize, id: MessageId) {
         self.lock().work.get_mut(&id).expect("what arrives was published").1.push(node);
+    }
+
+    pub fn shift(&self, at: Duration, node: usize, on: bool) {
+        self.lock().shifts.entry(node).or_default().push((at, on));
     }
 
     pub fn question(&self, question: Question) {
@@ -91,8 +121,10 @@ impl Record {
             0 if !is_calm(scenario, *at) => None,
             _ => Some(format!("work {id} of {at:?} was taken by {takers:?}")),
         });
-        let questions =
-            inner.questions.iter().filter_map(|question| Some(format!("{}: {question:?}", wrong(scenario, question)?)));
+        let questions = inner
+            .questions
+            .iter()
+            .filter_map(|question| Some(format!("{}: {question:?}", wrong(&inner, scenario, question)?)));
         work.chain(questions).collect()
     }
 
@@ -101,16 +133,21 @@ impl Record {
     }
 }
 
-fn wrong(scenario: &Scenario, question: &Question) -> Option<&'static str> {
+fn wrong(inner: &Inner, scenario: &Scenario, question: &Question) -> Option<&'static str> {
     let Question { at, by, of, answer, took } = *question;
     let refused_at_once = answer == Answer::NoResponders && took <= REFUSED_WITHIN;
-    match of {
+    let apart = |node| is_known_apart(scenario, at, by, node);
+    let serves = match of {
+        Service::Nobody => Some(false),
+        Service::Steady(node) | Service::Shift(node) if apart(node) => Some(false),
+        Service::Steady(_) | Service::Shift(_) if !is_calm(scenario, at) => None,
+        Service::Steady(_) => Some(true),
+        Service::Shift(node) => inner.on_shift(node, at),
+    };
+    match serves {
         _ if answer == Answer::Wrong => Some("the answer to another request"),
-        None if !refused_at_once => Some("nobody serves this, and it was not said at once"),
-        Some(of) if is_known_apart(scenario, at, by, of) && !refused_at_once => {
-            Some("nobody within reach serves this, and it was not said at once")
-        }
-        Some(_) if is_calm(scenario, at) && answer != Answer::Right => Some("no answer in calm times"),
+        Some(true) if answer != Answer::Right => Some("it is served, and there was no answer"),
+        Some(false) if !refused_at_once => Some("nobody within reach serves it, and it was not said at once"),
         None | Some(_) => None,
     }
 }

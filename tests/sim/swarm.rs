@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// The variable that holds the one seed to play.
 pub const SEED: &str = "LATTICE_SIM_SEED";
+/// The variable that holds how many seeds to play instead of the usual number.
+const SEEDS: &str = "LATTICE_SIM_SEEDS";
 const THREADS: usize = 2;
 
 /// Plays `text` under the seeds 0 to `seeds` - 1, or the one that [`SEED`] names.
@@ -26,10 +28,11 @@ pub fn swarm(test: &str, text: &str, seeds: u64) {
         log::start();
         let seed = seed.parse().expect("a seed is a number");
         let outcome = run(&vary(&base, seed), seed);
-        println!("seed {seed}: {outcome}");
+        std::io::stdout().write_all(format!("seed {seed}: {outcome}\n").as_bytes()).unwrap();
         assert!(outcome.passed(), "seed {seed} fails");
         return;
     }
+    let seeds = std::env::var(SEEDS).map_or(seeds, |seeds| seeds.parse().expect("a number of seeds"));
     let results = play_all(&base, seeds);
     let mut failed = String::new();
     for (seed, result) in &results {
@@ -75,12 +78,13 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 fn tell(name: &str, outcomes: &[&Outcome]) {
     let sum = |what: fn(&Outcome) -> u64| outcomes.iter().map(|outcome| what(outcome)).sum::<u64>();
     let cpu: Duration = outcomes.iter().map(|outcome| outcome.cpu).sum();
-    let resume = outcomes.iter().filter_map(|outcome| outcome.verdict.resume).max();
+    let resume = outcomes.iter().filter_map(|outcome| Some((outcome.verdict.resume?, outcome.verdict.seed))).max();
+    let resume = resume.map_or("never".to_owned(), |(after, seed)| format!("within {after:?} (seed {seed})"));
     // The harness shows what is printed to nobody; nobody reads a closed pipe.
     let _ = writeln!(
         std::io::stderr(),
         "     {name}: {} seeds, {} messages, {} deliveries, {} lost in faults, {} of {} pieces of work lost, \
-         {} of {} requests unanswered and {} refused, resumed within {resume:?}, {:?} of CPU per seed",
+         {} of {} requests unanswered and {} refused, resumed {resume}, {:?} of CPU per seed",
         outcomes.len(),
         sum(|o| o.published),
         sum(|o| o.delivered),

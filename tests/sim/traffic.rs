@@ -1,6 +1,6 @@
 //! What clients do on the hosts: each publishes a feed and hears all, works in a queue group, serves, and asks.
 
-use super::record::{Answer, Question, Record};
+use super::record::{Answer, Question, Record, Service};
 use lattice::client::{Client, ClientError, Options, ServerUrl, Subscription};
 use lattice_netsim::{Checker, Host, MessageId, Scenario};
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use std::time::Duration;
 const ASK_EVERY: u64 = 3;
 /// How long an answer is waited for: longer than it may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a shift is, and the rest after it.
+const SHIFT: Duration = Duration::from_millis(2_600);
 
 /// The clients of one run.
 #[derive(Clone, Debug)]
@@ -44,6 +47,7 @@ impl Run {
         self.host.env().spawn(self.clone().hear(feeds));
         self.host.env().spawn(self.clone().work(work));
         self.host.env().spawn(answer(client.clone(), questions));
+        self.host.env().spawn(self.clone().shifts(client.clone()));
         if self.traffic.scenario.publishers().contains(&self.host.index()) {
             self.publish(client).await;
         } else {
@@ -81,17 +85,36 @@ impl Run {
             client.publish("work", id.to_string().as_bytes()).await.unwrap();
             if number % ASK_EVERY == 0 {
                 let others = self.traffic.scenario.topology.nodes - 1;
-                let of = (me + 1 + (number / ASK_EVERY) as usize % others) % (others + 1);
-                env.spawn(self.clone().ask(client.clone(), Some(of), id));
-                env.spawn(self.clone().ask(client.clone(), None, id));
+                let other = (me + 1 + (number / ASK_EVERY) as usize % others) % (others + 1);
+                for of in [Service::Steady(other), Service::Shift(other), Service::Nobody] {
+                    env.spawn(self.clone().ask(client.clone(), of, id));
+                }
             }
             env.sleep(interval).await;
         }
     }
 
-    async fn ask(self, client: Client, of: Option<usize>, id: MessageId) {
+    /// Subscribes and unsubscribes, whatever befalls the network meanwhile.
+    async fn shifts(self, client: Client) {
+        let (env, me) = (self.host.env(), self.host.index());
+        env.sleep(SHIFT.mul_f64(me as f64 / 5.0)).await;
+        loop {
+            let questions = client.subscribe(&format!("shift.{me}"), None).await.unwrap();
+            self.traffic.record.shift(self.host.time(), me, true);
+            // It ends, and the subscription with it, when the time is up.
+            let _ = env.timeout(SHIFT, answer(client.clone(), questions)).await;
+            self.traffic.record.shift(self.host.time(), me, false);
+            env.sleep(SHIFT).await;
+        }
+    }
+
+    async fn ask(self, client: Client, of: Service, id: MessageId) {
         let at = self.host.time();
-        let subject = of.map_or_else(|| "nobody".to_owned(), |of| format!("ask.{of}"));
+        let subject = match of {
+            Service::Steady(node) => format!("ask.{node}"),
+            Service::Shift(node) => format!("shift.{node}"),
+            Service::Nobody => "nobody".to_owned(),
+        };
         let text = id.to_string();
         let answer = match client.request(&subject, None, text.as_bytes(), ANSWER_WITHIN).await {
             Ok(message) if message.payload == text.as_bytes() => Answer::Right,
