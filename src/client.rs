@@ -1,7 +1,7 @@
 //! A small NATS client, for the command line and for tests: publish, subscribe, request, over any [`Env`].
 //!
 //! It speaks to one server over one connection and does not reconnect: what a lost connection means is for its user
-//! to say. The bytes are [`wire`]'s affair, the tasks that move them `connection`'s.
+//! to say. The bytes are the affair of [`lattice_broker::proto`], the tasks that move them `connection`'s.
 //!
 //! ```
 //! use lattice::client::{Client, Options, ServerUrl};
@@ -20,22 +20,22 @@ mod connection;
 mod error;
 mod handshake;
 mod headers;
-mod url;
-pub mod wire;
+mod incoming;
 
+pub use crate::nats_url::{BadUrl, ServerUrl};
 pub use error::ClientError;
 pub use headers::{BadHeader, Headers};
-pub use url::{BadUrl, Credentials, ServerUrl};
+pub use lattice_broker::Credentials;
 
 use bytes::Bytes;
 use connection::{Held, Shared};
 use lattice_broker::env::Env;
+use lattice_broker::proto::{self, Info};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::DropGuard;
-use wire::ServerInfo;
 
 /// What happens to a message when its subscription holds [`Options::pending_bytes_max`] already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Client {
 
     /// What the server has said of itself.
     #[must_use]
-    pub fn server(&self) -> ServerInfo {
+    pub fn server(&self) -> Info {
         self.shared.info()
     }
 
@@ -171,19 +171,24 @@ impl Client {
     pub async fn send(&self, message: Outgoing<'_>) -> Result<(), ClientError> {
         connection::check_subject(message.subject)?;
         message.reply.map_or(Ok(()), connection::check_subject)?;
-        let block = message.headers.filter(|headers| !headers.is_empty()).map(Headers::encode).unwrap_or_default();
-        let (header_len, len) = (block.len(), block.len() + message.payload.len());
-        let max = self.shared.info().max_payload;
-        if max > 0 && len as u64 > max {
+        let mut with_headers = Vec::new();
+        let header_len = match message.headers.filter(|headers| !headers.is_empty()) {
+            Some(headers) => headers.encode(&mut with_headers),
+            None => 0,
+        };
+        let body = if header_len > 0 {
+            with_headers.extend_from_slice(message.payload);
+            &with_headers
+        } else {
+            message.payload
+        };
+        let (len, max) = (body.len(), self.shared.max_payload());
+        if max > 0 && len > max {
             return Err(ClientError::TooLarge { len, max });
         }
-        let reply = message.reply.map(|reply| format!("{reply} ")).unwrap_or_default();
-        let line = if header_len > 0 {
-            format!("HPUB {} {reply}{header_len} {len}\r\n", message.subject)
-        } else {
-            format!("PUB {} {reply}{len}\r\n", message.subject)
-        };
-        self.shared.write(&[line.as_bytes(), block.as_bytes(), message.payload, b"\r\n"]).await
+        let (subject, reply) = (message.subject.as_bytes(), message.reply.map(str::as_bytes));
+        let message = lattice_broker::Message { subject, reply, header_len, body };
+        self.shared.write(|out| proto::client::publish(out, &message)).await
     }
 
     /// Waits until the server has processed all that was sent before.
@@ -212,8 +217,8 @@ impl Client {
         queue.map_or(Ok(()), connection::check_subject)?;
         let (sid, messages, dropped) = self.shared.register();
         let subscription = Subscription { client: self.clone(), sid, messages, dropped };
-        let queue = queue.map(|queue| format!("{queue} ")).unwrap_or_default();
-        self.shared.write(&[format!("SUB {subject} {queue}{sid}\r\n").as_bytes()]).await?;
+        let (filter, queue) = (subject.as_bytes(), queue.map(str::as_bytes));
+        self.shared.write(|out| proto::client::subscribe(out, filter, queue, sid.to_string().as_bytes())).await?;
         Ok(subscription)
     }
 
@@ -236,7 +241,7 @@ impl Client {
             Ok(None) => return Err(self.shared.end()),
             Err(_) => return Err(ClientError::TimedOut { what: format!("waiting for an answer on {subject}") }),
         };
-        if answer.payload.is_empty() && !answer.header.is_empty() && answer.headers().status == Some(503) {
+        if answer.payload.is_empty() && proto::headers::status(&answer.header) == Some(503) {
             return Err(ClientError::NoResponders { subject: subject.to_owned() });
         }
         Ok(answer)
@@ -291,7 +296,7 @@ impl Subscription {
     /// The connection is gone.
     pub async fn unsubscribe_after(&self, max: u64) -> Result<(), ClientError> {
         self.client.shared.limit(self.sid, max);
-        self.client.shared.write(&[format!("UNSUB {} {max}\r\n", self.sid).as_bytes()]).await
+        self.client.shared.write(|out| proto::client::unsubscribe(out, self.sid.to_string().as_bytes(), max)).await
     }
 }
 

@@ -15,7 +15,7 @@ pub mod client;
 pub mod server;
 mod socket;
 
-pub use socket::SocketError;
+pub use socket::{Hold, SocketError, hold};
 
 use crate::status::Status;
 use lattice_broker::env::BoxFuture;
@@ -31,6 +31,10 @@ const REQUEST_BYTES_MAX: usize = 64 << 10;
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// How long either side waits for the other.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a command that holds a data folder, or a node that starts or ends there, is waited for.
+pub const HELD_MAX: Duration = Duration::from_secs(5);
+/// How soon to look again.
+pub const HELD_POLL: Duration = Duration::from_millis(20);
 
 /// What a node can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

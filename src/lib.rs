@@ -8,6 +8,7 @@ pub mod control;
 pub mod gateway;
 pub mod identity;
 pub mod mesh;
+mod nats_url;
 pub mod node;
 pub mod ports;
 pub mod sim;

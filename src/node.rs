@@ -110,14 +110,14 @@ impl Node {
         let transport = bind(&env, &config.link, &identity, Arc::clone(&vouchers) as _, &crypto)?;
         let link = transport.local_addr();
         let gateway = config.upstream.as_ref().map(|upstream| gateway_of(&env, upstream, &identity)).transpose()?;
-        // Last, because clients come at once: what they ask for is there by then.
-        let nats = broker.listen()?;
-
-        let plane = Arc::new(Plane::new(env.clone(), identity.node_id()));
-        let bus = wiring::attach(&broker, NeighborKind::Mesh, Arc::clone(&plane) as _);
-        let upstreams: Vec<UpstreamId> = gateway.iter().map(|gateway| gateway.upstream()).collect();
         let mesh_config = mesh_config(&config, link, stored_peers(store.as_ref())?);
         store.put(LISTEN_KEY, link.to_string().as_bytes())?;
+        // Last of what can fail: clients come at once, and no later error could take the listener back.
+        let nats = broker.listen()?;
+
+        let plane = Arc::new(Plane::new(env.clone(), identity.node_id(), config.mesh.frame_max));
+        let bus = wiring::attach(&broker, NeighborKind::Mesh, Arc::clone(&plane) as _);
+        let upstreams: Vec<UpstreamId> = gateway.iter().map(|gateway| gateway.upstream()).collect();
         let parts = mesh::Parts {
             identity: Arc::clone(&identity),
             vouchers: Arc::clone(&vouchers) as _,
@@ -240,6 +240,8 @@ impl Node {
         let mut counters: BTreeMap<String, u64> = broker.map(|(name, count)| (name.to_owned(), count)).into();
         counters.extend(stats.drops.iter().map(|(reason, count)| (format!("client_dropped_{reason}"), *count)));
         counters.extend(self.mesh.counters().into_iter().map(|(name, count)| (format!("mesh_{name}"), count)));
+        let control = self.mesh.view().counters.by_name();
+        counters.extend(control.into_iter().map(|(name, count)| (format!("control_{name}"), count)));
         counters.extend(self.mesh.transport_counters());
         if let Some(gateway) = &self.gateway {
             counters.extend(gateway.counters().into_iter().map(|(name, count)| (format!("upstream_{name}"), count)));
@@ -384,13 +386,13 @@ fn mesh_config(config: &Config, link: SocketAddr, stored: Vec<String>) -> mesh::
     peers.dedup();
     mesh::Config {
         peers,
+        advertise: config.link.advertise.clone(),
         addresses: own_addresses(link),
         heartbeat: config.link.heartbeat,
         dead_after: config.link.dead_after,
         redial_min: config.link.redial_min,
         redial_max: config.link.redial_max,
         link_bytes_max: config.mesh.link_buffer_max,
-        data_max: config.mesh.frame_max,
         control: mesh::control::Config { nodes_max: config.mesh.nodes_max, ..mesh::control::Config::default() },
         ..mesh::Config::default()
     }
@@ -406,3 +408,6 @@ fn link_status(link: &mesh::LinkView, now: Instant) -> status::Link {
         up_secs: (now - link.since).as_secs(),
     }
 }
+
+#[cfg(test)]
+mod tests;

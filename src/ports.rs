@@ -5,7 +5,8 @@
 
 pub use lattice_broker::env::BoxFuture;
 pub use lattice_broker::{
-    Candidate, Groups, InterestChange, InterestSource, Message, Neighbor, NeighborKind, Pick, UpstreamId, by_weight,
+    Candidate, Groups, InterestChange, InterestSource, Message, Neighbor, NeighborKind, Pick, UpstreamId, Waiting,
+    by_weight,
 };
 use std::fmt;
 

@@ -46,6 +46,9 @@ pub struct Upstream {
     pub server: Option<String>,
     /// True while messages flow.
     pub connected: bool,
+    /// True when another node of the lattice has been elected to connect: nothing is wrong then.
+    #[serde(default)]
+    pub standby: bool,
     /// Why not, as the last attempt put it.
     pub error: Option<String>,
 }

@@ -47,6 +47,18 @@ fn an_invite_made_while_the_node_is_down_is_good() {
 }
 
 #[test]
+fn an_invite_and_a_start_at_once_do_not_hinder_each_other() {
+    for _ in 0..4 {
+        let node = Node::new("first", "");
+        let mut starting = Process::start("up", &mut node.up(&[]));
+        let flags = ["--config", &node.config().display().to_string()];
+        assert!(node.invite_of(&flags).starts_with("lat1:"));
+        starting.wait_line("where to connect", |line| line.contains("ready in").then_some(()));
+        assert!(starting.signal("TERM").success(), "{:#?}", starting.log());
+    }
+}
+
+#[test]
 fn a_message_and_a_request_from_node_to_node() {
     let cluster = Cluster::line(2);
     let [a, b] = &cluster.nodes[..] else { panic!("two nodes") };

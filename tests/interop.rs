@@ -281,6 +281,8 @@ impl Stream {
                 let n = counter.fetch_add(1, Ordering::Relaxed) + 1;
                 publisher.publish(subject.clone(), n.to_string().into()).await.unwrap();
             }
+            // This is the last handle of its connection, which ends with it, whatever is still to be written.
+            publisher.flush().await.unwrap();
         });
         let state = Arc::clone(&received);
         let receiver = tokio::spawn(async move {

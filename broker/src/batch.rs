@@ -5,6 +5,7 @@
 //! delivery's affair, what does not fit into a socket the outbox's.
 
 use crate::message::Message;
+use crate::neighbor::Waiting;
 use crate::proto::encode;
 use crate::route::{Attached, Target};
 use crate::server::Client;
@@ -61,7 +62,8 @@ struct Cut {
 #[derive(Clone, Debug)]
 pub(crate) enum Congested {
     Client(Arc<Client>),
-    Neighbor(Arc<Attached>),
+    /// A neighbour, and which of its buffers.
+    Neighbor(Arc<Attached>, u64),
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +76,7 @@ pub(crate) struct Batch {
     staged_bytes: usize,
     /// Capacity kept by all stages.
     kept: usize,
-    neighbors: Vec<Arc<Attached>>,
+    neighbors: Vec<(Arc<Attached>, Waiting)>,
     /// Subscriptions that have had their last message.
     expired: Vec<Arc<Subscription>>,
     congested: Vec<Congested>,
@@ -155,9 +157,10 @@ impl Batch {
     }
 
     /// A neighbour was given something: it is told at the end of the batch.
-    pub(crate) fn touch(&mut self, attached: &Arc<Attached>) {
-        if !self.neighbors.iter().any(|other| Arc::ptr_eq(other, attached)) {
-            self.neighbors.push(attached.clone());
+    pub(crate) fn touch(&mut self, attached: &Arc<Attached>, waiting: Waiting) {
+        match self.neighbors.iter_mut().find(|(other, _)| Arc::ptr_eq(other, attached)) {
+            Some((_, fullest)) => *fullest = fullest.max(waiting),
+            None => self.neighbors.push((attached.clone(), waiting)),
         }
     }
 
@@ -170,9 +173,10 @@ impl Batch {
 
     /// Writes everything out, others first, the publisher's own bytes last. `input` is what references point to.
     pub(crate) fn write(&mut self, input: &[u8], stall_pending: usize, counters: &Counters) {
-        for attached in self.neighbors.drain(..) {
-            if attached.neighbor.flush() > stall_pending {
-                self.congested.push(Congested::Neighbor(attached));
+        for (attached, waiting) in self.neighbors.drain(..) {
+            attached.neighbor.flush();
+            if waiting.bytes > stall_pending {
+                self.congested.push(Congested::Neighbor(attached, waiting.buffer));
             }
         }
         for at in (1..self.used).chain([0]) {

@@ -140,9 +140,9 @@ fn pass_on(hop: &Hop, at: usize, picks: &Picks<'_>, job: &Job<'_>, batch: &mut B
     if members.is_empty() && mine.is_empty() {
         return 0;
     }
-    hop.attached.neighbor.deliver(job.account, &job.message, via, members, &mine);
+    let waiting = hop.attached.neighbor.deliver(job.account, &job.message, via, members, &mine);
     batch.neighbor_out_msgs += 1;
-    batch.touch(&hop.attached);
+    batch.touch(&hop.attached, waiting);
     // Queue members were counted when they were picked.
     members.len()
 }

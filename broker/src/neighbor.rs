@@ -28,6 +28,8 @@ pub trait Neighbor: Send + Sync + fmt::Debug + 'static {
     ///
     /// Called in the order of each publisher's messages, from many threads. `members` has no repeats; a member may
     /// be in `picks` as well, and more than once. `via` is the upstream that the message came from.
+    ///
+    /// Returns the fullest buffer that the message went to: by that its publisher may be slowed down.
     fn deliver(
         &self,
         account: &[u8],
@@ -35,15 +37,16 @@ pub trait Neighbor: Send + Sync + fmt::Debug + 'static {
         via: Option<UpstreamId>,
         members: &[u32],
         picks: &[Pick<'_>],
-    );
+    ) -> Waiting;
 
-    /// The publisher has read all that was there: send what was delivered since. Returns the bytes that still wait,
-    /// by which the publisher may be slowed down.
-    fn flush(&self) -> usize;
+    /// The publisher has read all that was there: send what was delivered since, if that has not begun yet.
+    fn flush(&self);
 
-    /// Adds a task to wake once the backlog is small again; called after `flush` returned more than the limit.
-    /// The waker is woken at most once.
-    fn wake_when_drained(&self, waker: &std::task::Waker);
+    /// Bytes that wait in a buffer, as [`Waiting::buffer`] named it; 0 when it is gone.
+    fn backlog(&self, buffer: u64) -> usize;
+
+    /// Adds a task to wake, once, when that buffer has been written out or is gone.
+    fn wake_when_drained(&self, buffer: u64, waker: &std::task::Waker);
 
     /// Interest on this side has changed. Calls come in order; the present state is replayed on attaching.
     fn interest(&self, change: &InterestChange<'_>);
@@ -56,6 +59,23 @@ pub trait Neighbor: Send + Sync + fmt::Debug + 'static {
     /// Chooses among `candidates` (never empty) of one queue group; returns an index. `random` is uniform.
     fn choose(&self, candidates: &[Candidate], random: u64) -> usize {
         by_weight(candidates, random)
+    }
+}
+
+/// A neighbour's buffer, and how full it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// The neighbour's own number for it.
+    pub buffer: u64,
+    /// Bytes that wait there.
+    pub bytes: usize,
+}
+
+impl Waiting {
+    /// The fuller one of two.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        if other.bytes > self.bytes { other } else { self }
     }
 }
 
@@ -85,7 +105,7 @@ pub fn by_weight(candidates: &[Candidate], random: u64) -> usize {
 }
 
 /// Where interest comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InterestSource {
     /// The broker's own clients, all together.
     Clients,

@@ -1,4 +1,4 @@
-//! Subjects and filters: which bytes are one, and which filter matches which subject.
+//! Subjects and filters: which bytes are one, which filter matches which subject, and how two filters relate.
 //!
 //! A subject is a row of tokens between dots. In a filter `*` stands for one token and a last `>` for one or
 //! more; inside a longer token both are ordinary characters. Finding the subscriptions of a subject quickly is
@@ -126,6 +126,36 @@ pub fn matches(filter: &[u8], subject: &[u8]) -> bool {
     }
 }
 
+/// True when each subject that matches `inner` matches `outer` too. For a literal `inner`: when it matches.
+#[must_use]
+pub(crate) fn covers(outer: &[u8], inner: &[u8]) -> bool {
+    let mut inner = tokens(inner);
+    for wanted in tokens(outer) {
+        let Some(token) = inner.next() else { return false };
+        match wanted {
+            b">" => return true,
+            b"*" if token != b">" => {}
+            _ if wanted == token => {}
+            _ => return false,
+        }
+    }
+    inner.next().is_none()
+}
+
+/// True when some subject matches both filters.
+#[must_use]
+pub(crate) fn overlaps(a: &[u8], b: &[u8]) -> bool {
+    let (mut a, mut b) = (tokens(a), tokens(b));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some(b">"), Some(_)) | (Some(_), Some(b">")) => return true,
+            (Some(x), Some(y)) if x == y || x == b"*" || y == b"*" => {}
+            (Some(_) | None, Some(_) | None) => return false,
+        }
+    }
+}
+
 /// The tokens between the dots; at least one, perhaps empty.
 pub(crate) fn tokens(subject: &[u8]) -> impl Iterator<Item = &[u8]> {
     subject.split(|byte| *byte == b'.')
@@ -143,6 +173,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn filters_as_the_protocol_wants_them() {
@@ -177,6 +208,58 @@ mod tests {
             ("a*", "ab", false),
         ] {
             assert_eq!(matches(filter.as_bytes(), subject.as_bytes()), expected, "{filter} {subject}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_is_a_whole_token() {
+        assert!(has_wildcard(b"a.*.b") && has_wildcard(b">") && !has_wildcard(b"a.b*"));
+    }
+
+    #[test]
+    fn filters_cover_and_overlap() {
+        for (outer, inner, want) in [
+            (">", "a.b", true),
+            ("a.>", "a", false),
+            ("a.>", "a.*", true),
+            ("a.*", "a.>", false),
+            ("a.*", "a.b", true),
+            ("a.*", "a.b.c", false),
+            ("*.b", "a.b", true),
+            ("a.>", "a.b.>", true),
+            ("$JS.API.>", "$JS.>", false),
+            ("a", "a", true),
+            ("a", "A", false),
+        ] {
+            assert_eq!(covers(outer.as_bytes(), inner.as_bytes()), want, "{outer} covers {inner}");
+        }
+        for (a, b, want) in [
+            ("a.*", "*.b", true),
+            ("a.>", "a", false),
+            ("a.>", "*.*.c", true),
+            ("a.b", "a.c", false),
+            ("a.b.c", "a.b", false),
+            (">", "x", true),
+        ] {
+            assert_eq!(overlaps(a.as_bytes(), b.as_bytes()), want, "{a} overlaps {b}");
+            assert_eq!(overlaps(b.as_bytes(), a.as_bytes()), want, "{b} overlaps {a}");
+        }
+    }
+
+    proptest! {
+        /// Two filters overlap when one literal matches both, and covering passes matches on.
+        #[test]
+        fn a_common_match_is_an_overlap(
+            a in "(([ab*]\\.){0,2})[ab*>]", b in "(([ab*]\\.){0,2})[ab*>]", literal in "([ab]\\.){0,3}[ab]",
+        ) {
+            let (a, b, literal) = (a.as_bytes(), b.as_bytes(), literal.as_bytes());
+            prop_assert_eq!(covers(a, literal), matches(a, literal));
+            if covers(a, literal) && covers(b, literal) {
+                prop_assert!(overlaps(a, b));
+            }
+            if covers(a, b) && covers(b, literal) {
+                prop_assert!(covers(a, literal));
+            }
         }
     }
 }

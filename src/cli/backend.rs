@@ -88,7 +88,7 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
     Ok(Box::new(Local { node, _folder: folder }))
 }
 
-/// Makes an invite from the data folder of a node that does not run.
+/// Makes an invite from the data folder of a node that does not run, and is kept from starting meanwhile by the caller.
 ///
 /// # Errors
 /// What its user shall read.
@@ -123,10 +123,9 @@ pub async fn join(env: &Env, config: &Config, invite: &str) -> Result<Joined, Cl
     let member = joining::join(env, &invite, &applicant, &quic::crypto_provider(), None).await;
     let member = member.map_err(|error| advised(&error, error.advice()))?;
     let (store, _) = open_store(env, &folder).await?;
-    let mut peers = vec![member.via];
-    peers.extend(member.peers);
-    peers.dedup();
-    node::remember_peers(store.as_ref(), &peers[..1])?;
+    // Who let it in could be reached, whatever else the member says of itself. One link is enough to be reached by all;
+    // while every remembered peer is dialled, remembering more would only make every join link the same few.
+    node::remember_peers(store.as_ref(), &[member.via])?;
     store.flush_durable().await?;
     folder.create(&member.identity).map_err(|error| advised(&error, error.advice()))?;
     Ok(joined(&member.identity, false))

@@ -2,9 +2,11 @@
 
 use super::output::{Output, count, spoken};
 use super::{CliError, EXIT_OK, NodeArgs, backend};
+use crate::config::Config;
 use crate::config::units::Period;
 use crate::control::client::{AskError, ask};
-use crate::control::{Answer, InviteRequest, Request, SocketError};
+use crate::control::{self, Answer, HELD_MAX, HELD_POLL, InviteRequest, Request, SocketError};
+use crate::identity::USES_MAX;
 use clap::ArgMatches;
 use lattice_broker::env::Env;
 use serde::Serialize;
@@ -21,7 +23,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "1h")]
     expires: Period,
     /// How many devices may join with it.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(USES_MAX)))]
     uses: u32,
 }
 
@@ -40,12 +42,7 @@ pub(super) async fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &O
     }
     let config = args.node.config(matches, Vec::new())?;
     let request = InviteRequest { expires, uses: args.uses };
-    let invite = match ask(env, &config.data, Request::Invite(request)).await {
-        Ok(Answer::Invite(invite)) => invite,
-        Ok(Answer::Status(_) | Answer::Stopping) => return Err(AskError::Misunderstood.into()),
-        Err(AskError::Socket(SocketError::NotRunning { .. })) => backend::invite_offline(env, &config, request).await?,
-        Err(error) => return Err(error.into()),
-    };
+    let invite = obtain(env, &config, request).await?;
     if output.json {
         output.document(&Document { invite: &invite, expires_secs: expires.as_secs(), uses: args.uses })?;
         return Ok(EXIT_OK);
@@ -57,4 +54,31 @@ pub(super) async fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &O
     ))?;
     output.line(invite)?;
     Ok(EXIT_OK)
+}
+
+/// Asks the node that runs on the data folder; when none does, works on the folder itself.
+async fn obtain(env: &Env, config: &Config, request: InviteRequest) -> Result<String, CliError> {
+    let until = env.now() + HELD_MAX;
+    loop {
+        let asked = ask(env, &config.data, Request::Invite(request)).await;
+        match asked {
+            Ok(Answer::Invite(invite)) => return Ok(invite),
+            Ok(Answer::Status(_) | Answer::Stopping) => return Err(AskError::Misunderstood.into()),
+            Err(AskError::Socket(SocketError::NotRunning { .. })) => {}
+            // Before its first answer: a node that could not start, or that ended. At worst there are two invites.
+            Err(AskError::Broken(_)) if env.now() < until => {}
+            Err(error) => return Err(error.into()),
+        }
+        match control::hold(&config.data) {
+            Ok(held) => {
+                let invite = backend::invite_offline(env, config, request).await;
+                // Last: a node that starts now must find nothing in use.
+                drop(held);
+                return invite;
+            }
+            // A node has just started, and can be asked in a moment; or ends; or another command is at work.
+            Err(SocketError::InUse { .. }) if env.now() < until => env.sleep(HELD_POLL).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &O
     let name = overriding(matches, "name", OverrideKey::Name, args.name.clone().map(|name| vec![name]));
     let config = args.node.config(matches, vec![name])?;
     // No node may start on the folder while it changes its lattice, and none may run.
-    let claim = Server::claim(&config.data).await?;
+    let claim = Server::claim(env, &config.data).await?;
     let joined = backend::join(env, &config, args.invite.trim()).await?;
     drop(claim);
     if output.json {

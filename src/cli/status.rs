@@ -72,6 +72,7 @@ fn show(status: &Status, output: &Output) -> Vec<String> {
 fn upstream_line(status: &Status) -> Option<String> {
     let upstream = status.upstream.as_ref()?;
     let state = match (upstream.connected, &upstream.server, &upstream.error) {
+        (false, ..) if upstream.standby => "standby: another node connects".to_owned(),
         (true, Some(server), _) => format!("connected to \"{server}\""),
         (true, None, _) => "connected".to_owned(),
         (false, _, Some(error)) => format!("not connected: {error}"),
@@ -164,13 +165,21 @@ Health:
 
     #[test]
     fn a_lone_healthy_node_is_two_lines() {
-        let upstream =
-            Upstream { url: "nats://hub:7422".into(), server: None, connected: false, error: Some("refused".into()) };
+        let upstream = Upstream {
+            url: "nats://hub:7422".into(),
+            server: None,
+            connected: false,
+            standby: false,
+            error: Some("refused".into()),
+        };
         let mut status = Status { peers: Vec::new(), problems: Vec::new(), ..example() };
         let shown = show(&status, &Output::new(false, true));
         assert_eq!(shown.len(), 2);
         assert_eq!(shown[0], "kitchen-pi  up 3h12m  HEALTHY  1 of 1 node reachable");
-        status.upstream = Some(upstream);
+        status.upstream = Some(upstream.clone());
         assert_eq!(show(&status, &Output::new(false, true))[2], "HUB     nats://hub:7422  not connected: refused");
+        status.upstream = Some(Upstream { standby: true, error: None, ..upstream });
+        let shown = show(&status, &Output::new(false, true));
+        assert_eq!(shown[2], "HUB     nats://hub:7422  standby: another node connects");
     }
 }

@@ -74,7 +74,11 @@ pub(super) async fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &O
     start_log(&config);
     // From here on a signal ends the node in order, also while it starts.
     let mut signals = Signals::new()?;
-    let control = Server::claim(&config.data).await?;
+    let control = tokio::select! {
+        biased;
+        () = signals.next() => return Ok(EXIT_OK),
+        control = Server::claim(env, &config.data) => control?,
+    };
     if let Some(Secret(invite)) = &config.join {
         let joined = backend::join(env, &config, invite).await?;
         tracing::info!(lattice = joined.lattice, already = joined.already, "member");

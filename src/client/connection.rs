@@ -3,10 +3,11 @@
 
 use super::error::ClientError;
 use super::handshake::Opened;
-use super::wire::{Op, Parser, ServerInfo};
+use super::incoming::{self, Op};
 use super::{Message, Options, WhenFull};
 use bytes::BytesMut;
 use lattice_broker::env::{Env, Stream};
+use lattice_broker::proto::{Info, client};
 use rand_core::Rng as _;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -53,8 +54,8 @@ struct Subscriber {
 
 #[derive(Debug)]
 struct State {
-    info: ServerInfo,
-    output: BytesMut,
+    info: Info,
+    output: Vec<u8>,
     subscribers: BTreeMap<u64, Subscriber>,
     sid_last: u64,
     answers: BTreeMap<u64, oneshot::Sender<Message>>,
@@ -81,10 +82,10 @@ pub(super) struct Shared {
 
 /// Starts the tasks of a connection. They end when the guard is dropped or the stream ends.
 pub(super) fn start(env: &Env, opened: Opened, options: Options) -> (Arc<Shared>, DropGuard) {
-    let Opened { stream, parser, input, info } = opened;
+    let Opened { stream, input, info } = opened;
     let state = State {
         info,
-        output: BytesMut::new(),
+        output: Vec::new(),
         subscribers: BTreeMap::new(),
         sid_last: ANSWERS_SID,
         answers: BTreeMap::new(),
@@ -104,7 +105,7 @@ pub(super) fn start(env: &Env, opened: Opened, options: Options) -> (Arc<Shared>
         written: Notify::new(),
         closed: CancellationToken::new(),
     });
-    env.spawn(read_task(shared.clone(), parser, input));
+    env.spawn(read_task(shared.clone(), input));
     env.spawn(write_task(shared.clone()));
     env.spawn(check_task(shared.clone()));
     let guard = shared.closed.clone().drop_guard();
@@ -126,17 +127,22 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn info(&self) -> ServerInfo {
+    pub(super) fn info(&self) -> Info {
         self.state().info.clone()
     }
 
-    /// Appends `parts` to what is to be written, as soon as that is little enough.
-    pub(super) async fn write(&self, parts: &[&[u8]]) -> Result<(), ClientError> {
-        self.write_and(parts, |_| ()).await
+    /// The largest message that the server takes, in bytes; 0 when it did not say.
+    pub(super) fn max_payload(&self) -> usize {
+        self.state().info.max_payload
     }
 
-    /// Does `also` in the same moment in which the bytes take their place in the output.
-    async fn write_and<T>(&self, parts: &[&[u8]], also: impl FnOnce(&mut State) -> T) -> Result<T, ClientError> {
+    /// Lets `append` add to what is to be written, as soon as that is little enough.
+    pub(super) async fn write(&self, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), ClientError> {
+        self.write_and(|state| append(&mut state.output)).await
+    }
+
+    /// Does `append` as soon as there is room in the output, in the same moment as whatever it changes besides.
+    async fn write_and<T>(&self, append: impl FnOnce(&mut State) -> T) -> Result<T, ClientError> {
         loop {
             let mut room = std::pin::pin!(self.written.notified());
             // From here on no notification is missed, also not one between the look at the state and the await.
@@ -147,9 +153,8 @@ impl Shared {
                     return Err(end.clone());
                 }
                 if state.output.len() < OUTPUT_MAX {
-                    parts.iter().for_each(|part| state.output.extend_from_slice(part));
                     self.written_to.notify_one();
-                    return Ok(also(&mut state));
+                    return Ok(append(&mut state));
                 }
             }
             tokio::select! {
@@ -161,7 +166,11 @@ impl Shared {
     }
 
     pub(super) async fn ping(&self, pong: oneshot::Sender<()>) -> Result<(), ClientError> {
-        self.write_and(&[b"PING\r\n"], |state| state.pongs.push_back(pong)).await
+        let append = |state: &mut State| {
+            state.output.extend_from_slice(client::PING);
+            state.pongs.push_back(pong);
+        };
+        self.write_and(append).await
     }
 
     /// The oldest complaint of the server, if there is one.
@@ -206,24 +215,24 @@ impl Shared {
         let mut state = self.state();
         if state.subscribers.remove(&sid).is_some() && state.end.is_none() {
             // A few bytes over the bound at worst: one line for each subscription that there was.
-            state.output.extend_from_slice(format!("UNSUB {sid}\r\n").as_bytes());
+            client::unsubscribe(&mut state.output, sid.to_string().as_bytes(), 0);
             self.written_to.notify_one();
         }
     }
 
     /// Prepares for an answer and returns the subject for it. Subscribes to answers, the first time.
     pub(super) async fn expect_answer(self: &Arc<Self>) -> Result<(PendingAnswer, String), ClientError> {
-        let subscribe = format!("SUB {}.* {ANSWERS_SID}\r\n", self.inbox);
-        let first = !self.state().answers_subscribed;
-        let line = if first { subscribe.as_bytes() } else { &[] };
         let (sender, receiver) = oneshot::channel();
         let prepare = |state: &mut State| {
-            state.answers_subscribed = true;
+            if !std::mem::replace(&mut state.answers_subscribed, true) {
+                let filter = format!("{}.*", self.inbox);
+                client::subscribe(&mut state.output, filter.as_bytes(), None, ANSWERS_SID.to_string().as_bytes());
+            }
             state.answer_last += 1;
             state.answers.insert(state.answer_last, sender);
             state.answer_last
         };
-        let token = self.write_and(&[line], prepare).await?;
+        let token = self.write_and(prepare).await?;
         Ok((PendingAnswer { shared: self.clone(), token, receiver }, format!("{}.{token}", self.inbox)))
     }
 
@@ -263,9 +272,12 @@ impl Shared {
 
     async fn handle(&self, op: Op) {
         match op {
-            Op::Message { sid, subject, reply, header, payload } => {
-                let message = Message { subject, reply, header, payload };
-                if sid == ANSWERS_SID { self.answer(message) } else { self.deliver(sid, message).await }
+            Op::Message { sid, message } => {
+                if sid == ANSWERS_SID {
+                    self.answer(message)
+                } else {
+                    self.deliver(sid, message).await
+                }
             }
             Op::Ping => self.pong(),
             Op::Pong => {
@@ -275,7 +287,7 @@ impl Shared {
                 }
             }
             Op::Info(info) => self.state().info = *info,
-            Op::Err(text) => {
+            Op::Error(text) => {
                 let mut state = self.state();
                 if state.complaints.len() < COMPLAINTS_MAX {
                     state.complaints.push_back(text);
@@ -289,7 +301,7 @@ impl Shared {
     fn pong(&self) {
         let mut state = self.state();
         if state.output.len() < OUTPUT_MAX {
-            state.output.extend_from_slice(b"PONG\r\n");
+            state.output.extend_from_slice(client::PONG);
             self.written_to.notify_one();
         }
     }
@@ -356,9 +368,9 @@ impl Drop for PendingAnswer {
     }
 }
 
-async fn read_task(shared: Arc<Shared>, mut parser: Parser, mut input: BytesMut) {
+async fn read_task(shared: Arc<Shared>, mut input: BytesMut) {
     let reason = loop {
-        match parser.next(&mut input) {
+        match incoming::next(&mut input) {
             Ok(Some(op)) => {
                 shared.handle(op).await;
                 continue;
@@ -382,7 +394,7 @@ async fn read_task(shared: Arc<Shared>, mut parser: Parser, mut input: BytesMut)
 
 async fn write_task(shared: Arc<Shared>) {
     loop {
-        let output = shared.state().output.split();
+        let output = std::mem::take(&mut shared.state().output);
         if output.is_empty() {
             tokio::select! {
                 biased;

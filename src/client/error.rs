@@ -1,7 +1,7 @@
 //! Why a client could not do what was asked.
 
-use super::url::ServerUrl;
-use super::wire::WireError;
+use super::ServerUrl;
+use lattice_broker::proto::ParseError;
 
 /// What went wrong, grouped by who must act: the caller, the server's operator, or whoever tries again later.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum ClientError {
         /// The message's length with its headers.
         len: usize,
         /// The server's limit.
-        max: u64,
+        max: usize,
     },
     /// The operator: the server did not let this client in.
     #[error("the server refused the connection: {text}")]
@@ -65,7 +65,7 @@ pub enum ClientError {
     },
     /// The server speaks something else.
     #[error("what answers does not speak NATS: {0}")]
-    Protocol(#[from] WireError),
+    Protocol(#[from] ParseError),
     /// The connection was closed from this side.
     #[error("the connection is closed")]
     Closed,

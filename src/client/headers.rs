@@ -1,7 +1,7 @@
 //! A message's headers: the block on the wire, and what it says.
 
 use bytes::Bytes;
-use std::fmt::Write as _;
+use lattice_broker::proto::headers;
 
 /// Headers in the order in which they were sent, with the status that servers answer with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,29 +47,18 @@ impl Headers {
         self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The block as it is sent, with its blank line. A status is the server's affair and is left out.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        let mut out = String::from("NATS/1.0\r\n");
-        for (name, value) in &self.pairs {
-            let _ = write!(out, "{name}: {value}\r\n");
-        }
-        out.push_str("\r\n");
-        out
+    /// Appends the block as it is sent, with its blank line; returns its length. A status is the server's affair and
+    /// is left out.
+    pub fn encode(&self, out: &mut Vec<u8>) -> usize {
+        headers::write(out, self.pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
     }
 
     /// Reads a block. Lines that are no headers are passed over, as servers let them through.
     #[must_use]
     pub fn decode(block: &Bytes) -> Self {
-        let text = String::from_utf8_lossy(block);
-        let mut lines = text.split("\r\n");
-        let first = lines.next().unwrap_or_default();
-        let code = first.strip_prefix("NATS/1.0").and_then(|rest| rest.trim_start().get(..3));
-        let pairs = lines.filter_map(|line| line.split_once(':'));
-        Self {
-            status: code.and_then(|code| code.parse().ok()),
-            pairs: pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect(),
-        }
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let pairs = headers::iter(block).map(|(name, value)| (text(name), text(value)));
+        Self { status: headers::status(block), pairs: pairs.collect() }
     }
 }
 
@@ -82,8 +71,10 @@ mod tests {
         let mut headers = Headers::default();
         headers.push("Trace: a:b").unwrap();
         headers.push("Empty:").unwrap();
-        assert_eq!(headers.encode(), "NATS/1.0\r\nTrace: a:b\r\nEmpty: \r\n\r\n");
-        assert_eq!(Headers::decode(&Bytes::from(headers.encode())), headers);
+        let mut block = Vec::new();
+        assert_eq!(headers.encode(&mut block), block.len());
+        assert_eq!(block, b"NATS/1.0\r\nTrace: a:b\r\nEmpty: \r\n\r\n");
+        assert_eq!(Headers::decode(&Bytes::from(block)), headers);
         assert_eq!(headers.value("Trace"), Some("a:b"));
         for bad in ["none", ":x", "a b:c", "a:b\r\nc:d"] {
             assert!(headers.push(bad).is_err(), "{bad}");

@@ -162,7 +162,7 @@ fn the_servers_refusals_are_told() {
         let env = Env::tokio();
         let refused = Client::connect(&env, &server.url, Options::default()).await.unwrap_err();
         assert_eq!(refused, ClientError::Refused { text: "Authorization Violation".into() });
-        let credentials = Credentials::User { name: "ann".into(), password: "s3cret".into() };
+        let credentials = Credentials::Password { user: "ann".into(), pass: "s3cret".into() };
         let url = ServerUrl { credentials, ..server.url.clone() };
         let client = Client::connect(&env, &url, Options::default()).await.unwrap();
         assert!(matches!(client.publish("a b", b"").await, Err(ClientError::BadSubject { .. })));

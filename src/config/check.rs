@@ -5,6 +5,7 @@ use super::place::{Origin, Source};
 use super::units::{Period, Size};
 use super::{Auth, Client, Config, ConfigError, Link, Mesh, Override, UPSTREAM_PING_INTERVAL, Upstream, User};
 use crate::gateway;
+use crate::mesh::frame::DESTINATIONS_MAX;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -13,6 +14,8 @@ use std::time::Duration;
 const MS: u64 = 1;
 const SECOND: u64 = 1000 * MS;
 const HOUR: u64 = 3600 * SECOND;
+/// A message may be for all nodes at once, and a frame names each.
+const NODES_MAX: u64 = DESTINATIONS_MAX as u64;
 /// What a frame holds besides the message: kind, sequence numbers, destinations.
 const FRAME_OVERHEAD: usize = 64 << 10;
 
@@ -226,7 +229,7 @@ impl Check {
 
     fn mesh(&self, file: &file::Mesh, default: &Mesh, client: &Client) -> Checked<Mesh> {
         let mesh = Mesh {
-            nodes_max: self.count("mesh.nodes_max", file.nodes_max, default.nodes_max, 2..=65_535)?,
+            nodes_max: self.count("mesh.nodes_max", file.nodes_max, default.nodes_max, 2..=NODES_MAX)?,
             frame_max: self.size("mesh.frame_max", file.frame_max, default.frame_max, 128 << 10..=128 << 20)?,
             link_buffer_max: self.size(
                 "mesh.link_buffer_max",

@@ -163,7 +163,7 @@ impl Default for Config {
             heartbeat: Duration::from_millis(250),
             dead_after: Duration::from_secs(2),
             redial_min: Duration::from_millis(100),
-            redial_max: Duration::from_secs(2),
+            redial_max: Duration::from_secs(1),
         };
         let client = Client {
             max_payload: 1 << 20,
@@ -186,7 +186,7 @@ impl Default for Config {
             link,
             upstream: None,
             client,
-            mesh: Mesh { nodes_max: 2048, frame_max: 2 << 20, link_buffer_max: 64 << 20 },
+            mesh: Mesh { nodes_max: 2048, frame_max: 2 << 20, link_buffer_max: 32 << 20 },
         }
     }
 }

@@ -67,6 +67,7 @@ client.max_payload = 512 cannot be used: expected 1KiB to 64MiB
     assert!(error("log = \"inf\"").contains("off, error, warn, info, debug, trace"));
     assert!(error("[link]\npeers = [\"a:1\", \"b\"]").contains("link.peers = \"b\""));
     assert!(error("[client]\nping_max = 0").contains("1 to 100"));
+    assert!(error("[mesh]\nnodes_max = 4097").contains("2 to 4096"));
 }
 
 #[test]

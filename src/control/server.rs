@@ -2,7 +2,8 @@
 
 use super::socket::{self, Claim, SocketError};
 use super::{
-    Answer, AnswerLine, Handler, REQUEST_BYTES_MAX, Refused, Request, RequestLine, TIMEOUT, VERSION, read_line,
+    Answer, AnswerLine, HELD_MAX, HELD_POLL, Handler, REQUEST_BYTES_MAX, Refused, Request, RequestLine, TIMEOUT,
+    VERSION, read_line,
 };
 use lattice_broker::env::Env;
 use serde::Deserialize;
@@ -26,10 +27,22 @@ pub struct Server {
 impl Server {
     /// Claims `data` for this process; it is made when it is missing. Clients may connect, and wait until [`Server::serve`].
     ///
+    /// A command that holds the folder for a moment ([`super::hold`]) is waited for, up to [`HELD_MAX`]. Cancel safe.
+    ///
     /// # Errors
     /// [`SocketError::InUse`] when another node has it; [`SocketError::Io`] when the system says no.
-    pub async fn claim(data: &Path) -> Result<Self, SocketError> {
-        Ok(Self { claim: socket::claim(data).await? })
+    pub async fn claim(env: &Env, data: &Path) -> Result<Self, SocketError> {
+        let until = env.now() + HELD_MAX;
+        loop {
+            match socket::claim(data).await {
+                Ok(claim) => return Ok(Self { claim }),
+                // A node listens from the moment it has the lock: nobody there is a command, or a node about to end.
+                Err(SocketError::InUse { .. }) if env.now() < until && is_silent(data).await => {
+                    env.sleep(HELD_POLL).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Answers clients until `stop`, then removes the socket and gives the folder up.
@@ -70,6 +83,10 @@ impl Server {
     fn allowed(&self, stream: &UnixStream) -> bool {
         stream.peer_cred().is_ok_and(|peer| peer.uid() == self.claim.owner || peer.uid() == 0)
     }
+}
+
+async fn is_silent(data: &Path) -> bool {
+    matches!(socket::connect(data).await, Err(SocketError::NotRunning { .. }))
 }
 
 async fn talk(env: &Env, stream: UnixStream, handler: &dyn Handler) -> io::Result<()> {

@@ -68,10 +68,25 @@ impl Drop for Claim {
     }
 }
 
+/// A data folder that no node can start on while this lives; nobody answers on its socket either.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: File,
+}
+
+/// Keeps nodes off `data`, which is made when it is missing, for a command that works on it for a moment.
+///
+/// # Errors
+/// [`SocketError::InUse`]: a node has it, starts or ends there, or another command holds it.
+/// [`SocketError::Io`] when the system says no.
+pub fn hold(data: &Path) -> Result<Hold, SocketError> {
+    make(data)?;
+    Ok(Hold { _lock: lock(data)? })
+}
+
 /// Claims `data` (made when it is missing, for its user alone) and listens on its socket.
 pub(super) async fn claim(data: &Path) -> Result<Claim, SocketError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
-    made.map_err(|error| SocketError::Io { what: "make the folder", path: data.to_owned(), error })?;
+    make(data)?;
     let lock = lock(data)?;
     let owner = lock.metadata().map_err(|error| failed("inspect", data, LOCK, error))?.uid();
     // Where locks are not supported, whoever answers has the folder.
@@ -80,6 +95,11 @@ pub(super) async fn claim(data: &Path) -> Result<Claim, SocketError> {
     }
     let listener = listen(data).map_err(|error| failed("listen on", data, SOCKET, error))?;
     Ok(Claim { listener, owner, path: data.join(SOCKET), _lock: lock })
+}
+
+fn make(data: &Path) -> Result<(), SocketError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|error| SocketError::Io { what: "make the folder", path: data.to_owned(), error })
 }
 
 fn failed(what: &'static str, data: &Path, name: &str, error: io::Error) -> SocketError {

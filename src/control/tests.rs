@@ -39,7 +39,7 @@ fn run(test: impl Future<Output = ()>) {
 
 async fn serve(env: &Env, data: &Path) -> (Arc<Double>, CancellationToken) {
     let (double, stop) = (Arc::new(Double::default()), CancellationToken::new());
-    let server = Server::claim(data).await.unwrap();
+    let server = Server::claim(env, data).await.unwrap();
     env.spawn(server.serve(env.clone(), double.clone(), stop.clone()));
     (double, stop)
 }
@@ -72,12 +72,12 @@ fn the_socket_is_for_its_user_alone_and_goes_with_the_node() {
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&data.join("control.sock")), 0o600);
         assert_eq!(mode(&data), 0o700);
-        assert!(matches!(Server::claim(&data).await, Err(SocketError::InUse { .. })));
+        assert!(matches!(Server::claim(&env, &data).await, Err(SocketError::InUse { .. })));
         stop.cancel();
         wait_until(&env, || !data.join("control.sock").exists()).await;
         let gone = ask(&env, &data, Request::Status).await.unwrap_err();
         assert!(matches!(gone, AskError::Socket(SocketError::NotRunning { .. })), "{gone:?}");
-        drop(Server::claim(&data).await.unwrap());
+        drop(Server::claim(&env, &data).await.unwrap());
     });
 }
 
@@ -154,5 +154,24 @@ fn many_ask_at_once_and_one_connection_often() {
         let twice = say(folder.path(), b"{\"v\":1,\"request\":\"stop\"}\n{\"v\":1,\"request\":\"stop\"}\n").await;
         assert_eq!(twice, "{\"v\":1,\"answer\":\"stopping\"}\n".repeat(2));
         drop(idle);
+    });
+}
+
+#[test]
+fn a_node_waits_for_a_command_that_holds_the_folder() {
+    run(async {
+        let (env, folder) = (Env::tokio(), tempfile::tempdir().unwrap());
+        let data = folder.path().join("data");
+        let held = hold(&data).unwrap();
+        let asked = ask(&env, &data, Request::Status).await.unwrap_err();
+        assert!(matches!(asked, AskError::Socket(SocketError::NotRunning { .. })), "{asked:?}");
+        let mut claim = std::pin::pin!(Server::claim(&env, &data));
+        let early = env.timeout(4 * HELD_POLL, claim.as_mut()).await;
+        assert!(early.is_err(), "{early:?}");
+        drop(held);
+        let claimed = claim.await.unwrap();
+        assert!(matches!(hold(&data), Err(SocketError::InUse { .. })));
+        drop(claimed);
+        drop(hold(&data).unwrap());
     });
 }

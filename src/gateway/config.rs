@@ -1,8 +1,8 @@
 //! What a gateway is told: which real server, as whom, and within which limits. Reading it from a file or from flags is
 //! left to the node's config.
 
-use lattice_broker::UpstreamId;
-use lattice_broker::leaf::Credentials;
+use crate::nats_url::ServerUrl;
+use lattice_broker::{Credentials, UpstreamId};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -63,25 +63,22 @@ impl Config {
 }
 
 /// The address of a real server's leaf-node port, with what it asks for. Shown without the credentials.
+///
+/// The host is in lower case.
 #[derive(Clone, PartialEq, Eq)]
-pub struct UpstreamUrl {
-    /// Lower case; an IPv6 address in its brackets.
-    host: String,
-    port: u16,
-    credentials: Credentials,
-}
+pub struct UpstreamUrl(ServerUrl);
 
 impl UpstreamUrl {
     /// `host:port`.
     #[must_use]
     pub fn host_port(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        self.0.host_port()
     }
 
     /// What the server asks for.
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
-        &self.credentials
+        &self.0.credentials
     }
 
     /// The same on each node that is given the same host and port, whatever the credentials.
@@ -98,7 +95,7 @@ impl UpstreamUrl {
 
 impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nats://{}:{}", self.host, self.port)
+        self.0.fmt(f)
     }
 }
 
@@ -120,20 +117,11 @@ impl FromStr for UpstreamUrl {
             "ws" | "wss" => return Err(bad("nats:// only: WebSocket towards an upstream is not supported yet")),
             _ => return Err(bad(URL_FORM)),
         }
-        let (userinfo, address) = match rest.rsplit_once('@') {
-            Some((userinfo, address)) => (Some(userinfo), address),
-            None => (None, rest),
-        };
-        let address = address.strip_suffix('/').unwrap_or(address);
-        let (host, port) = split_port(address).ok_or_else(|| bad(URL_FORM))?;
-        let credentials = match userinfo.map(|userinfo| userinfo.split_once(':').ok_or(userinfo)) {
-            None => Some(Credentials::None),
-            Some(Ok((user, pass))) => percent_decoded(user)
-                .zip(percent_decoded(pass))
-                .map(|(user, pass)| Credentials::Password { user, pass }),
-            Some(Err(token)) => percent_decoded(token).filter(|token| !token.is_empty()).map(Credentials::Token),
-        };
-        Ok(Self { host: host.to_ascii_lowercase(), port, credentials: credentials.ok_or_else(|| bad(URL_FORM))? })
+        let mut server = ServerUrl::parse_rest(rest, DEFAULT_PORT).map_err(|_| bad(URL_FORM))?;
+        // All nodes must get the same id: a zone is one machine's, and the case of a name is anybody's.
+        server.host.make_ascii_lowercase();
+        let forgot_credentials = rest.contains('@') && server.credentials == Credentials::None;
+        if server.host.contains('%') || forgot_credentials { Err(bad(URL_FORM)) } else { Ok(Self(server)) }
     }
 }
 
@@ -147,44 +135,6 @@ pub struct ConfigError {
     pub value: String,
     /// What it may be.
     pub accepted: &'static str,
-}
-
-fn split_port(address: &str) -> Option<(&str, u16)> {
-    let (host, port) = match address.strip_prefix('[') {
-        Some(inner) => {
-            let end = inner.find(']')?;
-            let _: std::net::Ipv6Addr = inner[..end].parse().ok()?;
-            let (host, rest) = address.split_at(end + 2);
-            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
-        }
-        None => match address.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (address, None),
-        },
-    };
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
-    if host.is_empty() || !host.bytes().all(is_name) {
-        return None;
-    }
-    match port {
-        None => Some((host, DEFAULT_PORT)),
-        Some(port) => port.parse().ok().filter(|&port| port > 0).map(|port| (host, port)),
-    }
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        out.push(if byte == b'%' {
-            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-            let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
-            (high * 16 + low) as u8
-        } else {
-            byte
-        });
-    }
-    String::from_utf8(out).ok()
 }
 
 fn without_credentials(text: &str) -> String {
@@ -214,10 +164,10 @@ mod tests {
             assert_eq!(parse(url).unwrap().to_string(), shown);
         }
         let password = |user: &str, pass: &str| Credentials::Password { user: user.into(), pass: pass.into() };
-        assert_eq!(parse("nats://u:p%40ss@h").unwrap().credentials, password("u", "p@ss"));
-        assert_eq!(parse("nats://u:p@ss@h").unwrap().credentials, password("u", "p@ss"));
-        assert_eq!(parse("nats://t0k@h").unwrap().credentials, Credentials::Token("t0k".into()));
-        assert_eq!(parse("nats://h").unwrap().credentials, Credentials::None);
+        assert_eq!(parse("nats://u:p%40ss@h").unwrap().credentials(), &password("u", "p@ss"));
+        assert_eq!(parse("nats://u:p@ss@h").unwrap().credentials(), &password("u", "p@ss"));
+        assert_eq!(parse("nats://t0k@h").unwrap().credentials(), &Credentials::Token("t0k".into()));
+        assert_eq!(parse("nats://h").unwrap().credentials(), &Credentials::None);
     }
 
     #[test]
@@ -242,6 +192,7 @@ mod tests {
             "nats://u:se%cret@hub",
             "nats://[::1",
             "nats://[hub]:1",
+            "nats://[fe80::1%eth0]:1",
             "nats://@h",
             "tls://u:secret@hub",
             "ws://hub",

@@ -22,35 +22,35 @@ macro_rules! counters {
 
 counters! {
     /// Links that came up.
-    connects => "upstream_connects",
+    connects => "connects",
     /// Attempts and links that ended with an error.
-    failures => "upstream_failures",
+    failures => "failures",
     /// Messages taken from the server.
-    messages_in => "upstream_messages_in",
+    messages_in => "messages_in",
     /// Messages written for the server.
-    messages_out => "upstream_messages_out",
+    messages_out => "messages_out",
     /// Messages from the server that nobody wanted any more.
-    in_unwanted => "upstream_in_unwanted",
+    in_unwanted => "in_unwanted",
     /// Messages from the server on subjects that it should have kept, or that its permissions exclude.
-    in_denied => "upstream_in_dropped_denied",
+    in_denied => "in_dropped_denied",
     /// Messages from the server over the size limit.
-    in_oversize => "upstream_in_dropped_oversize",
+    in_oversize => "in_dropped_oversize",
     /// Interest of the server that was refused.
-    interest_refused => "upstream_interest_refused",
+    interest_refused => "interest_refused",
     /// Messages for the server while no link was up.
-    out_down => "upstream_out_dropped_down",
+    out_down => "out_dropped_down",
     /// Messages on subjects that are kept on this side.
-    out_denied => "upstream_out_dropped_denied",
+    out_denied => "out_dropped_denied",
     /// Messages outside the server's permissions.
-    out_not_permitted => "upstream_out_dropped_not_permitted",
+    out_not_permitted => "out_dropped_not_permitted",
     /// Messages over the server's size limit.
-    out_too_large => "upstream_out_dropped_too_large",
+    out_too_large => "out_dropped_too_large",
     /// Messages over the limit on what may wait.
-    out_full => "upstream_out_dropped_full",
+    out_full => "out_dropped_full",
     /// Messages that had come from this upstream.
-    out_echo => "upstream_out_dropped_echo",
+    out_echo => "out_dropped_echo",
     /// Messages that waited when the link ended. The last write may have taken some of them along.
-    out_lost => "upstream_out_lost",
+    out_lost => "out_lost",
 }
 
 impl Counters {

@@ -2,6 +2,7 @@
 
 use super::Gateway;
 use super::link::{End, Link};
+use crate::identity::printable;
 use crate::ports::Bus;
 use lattice_broker::env::{Rng, Stream};
 use lattice_broker::leaf::{Close, retry_delay};
@@ -9,15 +10,16 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 use tracing::{info, warn};
 
 pub(super) async fn run(gateway: Arc<Gateway>, bus: Arc<dyn Bus>) {
     let rng = gateway.env.rng("gateway.retry");
     let mut driver = Driver { gateway: &gateway, bus, rng, discovered: Vec::new(), said: None };
     while driver.until_wanted().await {
-        if let Some(close) = driver.attempt().await {
-            driver.failed(&close);
-            let delay = retry_delay(&close, &mut driver.rng);
+        if let Some(failure) = driver.attempt().await {
+            driver.failed(&failure);
+            let delay = failure.retry_delay(&mut driver.rng);
             driver.while_wanted(gateway.env.sleep(delay)).await;
         } else {
             info!(upstream = %gateway.config.url, "upstream link closed: no longer wanted");
@@ -26,6 +28,27 @@ pub(super) async fn run(gateway: Arc<Gateway>, bus: Arc<dyn Bus>) {
     // The broker's handle goes first: whoever waits for the end finds nothing left.
     drop(driver);
     gateway.stopped.cancel();
+}
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// No connection came about.
+    #[error("{0}")]
+    Dial(String),
+    /// It ended.
+    #[error(transparent)]
+    Closed(#[from] Close),
+}
+
+impl Failure {
+    fn retry_delay(self, rng: &mut Rng) -> Duration {
+        match self {
+            Self::Closed(close) => retry_delay(&close, rng),
+            // The server is as far away as one whose connection was lost.
+            Self::Dial(reason) => retry_delay(&Close::Lost(reason), rng),
+        }
+    }
 }
 
 struct Driver<'g> {
@@ -73,20 +96,20 @@ impl Driver<'_> {
     }
 
     /// Dials and runs a link to its end. `None` when it was ended from this side.
-    async fn attempt(&mut self) -> Option<Close> {
+    async fn attempt(&mut self) -> Option<Failure> {
         let stream = match self.while_wanted(self.dial()).await? {
             Ok(stream) => stream,
-            Err(close) => return Some(close),
+            Err(failure) => return Some(failure),
         };
         let mut link = Link::new(self.gateway, &*self.bus, stream, &mut self.discovered, &mut self.said);
         match link.run().await {
-            End::Closed(close) => Some(close),
+            End::Closed(close) => Some(close.into()),
             End::Unwanted => None,
         }
     }
 
     /// Tries each address of the configured server, then of those that it told of.
-    async fn dial(&self) -> Result<Arc<dyn Stream>, Close> {
+    async fn dial(&self) -> Result<Arc<dyn Stream>, Failure> {
         let (env, timeout) = (&self.gateway.env, self.gateway.config.dial_timeout);
         let configured = self.gateway.config.url.host_port();
         let others = self.discovered.iter().filter(|&other| *other != configured);
@@ -111,12 +134,13 @@ impl Driver<'_> {
                 };
             }
         }
-        Err(Close::Lost(reason.unwrap_or_else(|| format!("{configured} has no address"))))
+        Err(Failure::Dial(reason.unwrap_or_else(|| format!("{configured} has no address"))))
     }
 
-    fn failed(&mut self, close: &Close) {
+    fn failed(&mut self, failure: &Failure) {
         self.gateway.counters.failures.add(1);
-        let reason = close.to_string();
+        // What the server said is part of it.
+        let reason = printable(&failure.to_string());
         if self.said.as_ref() != Some(&reason) {
             warn!(upstream = %self.gateway.config.url, %reason, "no link to the upstream; trying on");
             self.said = Some(reason.clone());

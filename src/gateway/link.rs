@@ -6,6 +6,7 @@
 use super::Gateway;
 use super::buffer::{ReadBuffer, WriteBuffer};
 use super::state::State;
+use crate::identity::printable;
 use crate::ports::{Bus, Groups, Inbound, Pick, RemoteInterest};
 use lattice_broker::env::{BoxFuture, Stream, Timer};
 use lattice_broker::leaf::{
@@ -265,12 +266,13 @@ impl<'g> Link<'g> {
         match event {
             None => {}
             Some(Event::Opened(peer)) => {
-                info!(upstream = %self.gateway.config.url, server = %peer.server, "linked to the upstream");
+                let server = printable(&peer.server);
+                info!(upstream = %self.gateway.config.url, %server, "linked to the upstream");
                 counters.connects.add(1);
                 self.import = Some(peer.import);
                 (*self.discovered, *self.said) = (peer.discovered, None);
                 let mut state = self.gateway.shared.lock();
-                (state.server, state.error) = (Some(peer.server), None);
+                (state.server, state.error) = (Some(server), None);
             }
             Some(Event::Permissions(import)) => self.import = Some(import),
             Some(Event::Interest { subject, queue, weight }) => {
@@ -284,7 +286,7 @@ impl<'g> Link<'g> {
             Some(Event::InterestRefused) => counters.interest_refused.add(1),
             Some(Event::Discovered(urls)) => *self.discovered = urls,
             Some(Event::Complaint(text)) => {
-                info!(upstream = %self.gateway.config.url, %text, "the upstream complains");
+                info!(upstream = %self.gateway.config.url, text = printable(&text), "the upstream complains");
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ mod state;
 
 pub use config::{Config, ConfigError, UpstreamUrl};
 
-use crate::ports::{Bus, InterestChange, Message, Neighbor, NeighborKind, Pick, UpstreamId};
+use crate::ports::{Bus, InterestChange, Message, Neighbor, NeighborKind, Pick, UpstreamId, Waiting};
 use crate::status;
 use counters::Counters;
 use lattice_broker::env::Env;
@@ -114,11 +114,11 @@ impl Gateway {
     #[must_use]
     pub fn status(&self) -> status::Upstream {
         let state = self.shared.lock();
-        let error = if state.active { state.error.clone() } else { Some("standby: another node connects".to_owned()) };
         status::Upstream {
             url: self.config.url.to_string(),
             connected: state.server.is_some(),
-            error: error.filter(|_| state.server.is_none()),
+            standby: !state.active,
+            error: state.error.clone().filter(|_| state.active && state.server.is_none()),
             server: state.server.clone(),
         }
     }
@@ -138,13 +138,13 @@ impl Neighbor for Gateway {
         via: Option<UpstreamId>,
         members: &[u32],
         picks: &[Pick<'_>],
-    ) {
+    ) -> Waiting {
         if account != self.config.account.as_bytes() || (members.is_empty() && picks.is_empty()) {
-            return;
+            return Waiting::default();
         }
         if via == Some(self.upstream) {
             self.counters.out_echo.add(1);
-            return;
+            return Waiting::default();
         }
         // A group may have been picked for several of its filters; the line names it once.
         let mut groups: SmallVec<[&[u8]; 4]> = SmallVec::new();
@@ -160,22 +160,26 @@ impl Neighbor for Gateway {
             Some(session) => session.send(now, message, groups.iter().copied(), interest),
             None => Err(leaf::Unsent::Down),
         };
+        let bytes = state.pending_bytes();
         drop(state);
         if let Err(unsent) = sent {
             self.counters.unsent(unsent);
         }
+        Waiting { buffer: 0, bytes }
     }
 
-    fn flush(&self) -> usize {
+    fn flush(&self) {
         let mut state = self.shared.lock();
-        let pending = state.pending_bytes();
-        if pending > 0 {
+        if state.pending_bytes() > 0 {
             state.wake_task();
         }
-        pending
     }
 
-    fn wake_when_drained(&self, waker: &Waker) {
+    fn backlog(&self, _buffer: u64) -> usize {
+        self.shared.lock().pending_bytes()
+    }
+
+    fn wake_when_drained(&self, _buffer: u64, waker: &Waker) {
         let slowed = self.shared.lock().slow_down(waker);
         if !slowed {
             waker.wake_by_ref();

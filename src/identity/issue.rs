@@ -65,9 +65,11 @@ impl IssueError {
                 "lattice invite   on a member closer to the first node",
             ),
             Self::Uses { .. } => Advice::new("E0112", "a number out of range", "issue several invites"),
-            Self::Addresses { .. } => {
-                Advice::new("E0112", "no interface that others could reach", "name one with --advertise")
-            }
+            Self::Addresses { .. } => Advice::new(
+                "E0112",
+                "no interface that others could reach",
+                "link.advertise = [\"host:port\"] in the config",
+            ),
             Self::TooMany => Advice::new("E0112", "a script that invites in a loop", "wait, or invite with more uses"),
             Self::Store(_) => Advice::new("E0111", "the disk is full or failing", "lattice status"),
         }

@@ -95,7 +95,7 @@ impl Default for Config {
 pub struct Identity {
     /// Its key.
     pub node: NodeId,
-    /// Its name; cut to 255 bytes in announcements.
+    /// Its name, which has passed [`check_name`](crate::identity::check_name): others refuse its announcements else.
     pub name: String,
     /// Its boot epoch: greater than at any start before.
     pub boot: u64,
@@ -221,33 +221,48 @@ pub enum Violation {
     Interest(&'static str),
 }
 
-/// What has happened since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+/// Declares the counters; they are shown by the names of the fields.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What has happened since the start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Counters {
+            /// All counts by name.
+            #[must_use]
+            pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+counters! {
     /// Announcements taken in.
-    pub announcements: u64,
+    announcements,
     /// Announcements refused because the database was full.
-    pub nodes_refused: u64,
+    nodes_refused,
     /// Announcements of this node that it has not made: the key is in use twice, or the boot epoch went back.
-    pub outbid: u64,
+    outbid,
     /// Changes of other nodes' interest taken in.
-    pub interest_changes: u64,
+    interest_changes,
     /// Entries of interest refused because of a limit: they get no messages from, or on, this node.
-    pub interest_refused: u64,
+    interest_refused,
     /// Snapshots of another node's interest taken in.
-    pub snapshots: u64,
+    snapshots,
     /// Copies of a node's interest found to differ from what it has signed, and fetched anew.
-    pub interest_mismatches: u64,
+    interest_mismatches,
     /// Summaries sent because a neighbour's digest went on differing.
-    pub repairs: u64,
+    repairs,
     /// Pulls that got no answer in time.
-    pub pull_timeouts: u64,
+    pull_timeouts,
     /// Pulls left unanswered because the neighbour asked for more than [`Config::answer_rate`].
-    pub pulls_refused: u64,
+    pulls_refused,
     /// Computations of the routes.
-    pub routes_computed: u64,
+    routes_computed,
     /// Peers rejected.
-    pub rejected: u64,
+    rejected,
 }
 
 /// The control plane of one node.

@@ -33,6 +33,10 @@ counters! {
     dropped_link_down,
     /// Frames that had passed too many links.
     dropped_hops,
+    /// Messages too large for a frame: see `mesh.frame_max`.
+    dropped_too_large,
+    /// Frames of origins that are not known, while very many are remembered.
+    dropped_stranger,
     /// Queue groups beyond what one frame can name.
     dropped_groups,
     /// Frames overtaken on a change of routes, refused to keep the order.
@@ -43,6 +47,8 @@ counters! {
     missing,
     /// Frames for this node that nobody here wanted any more.
     unwanted,
+    /// Interest of other nodes that the broker does not take: they get no messages on it from here.
+    interest_unserved,
     /// Links that came up.
     links_up,
     /// Links that went down.

@@ -103,6 +103,10 @@ impl Driver {
         for link in self.links.values() {
             link.control.flush();
         }
+        let (view, counters) = (self.view.load(), self.control.counters());
+        if view.counters != counters {
+            self.view.store(Arc::new(view.recounted(counters)));
+        }
     }
 
     fn send(&self, link: LinkId, frame: &[u8]) {
@@ -122,6 +126,7 @@ impl Driver {
             weight,
         };
         if let Err(error) = self.bus.set_interest(&entry) {
+            self.shared.plane.counters.interest_unserved.add(1);
             tracing::debug!(member, %error, "interest of another node that cannot be served");
         }
     }

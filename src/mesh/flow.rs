@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 
+/// Rows that are remembered: twice as many as a database has nodes.
+const ROWS_MAX: usize = 8192;
+
 /// What the numbers say of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -18,6 +21,8 @@ pub enum Verdict {
     Late,
     /// It comes from an earlier life of its origin: refuse it.
     StaleBoot,
+    /// More origins are remembered than there can be nodes, and this one is not known: refuse it.
+    Stranger,
 }
 
 /// The sending side: the next number for each destination.
@@ -34,10 +39,12 @@ impl Numbering {
         *last
     }
 
-    /// Forgets destinations that are not `known` any more. One that comes back with the same boot would see its
-    /// numbers start again, so only those that no announcement is left of may be forgotten.
-    pub fn retain(&mut self, known: impl Fn(u32) -> bool) {
-        self.last.retain(|destination, _| known(*destination));
+    /// Forgets destinations that are not `known`, once there are very many. One that comes back would see its numbers
+    /// start again and refuse them, so this is for the numbers of nodes that came and went, never for those at hand.
+    pub fn prune(&mut self, known: impl Fn(u32) -> bool) {
+        if self.last.len() > ROWS_MAX {
+            self.last.retain(|destination, _| known(*destination));
+        }
     }
 }
 
@@ -58,8 +65,16 @@ impl Guard {
     ///
     /// A newer boot starts the numbers again. The first frame of an origin is taken whatever its number: this node
     /// may have restarted while the origin went on counting.
-    pub fn admit(&mut self, origin: u32, boot: u64, seq: u64) -> Verdict {
+    ///
+    /// `known` says whether an origin can be reached: when the table is full, the others are forgotten.
+    pub fn admit(&mut self, origin: u32, boot: u64, seq: u64, known: impl Fn(u32) -> bool) -> Verdict {
         let Some(seen) = self.origins.get_mut(&origin) else {
+            if self.origins.len() >= ROWS_MAX {
+                self.origins.retain(|origin, _| known(*origin));
+                if self.origins.len() >= ROWS_MAX {
+                    return Verdict::Stranger;
+                }
+            }
             self.origins.insert(origin, Seen { boot, last: seq });
             return Verdict::New { missing: 0 };
         };
@@ -77,11 +92,6 @@ impl Guard {
         seen.last = seq;
         Verdict::New { missing }
     }
-
-    /// Forgets origins that are not `known` any more.
-    pub fn retain(&mut self, known: impl Fn(u32) -> bool) {
-        self.origins.retain(|origin, _| known(*origin));
-    }
 }
 
 #[cfg(test)]
@@ -98,18 +108,29 @@ mod tests {
     #[test]
     fn a_gap_is_told_and_the_overtaken_frame_refused() {
         let mut guard = Guard::default();
-        assert_eq!(guard.admit(1, 1, 1), Verdict::New { missing: 0 });
-        assert_eq!(guard.admit(1, 1, 4), Verdict::New { missing: 2 });
-        assert_eq!(guard.admit(1, 1, 3), Verdict::Late);
-        assert_eq!(guard.admit(1, 1, 4), Verdict::Late);
+        assert_eq!(guard.admit(1, 1, 1, |_| true), Verdict::New { missing: 0 });
+        assert_eq!(guard.admit(1, 1, 4, |_| true), Verdict::New { missing: 2 });
+        assert_eq!(guard.admit(1, 1, 3, |_| true), Verdict::Late);
+        assert_eq!(guard.admit(1, 1, 4, |_| true), Verdict::Late);
     }
 
     #[test]
     fn a_restarted_origin_counts_anew_and_its_old_frames_are_refused() {
         let mut guard = Guard::default();
-        assert_eq!(guard.admit(1, 1, 900), Verdict::New { missing: 0 });
-        assert_eq!(guard.admit(1, 2, 1), Verdict::New { missing: 0 });
-        assert_eq!(guard.admit(1, 1, 901), Verdict::StaleBoot);
+        assert_eq!(guard.admit(1, 1, 900, |_| true), Verdict::New { missing: 0 });
+        assert_eq!(guard.admit(1, 2, 1, |_| true), Verdict::New { missing: 0 });
+        assert_eq!(guard.admit(1, 1, 901, |_| true), Verdict::StaleBoot);
+    }
+
+    #[test]
+    fn forged_origins_cost_bounded_memory_and_harm_nobody_at_hand() {
+        let mut guard = Guard::default();
+        assert_eq!(guard.admit(1, 1, 7, |o| o == 1), Verdict::New { missing: 0 });
+        for forged in 100..100_000 {
+            assert_eq!(guard.admit(forged, 1, 1, |o| o == 1), Verdict::New { missing: 0 });
+            assert!(guard.origins.len() <= ROWS_MAX);
+        }
+        assert_eq!(guard.admit(1, 1, 7, |o| o == 1), Verdict::Late);
     }
 
     proptest! {
@@ -118,7 +139,7 @@ mod tests {
             let mut guard = Guard::default();
             let mut last = None;
             for (boot, seq) in frames {
-                if matches!(guard.admit(5, boot, seq), Verdict::New { .. }) {
+                if matches!(guard.admit(5, boot, seq, |_| true), Verdict::New { .. }) {
                     prop_assert!(last < Some((boot, seq)));
                     last = Some((boot, seq));
                 }

@@ -13,7 +13,7 @@ mod control;
 mod header;
 
 pub use control::{ControlFrame, Delta, FEATURES, Goodbye, Hello, Known, More, PROTOCOL, Snapshot, Want, WantInterest};
-pub use header::{DESTINATIONS_MAX, DataHeader, Destination, PICKS_MAX, SUBJECT_MAX, Target};
+pub use header::{DESTINATIONS_MAX, DataHeader, Destination, NAME_MAX, PICKS_MAX, SUBJECT_MAX, Target};
 
 use crate::codec;
 
@@ -21,6 +21,9 @@ use crate::codec;
 pub const LIST_MAX: usize = 64 << 10;
 /// What a data frame may need beside its body, in bytes.
 pub const HEADER_MAX: usize = 1 << 20;
+/// The longest payload of a data frame, header and body, in bytes. The same on every node, whatever it sends itself:
+/// a lawful frame must pass everywhere.
+pub const DATA_MAX: usize = 65 << 20;
 const LENGTH: usize = 4;
 const KEEP_MAX: usize = 64 << 10;
 

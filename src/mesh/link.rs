@@ -4,7 +4,7 @@
 //! heartbeats. This file moves bytes between them and the node; what the control frames mean is left to `control.rs`,
 //! where data goes, to `plane.rs`, who may connect at all, to `quic.rs`.
 
-use super::frame::{ControlFrame, FrameError, Goodbye, Hello, Kind, Reader};
+use super::frame::{ControlFrame, DATA_MAX, FrameError, Goodbye, Hello, Kind, Reader};
 use super::greeting::GreetError;
 use super::heartbeat::{Due, Heartbeat};
 use super::links::{Link, LinkId};
@@ -13,6 +13,7 @@ use super::plane::{Batch, Touched};
 use super::quic::{Connected, close as code};
 use super::shared::{Input, Shared};
 use crate::ports::BoxFuture;
+use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +21,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Most bytes that one read of a data stream takes.
+/// Most bytes that one read of a control stream takes.
 const READ_MAX: usize = 256 << 10;
+/// Most pieces, each of at most one packet, that one read of a data stream takes: what they bring is handed on together.
+const PIECES_MAX: usize = 64;
 /// A reader waits while more than this many bytes wait on the next link: the peer is slowed down by flow control.
 const FORWARD_PENDING_MAX: usize = 1 << 20;
 /// How long the last bytes of a link that ends in peace may take.
@@ -155,7 +158,7 @@ async fn watch(shared: &Shared, link: &Link) -> Reason {
                 match heartbeat.due(shared.env.now()) {
                     Due::Nothing => {}
                     // An error here means that the connection is closed, which the next round sees.
-                    Due::Send => drop(link.connection.send_datagram(bytes::Bytes::new())),
+                    Due::Send => drop(link.connection.send_datagram(Bytes::new())),
                     Due::Dead { silent } => return Reason::Silent(silent),
                 }
                 timer.as_mut().reset(heartbeat.next());
@@ -181,14 +184,9 @@ async fn write_data(link: Arc<Link>) {
 
 /// Writes what gathers in a buffer, as long as the connection lives.
 async fn write(link: Arc<Link>, mut stream: SendStream, buffer: impl Fn(&Link) -> &Outbuf) {
-    let mut spare = Vec::new();
-    while let Some(bytes) = buffer(&link).take(spare).await {
-        if stream.write_all(&bytes).await.is_err() {
+    while let Some(mut pieces) = buffer(&link).take().await {
+        if stream.write_all_chunks(&mut pieces).await.is_err() {
             return;
-        }
-        spare = bytes;
-        if spare.capacity() > READ_MAX {
-            spare = Vec::new();
         }
     }
     // Both fail only when the connection is gone, and then there is nothing left to wait for.
@@ -217,11 +215,12 @@ async fn read_control(shared: Arc<Shared>, link: Arc<Link>, mut stream: ControlR
 
 async fn read_data(shared: Arc<Shared>, link: Arc<Link>) {
     let Ok(mut stream) = link.connection.accept_uni().await else { return };
-    let mut reader = Reader::new(shared.config.data_max);
+    let mut reader = Reader::new(DATA_MAX);
     let mut touched = Touched::default();
-    while let Ok(Some(chunk)) = stream.read_chunk(READ_MAX, true).await {
+    let mut pieces = vec![Bytes::new(); PIECES_MAX];
+    while let Ok(Some(count)) = stream.read_chunks(&mut pieces).await {
         link.heard.store(true, Ordering::Relaxed);
-        let congested = match take_frames(&shared, &mut reader, &chunk.bytes, &mut touched) {
+        let congested = match take_frames(&shared, &mut reader, &mut pieces[..count], &mut touched) {
             Ok(congested) => congested,
             Err(error) => return reject(&shared, &link, &error),
         };
@@ -237,19 +236,24 @@ async fn read_data(shared: Arc<Shared>, link: Arc<Link>) {
     }
 }
 
-/// Hands all whole frames in `input` on. When a subscriber here is congested, the future ends with that.
+/// Hands all whole frames in `pieces` on. When a subscriber here is congested, the future ends with that.
 fn take_frames(
     shared: &Shared,
     reader: &mut Reader,
-    mut input: &[u8],
+    pieces: &mut [Bytes],
     touched: &mut Touched,
 ) -> Result<Option<BoxFuture<()>>, FrameError> {
     let mut batch = Batch::new(&shared.arrivals);
-    while let Some(raw) = reader.next(&mut input)? {
-        if raw.kind != Kind::Data {
-            return Err(FrameError::Misplaced(raw.kind));
+    for piece in pieces {
+        let mut input = &piece[..];
+        while let Some(raw) = reader.next(&mut input)? {
+            if raw.kind != Kind::Data {
+                return Err(FrameError::Misplaced(raw.kind));
+            }
+            shared.plane.receive(raw.payload, &mut batch, touched)?;
         }
-        shared.plane.receive(raw.payload, &mut batch, touched)?;
+        // A piece holds the whole packet that it came in.
+        *piece = Bytes::new();
     }
     Ok(batch.flush())
 }
@@ -269,12 +273,12 @@ fn close(connection: &Connection, code: u32, reason: &str) {
 struct ControlReader {
     stream: RecvStream,
     reader: Reader,
-    chunk: bytes::Bytes,
+    chunk: Bytes,
 }
 
 impl ControlReader {
     fn new(stream: RecvStream) -> Self {
-        Self { stream, reader: Reader::new(0), chunk: bytes::Bytes::new() }
+        Self { stream, reader: Reader::new(0), chunk: Bytes::new() }
     }
 
     /// The next frame. Cancel safe.

@@ -5,6 +5,7 @@
 
 use super::frame::ControlFrame;
 use super::outbuf::{Outbuf, Refused};
+use super::quic::plain;
 use crate::identity::NodeId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -46,10 +47,10 @@ pub struct Link {
 }
 
 impl Link {
-    /// The peer's address at this moment; it may move.
+    /// The peer's address at this moment, an IPv4 one as such; it may move.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.connection.remote_address()
+        plain(self.connection.remote_address())
     }
 
     /// Sends a control frame.

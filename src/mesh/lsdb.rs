@@ -6,6 +6,7 @@
 use super::id::NodeId;
 use super::spf::COST;
 use crate::codec::{self, Decode, Encode};
+use crate::identity::check_name;
 use bincode::de::{BorrowDecoder, Decoder};
 use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
@@ -21,8 +22,6 @@ pub const ADJACENCY_MAX: usize = 256;
 pub const ADDRESSES_MAX: usize = 16;
 /// Most upstreams that a node announces.
 pub const UPSTREAMS_MAX: usize = 64;
-/// Longest name of a node in bytes.
-pub const NAME_MAX: usize = 255;
 const SIGNATURE: usize = 64;
 /// What is signed begins with this, so that no other record of the same key can stand for an announcement.
 const CONTEXT: &[u8] = b"lattice announcement 1\0";
@@ -42,7 +41,7 @@ pub struct Lsa {
     pub boot: u64,
     /// Greater with every announcement of the same boot epoch.
     pub seq: u64,
-    /// For people.
+    /// For people, who see it as it is: without blanks and control characters.
     pub name: String,
     /// Its neighbours in ascending order, with the cost of the link to each.
     pub adjacency: Vec<(NodeId, u32)>,
@@ -170,7 +169,7 @@ impl Lsa {
 
     fn flaw(&self) -> Option<&'static str> {
         let limits = [
-            (self.name.len() > NAME_MAX, "too long a name"),
+            (check_name(&self.name).is_err(), "a name that cannot be one"),
             (self.index == 0, "index 0"),
             (self.adjacency.len() > ADJACENCY_MAX, "too many neighbours"),
             (self.addresses.len() > ADDRESSES_MAX, "too many addresses"),

@@ -59,7 +59,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(3);
 pub struct Config {
     /// Whom to keep a link to: `host:port`.
     pub peers: Vec<String>,
-    /// Where others can dial this node: what a node that joins through it is told.
+    /// Where others can dial this node, as `host:port`: what a node that joins through it is told, looked up then…
+    pub advertise: Vec<String>,
+    /// …or these, when nothing is named there, or nothing of it is found.
     pub addresses: Vec<SocketAddr>,
     /// How often a link says that it is alive.
     pub heartbeat: Duration,
@@ -77,8 +79,6 @@ pub struct Config {
     pub link_bytes_max: usize,
     /// How long a full link may hold up the one that it gets frames from.
     pub stall_max: Duration,
-    /// Longest header and body of a data frame in bytes.
-    pub data_max: usize,
     /// Bounds of the control plane.
     pub control: control::Config,
 }
@@ -87,6 +87,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             peers: Vec::new(),
+            advertise: Vec::new(),
             addresses: Vec::new(),
             heartbeat: Duration::from_millis(250),
             dead_after: Duration::from_secs(2),
@@ -96,7 +97,6 @@ impl Default for Config {
             greet_timeout: Duration::from_secs(5),
             link_bytes_max: 32 << 20,
             stall_max: Duration::from_secs(2),
-            data_max: 9 << 20,
             control: control::Config::default(),
         }
     }
@@ -298,9 +298,27 @@ async fn accept(shared: Arc<Shared>, accepting: CancellationToken) {
     }
 }
 
+/// Where this node can be dialled at this moment: a name may have moved since the start.
+async fn own_addresses(shared: &Shared) -> Vec<SocketAddr> {
+    let Shared { env, config, .. } = shared;
+    let mut found = Vec::new();
+    let look_up = async {
+        for name in &config.advertise {
+            match env.resolve(name).await {
+                Ok(addresses) => found.extend(addresses),
+                Err(error) => tracing::warn!(name, %error, "an address to advertise cannot be looked up"),
+            }
+        }
+    };
+    if env.timeout(config.dial_timeout, look_up).await.is_err() {
+        tracing::warn!("the addresses to advertise could not all be looked up in time");
+    }
+    if found.is_empty() { config.addresses.clone() } else { found }
+}
+
 async fn admit(shared: &Shared, attempt: quic::JoinAttempt) {
-    let addresses = &shared.config.addresses;
-    match join::serve(&shared.env, &shared.identity, shared.vouchers.as_ref(), attempt, addresses).await {
+    let addresses = own_addresses(shared).await;
+    match join::serve(&shared.env, &shared.identity, shared.vouchers.as_ref(), attempt, &addresses).await {
         Ok(join::Served::Admitted(joiner)) => {
             tracing::info!(node = %joiner.node, name = joiner.name, "a node has joined")
         }

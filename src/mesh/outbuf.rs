@@ -3,9 +3,16 @@
 //! Bounded: what does not fit is refused, and the caller counts it. Whoever fills it is told how much waits and may
 //! ask to be woken when there is room again. What the bytes mean is left to `frame.rs`.
 
+use bytes::Bytes;
 use std::sync::Mutex;
 use std::task::{Poll, Waker};
 use tokio::sync::Notify;
+
+/// Frames are gathered into pieces of this size: QUIC keeps a piece until its last byte is acknowledged, so that it
+/// should not be large, and looks for a place in a row of pieces, so that they should not be many.
+const PIECE: usize = 64 << 10;
+/// Room for the frame that fills a piece, unless it is a large one.
+const PIECE_SLACK: usize = 4 << 10;
 
 /// A bounded buffer between those who send on a stream and the task that writes it.
 #[derive(Debug)]
@@ -18,8 +25,12 @@ pub struct Outbuf {
 
 #[derive(Debug, Default)]
 struct State {
-    staged: Vec<u8>,
-    /// Frames in `staged`: what is lost when the link goes.
+    /// Pieces that are full, in order, and their bytes.
+    full: Vec<Bytes>,
+    full_len: usize,
+    /// The piece that is being filled, behind them.
+    open: Vec<u8>,
+    /// Frames in these: what is lost when the link goes.
     frames: u64,
     /// Bytes and frames that the writer has taken and not written yet.
     writing: usize,
@@ -28,6 +39,29 @@ struct State {
     finishing: bool,
     closed: bool,
     wakers: Vec<Waker>,
+}
+
+impl State {
+    fn staged(&self) -> usize {
+        self.full_len + self.open.len()
+    }
+
+    /// Closes the piece that is being filled; the next one gets room for `room` bytes.
+    fn seal(&mut self, room: usize) {
+        let piece = std::mem::replace(&mut self.open, Vec::with_capacity(room));
+        self.full_len += piece.len();
+        self.full.push(piece.into());
+    }
+
+    /// Takes all pieces. The next ones will likely be as large as these.
+    fn take(&mut self) -> Vec<Bytes> {
+        let room = self.staged().next_power_of_two().min(PIECE + PIECE_SLACK);
+        if !self.open.is_empty() {
+            self.seal(room);
+        }
+        self.full_len = 0;
+        std::mem::take(&mut self.full)
+    }
 }
 
 /// The buffer did not take a frame.
@@ -47,46 +81,49 @@ impl Outbuf {
         Self { state: Mutex::default(), ready: Notify::new(), bytes_max }
     }
 
-    /// Appends one frame, which `write` puts at the end of the buffer. The writer is not woken: see [`Outbuf::flush`].
+    /// Appends one frame, which `write` puts at the end of the buffer, and returns the bytes that wait then. The writer
+    /// is not woken: see [`Outbuf::flush`].
     ///
     /// # Errors
     /// [`Refused`]; nothing was appended then.
-    pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Refused> {
+    pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Refused> {
         let mut state = self.lock();
         if state.closed || state.finishing {
             return Err(Refused::Closed);
         }
-        let before = state.staged.len();
-        write(&mut state.staged);
-        let waiting = state.staged.len() + state.writing;
-        if waiting > self.bytes_max && before + state.writing > 0 {
-            state.staged.truncate(before);
+        let (before, start) = (state.staged() + state.writing, state.open.len());
+        write(&mut state.open);
+        if state.staged() + state.writing > self.bytes_max && before > 0 {
+            state.open.truncate(start);
             return Err(Refused::Full);
         }
         state.frames += 1;
-        Ok(())
+        if state.open.len() >= PIECE {
+            state.seal(PIECE + PIECE_SLACK);
+        }
+        Ok(state.staged() + state.writing)
     }
 
     /// Wakes the writer if there is anything to write. Returns the bytes that wait.
     pub fn flush(&self) -> usize {
         let state = self.lock();
-        if !state.staged.is_empty() && state.writing == 0 {
+        if state.staged() > 0 && state.writing == 0 {
             self.ready.notify_one();
         }
-        state.staged.len() + state.writing
+        state.staged() + state.writing
     }
 
     /// The bytes that wait, those being written included.
     #[must_use]
     pub fn pending(&self) -> usize {
         let state = self.lock();
-        state.staged.len() + state.writing
+        state.staged() + state.writing
     }
 
     /// Adds a task to wake, once, at the next end of a write. Wakes it at once when nothing waits.
     pub fn wake_when_drained(&self, waker: &Waker) {
         let mut state = self.lock();
-        if state.closed || state.staged.len() + state.writing == 0 {
+        if state.closed || state.staged() + state.writing == 0 {
             waker.wake_by_ref();
         } else if !state.wakers.iter().any(|known| known.will_wake(waker)) {
             state.wakers.push(waker.clone());
@@ -111,12 +148,11 @@ impl Outbuf {
         self.ready.notify_one();
     }
 
-    /// For the writer: waits for bytes and takes them all, leaving the (empty) `spare` in their place.
+    /// For the writer: waits for bytes and takes them all, in pieces none of which is empty.
     /// `None` once the buffer has been closed, or finished and emptied. Cancel safe.
     ///
     /// Calling it again says that what was taken before has been written.
-    pub async fn take(&self, mut spare: Vec<u8>) -> Option<Vec<u8>> {
-        spare.clear();
+    pub async fn take(&self) -> Option<Vec<Bytes>> {
         loop {
             let wakers = self.written();
             wakers.into_iter().for_each(Waker::wake);
@@ -125,11 +161,10 @@ impl Outbuf {
                 if state.closed {
                     return None;
                 }
-                if !state.staged.is_empty() {
-                    let taken = std::mem::replace(&mut state.staged, spare);
-                    state.writing = taken.len();
+                if state.staged() > 0 {
+                    state.writing = state.staged();
                     state.writing_frames = std::mem::take(&mut state.frames);
-                    return Some(taken);
+                    return Some(state.take());
                 }
                 if state.finishing {
                     return None;
@@ -145,8 +180,8 @@ impl Outbuf {
             let mut state = self.lock();
             state.closed = true;
             let lost = std::mem::take(&mut state.frames) + std::mem::take(&mut state.writing_frames);
-            state.staged = Vec::new();
-            state.writing = 0;
+            (state.full, state.open) = (Vec::new(), Vec::new());
+            (state.full_len, state.writing) = (0, 0);
             (lost, std::mem::take(&mut state.wakers))
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -170,16 +205,34 @@ impl Outbuf {
 mod tests {
     use super::*;
 
-    fn push(buf: &Outbuf, len: usize) -> Result<(), Refused> {
+    fn push(buf: &Outbuf, len: usize) -> Result<usize, Refused> {
         buf.push(|out| out.resize(out.len() + len, b'x'))
+    }
+
+    async fn taken(buf: &Outbuf) -> Option<usize> {
+        Some(buf.take().await?.iter().map(Bytes::len).sum())
+    }
+
+    #[tokio::test]
+    async fn what_goes_in_comes_out_in_order_and_in_pieces() {
+        let buf = Outbuf::new(1 << 20);
+        let mut expected = Vec::new();
+        for at in 0..100_000usize {
+            let frame = at.to_le_bytes();
+            expected.extend_from_slice(&frame);
+            buf.push(|out| out.extend_from_slice(&frame)).unwrap();
+        }
+        let pieces = buf.take().await.unwrap();
+        assert!(pieces.iter().all(|piece| (1..=PIECE + PIECE_SLACK).contains(&piece.len())));
+        assert_eq!((pieces.concat() == expected, buf.pending()), (true, expected.len()));
     }
 
     #[test]
     fn refuses_what_does_not_fit_and_keeps_what_does() {
         let buf = Outbuf::new(10);
-        assert_eq!(push(&buf, 6), Ok(()));
+        assert_eq!(push(&buf, 6), Ok(6));
         assert_eq!(push(&buf, 5), Err(Refused::Full));
-        assert_eq!(push(&buf, 4), Ok(()));
+        assert_eq!(push(&buf, 4), Ok(10));
         assert_eq!(buf.close(), 2);
         assert_eq!(push(&buf, 1), Err(Refused::Closed));
     }
@@ -187,7 +240,7 @@ mod tests {
     #[test]
     fn one_frame_larger_than_the_bound_still_passes() {
         let buf = Outbuf::new(10);
-        assert_eq!(push(&buf, 50), Ok(()));
+        assert_eq!(push(&buf, 50), Ok(50));
         assert_eq!(push(&buf, 1), Err(Refused::Full));
     }
 
@@ -195,11 +248,10 @@ mod tests {
     async fn what_is_being_written_still_counts() {
         let buf = Outbuf::new(10);
         push(&buf, 8).unwrap();
-        let taken = buf.take(Vec::new()).await.unwrap();
-        assert_eq!((taken.len(), buf.pending()), (8, 8));
+        assert_eq!((taken(&buf).await, buf.pending()), (Some(8), 8));
         assert_eq!(push(&buf, 3), Err(Refused::Full));
         push(&buf, 2).unwrap();
-        assert_eq!(buf.take(taken).await.unwrap().len(), 2);
+        assert_eq!(taken(&buf).await, Some(2));
     }
 
     #[tokio::test]
@@ -208,8 +260,8 @@ mod tests {
         push(&buf, 3).unwrap();
         buf.finish();
         assert_eq!(push(&buf, 1), Err(Refused::Closed));
-        assert_eq!(buf.take(Vec::new()).await.unwrap().len(), 3);
-        assert_eq!(buf.take(Vec::new()).await, None);
+        assert_eq!(taken(&buf).await, Some(3));
+        assert_eq!(taken(&buf).await, None);
     }
 
     #[tokio::test]
@@ -217,9 +269,9 @@ mod tests {
         let buf = Outbuf::new(10);
         push(&buf, 9).unwrap();
         let (drained, ()) = tokio::join!(buf.drained(0), async {
-            let taken = buf.take(Vec::new()).await.unwrap();
+            assert_eq!(taken(&buf).await, Some(9));
             buf.finish();
-            assert_eq!(buf.take(taken).await, None);
+            assert_eq!(taken(&buf).await, None);
         });
         assert_eq!((drained, buf.pending()), ((), 0));
     }

@@ -7,7 +7,9 @@
 
 use super::counters::Counters;
 use super::flow::{Guard, Numbering, Verdict};
-use super::frame::{DataHeader, Destination, FrameError, PICKS_MAX, Target};
+use super::frame::{
+    DATA_MAX, DataHeader, Destination, FrameError, HEADER_MAX, NAME_MAX, PICKS_MAX, SUBJECT_MAX, Target,
+};
 use super::id::NodeId;
 use super::interest_queue::InterestQueue;
 use super::learnt::Learnt;
@@ -15,7 +17,9 @@ use super::links::Link;
 use super::outbuf::Refused;
 use super::queue;
 use super::spf::Routes;
-use crate::ports::{BoxFuture, Bus, Candidate, Groups, Inbound, InterestChange, Message, Neighbor, Pick, UpstreamId};
+use crate::ports::{
+    BoxFuture, Bus, Candidate, Groups, Inbound, InterestChange, Message, Neighbor, Pick, UpstreamId, Waiting,
+};
 use arc_swap::ArcSwap;
 use lattice_broker::env::Env;
 use smallvec::SmallVec;
@@ -36,9 +40,10 @@ const CLASS_DEFAULT: u8 = 1;
 #[derive(Debug)]
 pub struct Plane {
     env: Env,
+    body_max: usize,
     table: ArcSwap<Table>,
     /// Held while a message is numbered and written to its links, so that no link sees two numbers in the wrong order.
-    numbering: Mutex<Numbering>,
+    departures: Mutex<Departures>,
     learnt: Mutex<Learnt>,
     /// Changes of local interest on their way to the control plane.
     pub(super) interest: InterestQueue,
@@ -60,6 +65,10 @@ impl Table {
         let next = routes.by_index.iter().filter_map(|(index, route)| Some((*index, link_to(route.next)?))).collect();
         Self { routes, next }
     }
+
+    fn link(&self, id: u64) -> Option<&Arc<Link>> {
+        self.next.values().find(|link| link.id.0 == id)
+    }
 }
 
 /// A link and the positions of the destinations that it leads to.
@@ -80,6 +89,13 @@ impl Touched {
     pub fn flush(&mut self) -> Option<(usize, Arc<Link>)> {
         self.0.drain(..).map(|link| (link.data.flush(), link)).max_by_key(|(pending, _)| *pending)
     }
+}
+
+/// What leaves this node: the numbers of its messages, and the links that have some which they were not told of.
+#[derive(Debug, Default)]
+struct Departures {
+    numbering: Numbering,
+    touched: Touched,
 }
 
 /// [`Arrivals`] that are locked when the first frame for this node comes, and until the batch ends: what two links bring
@@ -132,14 +148,16 @@ impl Arrivals {
 }
 
 impl Plane {
-    /// The plane of the node `me`, without routes.
+    /// The plane of the node `me`, without routes. Messages with more than `body_max` bytes of headers and payload stay
+    /// on their node, and are counted.
     #[must_use]
-    pub fn new(env: Env, me: NodeId) -> Self {
+    pub fn new(env: Env, me: NodeId, body_max: usize) -> Self {
         let alone = Table::new(Arc::new(Routes::alone(me, 0, 0)), |_| None);
         Self {
             env,
             table: ArcSwap::from_pointee(alone),
-            numbering: Mutex::default(),
+            body_max: body_max.min(DATA_MAX - HEADER_MAX),
+            departures: Mutex::default(),
             learnt: Mutex::new(Learnt::new(LEARNT_MAX, LEARNT_FOR)),
             interest: InterestQueue::default(),
             counters: Counters::default(),
@@ -148,11 +166,12 @@ impl Plane {
 
     /// Puts new routes in force.
     pub fn set_table(&self, table: Table) {
-        let mut numbering = self.numbering.lock().expect("no holder of this lock panics");
+        let mut departures = self.departures.lock().expect("no holder of this lock panics");
         let before = self.table.load();
         if (before.routes.index, before.routes.boot) != (table.routes.index, table.routes.boot) {
-            *numbering = Numbering::default();
+            departures.numbering = Numbering::default();
         }
+        departures.numbering.prune(|index| table.routes.by_index.contains_key(&index));
         self.table.store(Arc::new(table));
     }
 
@@ -185,10 +204,12 @@ impl Plane {
     /// Hands a frame to the broker, if it is new.
     fn arrive(&self, header: &DataHeader<'_>, position: usize, body: &[u8], arrivals: &mut Arrivals) {
         let seq = header.destinations[position].seq;
-        match arrivals.guard.admit(header.origin, header.boot, seq) {
+        let known = |origin| self.table.load().routes.by_index.contains_key(&origin);
+        match arrivals.guard.admit(header.origin, header.boot, seq, known) {
             Verdict::New { missing } => self.counters.missing.add(missing),
             Verdict::Late => return self.counters.dropped_late.add(1),
             Verdict::StaleBoot => return self.counters.dropped_stale_boot.add(1),
+            Verdict::Stranger => return self.counters.dropped_stranger.add(1),
         }
         if let Some(reply) = header.reply
             && header.reply_home != 0
@@ -210,8 +231,8 @@ impl Plane {
         }
     }
 
-    /// Writes a frame to the links that lead to its destinations, one copy for each link.
-    fn forward(&self, table: &Table, header: &DataHeader<'_>, body: &[u8], touched: &mut Touched) {
+    /// Writes a frame to the links that lead to its destinations, one copy for each link. Returns the fullest of them.
+    fn forward(&self, table: &Table, header: &DataHeader<'_>, body: &[u8], touched: &mut Touched) -> Waiting {
         let mut hops: SmallVec<[Hop<'_>; 4]> = SmallVec::new();
         for (position, destination) in header.destinations.iter().enumerate() {
             let Some(link) = table.next.get(&destination.index) else {
@@ -223,6 +244,7 @@ impl Plane {
                 None => hops.push((link, SmallVec::from_slice(&[position]))),
             }
         }
+        let mut fullest = Waiting::default();
         for (link, positions) in hops {
             let written = if positions.len() == header.destinations.len() {
                 link.data.push(|out| header.encode(body, out))
@@ -231,12 +253,22 @@ impl Plane {
                 link.data.push(|out| part.encode(body, out))
             };
             match written {
-                Ok(()) => {}
+                Ok(bytes) => fullest = fullest.max(Waiting { buffer: link.id.0, bytes }),
                 Err(Refused::Full) => self.counters.dropped_link_full.add(positions.len() as u64),
                 Err(Refused::Closed) => self.counters.dropped_link_down.add(positions.len() as u64),
             }
             touched.add(link);
         }
+        fullest
+    }
+
+    /// Whether every peer takes a frame of this message: one that does not would close the link.
+    fn fits(&self, account: &[u8], message: &Message<'_>, picks: &[Pick<'_>]) -> bool {
+        let subjects = [message.subject, message.reply.unwrap_or_default()];
+        let names = picks.iter().map(|pick| pick.group).chain([account]);
+        message.body.len() <= self.body_max
+            && subjects.iter().all(|subject| subject.len() <= SUBJECT_MAX)
+            && names.into_iter().all(|name| name.len() <= NAME_MAX)
     }
 
     fn learn(&self, account: &[u8], reply: &[u8], home: u32) -> bool {
@@ -253,11 +285,6 @@ impl Plane {
     }
 }
 
-thread_local! {
-    /// The links that this thread's present batch of publishes has touched: a batch never leaves its thread.
-    static BATCH: std::cell::RefCell<Touched> = std::cell::RefCell::default();
-}
-
 impl Neighbor for Plane {
     fn deliver(
         &self,
@@ -266,10 +293,15 @@ impl Neighbor for Plane {
         via: Option<UpstreamId>,
         members: &[u32],
         picks: &[Pick<'_>],
-    ) {
+    ) -> Waiting {
+        if !self.fits(account, message, picks) {
+            self.counters.dropped_too_large.add(1);
+            return Waiting::default();
+        }
         let (picks, over) = picks.split_at(picks.len().min(PICKS_MAX));
         self.counters.dropped_groups.add(over.len() as u64);
-        let mut numbering = self.numbering.lock().expect("no holder of this lock panics");
+        let mut departures = self.departures.lock().expect("no holder of this lock panics");
+        let Departures { numbering, touched } = &mut *departures;
         // Looked at under the lock: the numbers belong to this table's index and boot.
         let table = self.table.load();
         let reply_home = message.reply.map_or(0, |reply| self.home(account, reply).unwrap_or(table.routes.index));
@@ -290,18 +322,23 @@ impl Neighbor for Plane {
             header_len: message.header_len as u32,
         };
         self.counters.originated.add(1);
-        address(&mut header, members, picks, &mut numbering);
-        BATCH.with_borrow_mut(|touched| self.forward(&table, &header, message.body, touched));
+        address(&mut header, members, picks, numbering);
+        self.forward(&table, &header, message.body, touched)
     }
 
-    fn flush(&self) -> usize {
-        BATCH.with_borrow_mut(|touched| touched.flush().map_or(0, |(pending, _)| pending))
+    fn flush(&self) {
+        let mut departures = self.departures.lock().expect("no holder of this lock panics");
+        departures.touched.flush();
     }
 
-    fn wake_when_drained(&self, waker: &Waker) {
-        let table = self.table.load();
-        for link in table.next.values() {
-            link.data.wake_when_drained(waker);
+    fn backlog(&self, buffer: u64) -> usize {
+        self.table.load().link(buffer).map_or(0, |link| link.data.pending())
+    }
+
+    fn wake_when_drained(&self, buffer: u64, waker: &Waker) {
+        match self.table.load().link(buffer) {
+            Some(link) => link.data.wake_when_drained(waker),
+            None => waker.wake_by_ref(),
         }
     }
 

@@ -1,14 +1,17 @@
 //! The lattice as this node sees it, for people: a copy that status commands may read at any time.
 
-use super::control::Control;
+use super::control::{Control, Counters};
 use super::spf::Routes;
 use crate::identity::NodeId;
+use std::sync::Arc;
 
-/// Every other node that is known.
+/// Every other node that is known, and what the control plane has counted.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// In the order of their keys.
-    pub nodes: Vec<NodeView>,
+    /// In the order of their keys; shared by the views between two changes of the routes.
+    pub nodes: Arc<Vec<NodeView>>,
+    /// What the control plane has counted.
+    pub counters: Counters,
 }
 
 /// Another node.
@@ -46,6 +49,12 @@ impl View {
             name: lsa.name.clone(),
             way: way(lsa.index).filter(|(node, _)| *node == lsa.node).map(|(_, way)| way),
         });
-        Self { nodes: nodes.collect() }
+        Self { nodes: Arc::new(nodes.collect()), counters: control.counters() }
+    }
+
+    /// The same nodes, with newer counts.
+    #[must_use]
+    pub(super) fn recounted(&self, counters: Counters) -> Self {
+        Self { nodes: Arc::clone(&self.nodes), counters }
     }
 }

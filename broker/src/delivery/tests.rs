@@ -1,7 +1,7 @@
 use super::*;
 use crate::env::Env;
 use crate::lock::lock;
-use crate::neighbor::{Candidate, InterestChange, Neighbor};
+use crate::neighbor::{Candidate, InterestChange, Neighbor, Waiting};
 use crate::{Attachment, Broker, Config, Subscription};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -33,7 +33,14 @@ impl Recorder {
 }
 
 impl Neighbor for Recorder {
-    fn deliver(&self, _: &[u8], message: &Message<'_>, via: Option<UpstreamId>, members: &[u32], picks: &[Pick<'_>]) {
+    fn deliver(
+        &self,
+        _: &[u8],
+        message: &Message<'_>,
+        via: Option<UpstreamId>,
+        members: &[u32],
+        picks: &[Pick<'_>],
+    ) -> Waiting {
         let picks: Vec<_> = picks
             .iter()
             .map(|p| {
@@ -43,13 +50,17 @@ impl Neighbor for Recorder {
         let via = via.map_or(String::new(), |via| format!(" via {}", via.0));
         let subject = String::from_utf8_lossy(message.subject);
         lock(&self.delivered).push(format!("{subject} {members:?} [{}]{via}", picks.join(",")));
+        Waiting { buffer: 7, bytes: self.backlog.load(Relaxed) }
     }
 
-    fn flush(&self) -> usize {
+    fn flush(&self) {}
+
+    fn backlog(&self, buffer: u64) -> usize {
+        assert_eq!(buffer, 7, "the buffer that the message went to");
         self.backlog.load(Relaxed)
     }
 
-    fn wake_when_drained(&self, waker: &Waker) {
+    fn wake_when_drained(&self, _: u64, waker: &Waker) {
         *lock(&self.waker) = Some(waker.clone());
     }
 

@@ -1,5 +1,6 @@
 //! What a dialled link is told before it starts. Where it comes from is left to the caller.
 
+use crate::credentials::Credentials;
 use crate::env::Rng;
 use rand_core::Rng as _;
 use std::time::Duration;
@@ -52,33 +53,6 @@ impl Config {
             pending_bytes_max: 64 << 20,
             peer_interest_max: 1 << 20,
         }
-    }
-}
-
-/// What identifies us to the peer.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub enum Credentials {
-    /// Nothing.
-    #[default]
-    None,
-    /// User name and password.
-    Password {
-        /// The user name.
-        user: String,
-        /// The password.
-        pass: String,
-    },
-    /// A token; sent as the user name too, as real servers do, since the URL does not tell which is meant.
-    Token(String),
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Password { .. } => "Password(…)",
-            Self::Token(_) => "Token(…)",
-        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::info::{Connect, Info};
 use crate::message::Message;
+use crate::proto::encode::decimal;
 use serde::Serialize;
 
 /// Writes LMSG, or HMSG when the message has a header block. Groups must be names without blanks.
@@ -27,10 +28,10 @@ pub fn write_message<'g>(out: &mut Vec<u8>, message: &Message<'_>, groups: impl 
     }
     if message.header_len > 0 {
         out.push(b' ');
-        write_decimal(out, message.header_len);
+        decimal(out, message.header_len);
     }
     out.push(b' ');
-    write_decimal(out, message.body.len());
+    decimal(out, message.body.len());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(message.body);
     out.extend_from_slice(b"\r\n");
@@ -43,7 +44,7 @@ pub fn write_interest(out: &mut Vec<u8>, key: &[u8], weight: u32) {
     out.extend_from_slice(key);
     if weight > 0 && key.contains(&b' ') {
         out.push(b' ');
-        write_decimal(out, weight as usize);
+        decimal(out, weight as usize);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -79,18 +80,4 @@ fn write_json(out: &mut Vec<u8>, verb: &[u8], value: &impl Serialize) {
     out.extend_from_slice(verb);
     serde_json::to_writer(&mut *out, value).expect("strings, numbers and lists always serialize");
     out.extend_from_slice(b"\r\n");
-}
-
-fn write_decimal(out: &mut Vec<u8>, mut number: usize) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }

@@ -9,13 +9,12 @@ mod config;
 mod encode;
 mod info;
 mod interest;
-mod pattern;
 mod permissions;
 mod proto;
 mod session;
 
 pub use close::{Close, retry_delay};
-pub use config::{Config, Credentials, random_token};
+pub use config::{Config, random_token};
 pub use encode::{write_connect, write_err, write_info, write_interest, write_message, write_ping, write_pong};
 pub use info::{Connect, Info, SubjectLists};
 pub use interest::Interest;

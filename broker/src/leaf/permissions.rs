@@ -2,7 +2,7 @@
 //! permissions makes a new value.
 
 use super::info::SubjectLists;
-use super::pattern::{covers, is_wildcard, overlaps};
+use crate::subject::{covers, has_wildcard, overlaps};
 
 /// Whether subjects may cross the link in one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Direction {
         }
         // A wildcard is good for that part of it which is allowed.
         let allowed = self.allow.is_empty()
-            || if is_wildcard(filter) {
+            || if has_wildcard(filter) {
                 self.allow.iter().any(|allow| overlaps(allow, filter))
             } else {
                 matches_any(&self.allow, filter)

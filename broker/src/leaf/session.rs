@@ -8,15 +8,16 @@
 //! through here: they are judged by the `import` permissions that came with the last event.
 
 use super::close::Close;
-use super::config::{Config, Credentials};
+use super::config::Config;
 use super::encode::{write_connect, write_err, write_message, write_ping, write_pong};
 use super::info::{Connect, Info};
 use super::interest::{Interest, Outlet};
-use super::pattern::covers;
 use super::permissions::{Direction, Permissions, Refusal};
 use super::proto::{Control, ProtocolError};
+use crate::credentials::Credentials;
 use crate::message::Message;
 use crate::neighbor::InterestChange;
+use crate::subject::covers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -398,6 +399,7 @@ impl Session {
         let (user, pass, auth_token) = match &config.credentials {
             Credentials::None => (None, None, None),
             Credentials::Password { user, pass } => (Some(user.clone()), Some(pass.clone()), None),
+            // As the user name too, as real servers do: the URL does not tell which is meant.
             Credentials::Token(token) => (Some(token.clone()), None, Some(token.clone())),
         };
         let connect = Connect {

@@ -27,6 +27,9 @@ pub struct Info {
     /// Credentials are wanted.
     #[serde(skip_serializing_if = "is_false")]
     pub auth_required: bool,
+    /// TLS starts right after this line.
+    #[serde(skip_serializing_if = "is_false")]
+    pub tls_required: bool,
     /// Longest message body in bytes.
     pub max_payload: usize,
     /// The server's number for this connection.
@@ -134,7 +137,9 @@ mod tests {
     #[test]
     fn optional_fields_are_left_out() {
         let text = serde_json::to_string(&Info::default()).unwrap();
-        for absent in ["auth_required", "nonce", "connect_urls", "ldm", "connect_info", "remote_account"] {
+        for absent in
+            ["auth_required", "tls_required", "nonce", "connect_urls", "ldm", "connect_info", "remote_account"]
+        {
             assert!(!text.contains(absent), "{text}");
         }
     }

@@ -26,7 +26,7 @@ impl Stall {
         let takers = congested.into_iter().map(|taker| {
             let patience = match taker {
                 Congested::Client(_) => hub.config.stall_max,
-                Congested::Neighbor(_) => hub.config.neighbor_stall_max,
+                Congested::Neighbor(_, _) => hub.config.neighbor_stall_max,
             };
             (taker, now + patience)
         });
@@ -52,13 +52,13 @@ impl Stall {
 fn is_drained(taker: &Congested, pending_max: usize, waker: &Waker) -> bool {
     match taker {
         Congested::Client(client) => client.outbox.is_drained(waker),
-        Congested::Neighbor(attached) => {
-            if attached.neighbor.flush() <= pending_max {
+        Congested::Neighbor(attached, buffer) => {
+            if attached.neighbor.backlog(*buffer) <= pending_max {
                 return true;
             }
-            attached.neighbor.wake_when_drained(waker);
+            attached.neighbor.wake_when_drained(*buffer, waker);
             // It may have drained between the two calls, and then wakes nobody.
-            attached.neighbor.flush() <= pending_max
+            attached.neighbor.backlog(*buffer) <= pending_max
         }
     }
 }

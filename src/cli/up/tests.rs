@@ -45,7 +45,7 @@ fn run(test: impl Future<Output = ()>) {
 /// Lives with `node` while `test` runs; signals are what is sent on the channel.
 async fn with_node<T>(node: Arc<Double>, test: impl AsyncFnOnce(&Env, &Path, mpsc::Sender<()>) -> T) -> T {
     let (env, folder) = (Env::tokio(), tempfile::tempdir().unwrap());
-    let control = Server::claim(folder.path()).await.unwrap();
+    let control = Server::claim(&env, folder.path()).await.unwrap();
     let (send, mut signals) = mpsc::channel(2);
     let signal = async || {
         signals.recv().await;

@@ -123,19 +123,19 @@ async fn a_server_that_does_not_read_costs_bounded_memory() {
     let payload = vec![b'x'; 1 << 16];
     until("the buffers to fill", || {
         node.deliver("a", None, "", &payload, &[]);
-        node.count("upstream_out_dropped_full") > 0
+        node.count("out_dropped_full") > 0
     })
     .await;
-    assert!(node.gateway.flush() <= 1 << 20);
+    assert!(node.gateway.backlog(0) <= 1 << 20);
     let wakes = Arc::new(Wakes::default());
-    node.gateway.wake_when_drained(&Waker::from(Arc::clone(&wakes)));
+    node.gateway.wake_when_drained(0, &Waker::from(Arc::clone(&wakes)));
     assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
     node.deliver("end", None, "", b"", &[]);
     peer.hears("LMSG end 0\r\n").await;
     until("the publisher to be woken", || wakes.0.load(Ordering::SeqCst) == 1).await;
-    until("nothing to wait", || node.gateway.flush() == 0).await;
+    until("nothing to wait", || node.gateway.backlog(0) == 0).await;
     // Drained already: woken at once.
-    node.gateway.wake_when_drained(&Waker::from(Arc::clone(&wakes)));
+    node.gateway.wake_when_drained(0, &Waker::from(Arc::clone(&wakes)));
     assert_eq!(wakes.0.load(Ordering::SeqCst), 2);
 }
 
@@ -175,10 +175,10 @@ async fn a_silent_server_is_left_and_dialled_again() {
     until("the reason", || node.gateway.status().error.is_some_and(|error| error.contains("not answered"))).await;
     assert!(node.bus.interest_is_empty());
     node.deliver("a", None, "", b"", &[]);
-    assert_eq!(node.count("upstream_out_dropped_down"), 1);
+    assert_eq!(node.count("out_dropped_down"), 1);
     let _peer = hub.open().await;
     node.until_linked().await;
-    assert_eq!((node.count("upstream_connects"), node.count("upstream_failures")), (2, 1));
+    assert_eq!((node.count("connects"), node.count("failures")), (2, 1));
 }
 
 #[tokio::test]
@@ -226,10 +226,10 @@ async fn large_messages_and_those_in_pieces_arrive_whole() {
     let sizes: Vec<_> = received.iter().map(|message| message.payload.len()).collect();
     assert_eq!(sizes, [0, 1, 70_000, 1 << 20, 3, 2]);
     assert_eq!((received[5].header.as_str(), &received[5].groups[..]), ("H\r\n\r", &["q1".into(), "q2".into()][..]));
-    assert_eq!(node.count("upstream_in_dropped_oversize"), 1);
+    assert_eq!(node.count("in_dropped_oversize"), 1);
     // What is denied both ways is not taken either.
     peer.say("LMSG $JS.API.INFO 0\r\n\r\n").await;
-    until("the denial", || node.count("upstream_in_dropped_denied") == 1).await;
+    until("the denial", || node.count("in_dropped_denied") == 1).await;
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn only_the_active_one_connects_and_stopping_writes_what_waits() {
     peer.hears("LMSG last 5\r\nwords\r\n").await;
     peer.ends().await;
     until("the standby", || !node.gateway.status().connected && node.bus.interest_is_empty()).await;
-    assert!(node.gateway.status().error.is_some_and(|error| error.contains("standby")));
+    assert!(node.gateway.status().standby && node.gateway.status().error.is_none());
     node.gateway.set_active(true);
     let mut peer = hub.open().await;
     node.until_linked().await;
@@ -252,10 +252,34 @@ async fn only_the_active_one_connects_and_stopping_writes_what_waits() {
     let message = crate::ports::Message { subject: b"a", reply: None, header_len: 0, body: b"" };
     let upstream: UpstreamId = url.parse::<crate::gateway::UpstreamUrl>().unwrap().id();
     node.gateway.deliver(b"$G", &message, Some(upstream), &[0], &[]);
-    assert_eq!(node.count("upstream_out_dropped_echo"), 1);
+    assert_eq!(node.count("out_dropped_echo"), 1);
     node.deliver("last", None, "", b"", &[]);
     node.gateway.stop().await;
     assert!(!node.gateway.status().connected);
     peer.hears("LMSG last 0\r\n").await;
     peer.ends().await;
+}
+
+#[tokio::test]
+async fn what_the_server_calls_itself_moves_no_cursor() {
+    let (mut hub, url) = Hub::new();
+    let node = Node::start(config(&url, "n1"));
+    let mut peer = hub.accept().await;
+    peer.say(&INFO1.replace("hub", "h\\u001b[2Jub")).await;
+    peer.hears("CONNECT ").await;
+    peer.say(INFO2).await;
+    node.until_linked().await;
+    assert_eq!(node.gateway.status().server.as_deref(), Some("h[2Jub"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_was_not_lost() {
+    let (hub, url) = Hub::new();
+    let address = hub.listener.local_addr();
+    drop(hub);
+    let node = Node::start(config(&url, "n1"));
+    until("the failure", || node.gateway.status().error.is_some()).await;
+    let error = node.gateway.status().error.unwrap();
+    assert!(error.starts_with(&format!("{address} cannot be reached: ")), "{error}");
+    node.gateway.stop().await;
 }

@@ -4,7 +4,7 @@ use super::{Control, Identity};
 use crate::mesh::frame::{ControlFrame, Delta};
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Key, Limits, Local, frames};
-use crate::mesh::lsdb::{ADDRESSES_MAX, ADJACENCY_MAX, Address, Lsa, NAME_MAX, UPSTREAMS_MAX};
+use crate::mesh::lsdb::{ADDRESSES_MAX, ADJACENCY_MAX, Address, Lsa, UPSTREAMS_MAX};
 use crate::ports::{InterestChange, InterestSource, UpstreamId};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -36,13 +36,9 @@ pub(super) struct Own {
 
 impl Own {
     pub(super) fn new(me: &Identity, limits: Limits, remove_delay: Duration) -> Self {
-        let mut name = me.name.clone();
-        while name.len() > NAME_MAX {
-            name.pop();
-        }
         Self {
             interest: Local::new(me.boot, limits, remove_delay),
-            name,
+            name: me.name.clone(),
             addresses: Vec::new(),
             upstreams: Vec::new(),
             index: None,

@@ -411,7 +411,7 @@ fn an_index_that_a_smaller_key_has_is_given_up() {
             index: mine,
             boot: 1,
             seq: 1,
-            name: String::new(),
+            name: "liar".into(),
             adjacency: vec![(me, 1)],
             addresses: vec![],
             upstreams: vec![],
@@ -451,7 +451,7 @@ fn broken_peers_are_rejected_by_name() {
     assert_eq!(hello(&|h| h.node = me), "peer has the same key as this node");
     let sends = |frame| rejection(&good, Some(frame));
     assert_eq!(sends(ControlFrame::Lsa(vec![1; 10])), "announcement without a signature");
-    assert_eq!(sends(ControlFrame::Hello(good.clone())), "peer introduces itself twice");
+    assert_eq!(sends(ControlFrame::Hello(good.clone())), "peer greets twice");
     let delta = |from, changes| ControlFrame::Delta(Delta { node: peer, boot: 1, from, changes });
     assert_eq!(sends(delta(0, vec![])), "peer sent interest with a delta without changes");
     let key = |subject: &[u8]| Key { account: (*b"A").into(), subject: subject.into(), queue: None, via: None };

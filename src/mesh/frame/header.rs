@@ -10,13 +10,14 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use smallvec::SmallVec;
 
-/// Most destinations of one frame; the origin splits a larger set.
+/// Most destinations of one frame: as many as a database has nodes.
 pub const DESTINATIONS_MAX: usize = 4096;
-/// Most queue groups of one frame; the origin splits a larger set.
+/// Most queue groups of one frame; the origin drops those beyond, and counts them.
 pub const PICKS_MAX: usize = 256;
 /// Longest subject and reply subject in bytes.
 pub const SUBJECT_MAX: usize = 64 << 10;
-const NAME_MAX: usize = 4 << 10;
+/// Longest name of an account and of a queue group in bytes.
+pub const NAME_MAX: usize = 4 << 10;
 
 /// Tag of a set of destinations that is written out. Another tag will stand for a set that the link has a name for.
 const SET_LISTED: u8 = 0;

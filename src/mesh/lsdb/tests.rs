@@ -83,7 +83,9 @@ fn limits_hold() {
     };
     assert!(!refused(&|_| ()));
     assert!(refused(&|lsa| lsa.index = 0));
-    assert!(refused(&|lsa| lsa.name = "x".repeat(256)));
+    assert!(refused(&|lsa| lsa.name = "x".repeat(65)));
+    assert!(refused(&|lsa| lsa.name = "\u{1b}[2Jgone".into()));
+    assert!(refused(&|lsa| lsa.name.clear()));
     assert!(refused(&|lsa| lsa.adjacency.reverse()));
     assert!(refused(&|lsa| lsa.adjacency[1].0 = lsa.adjacency[0].0));
     assert!(refused(&|lsa| lsa.adjacency[0].1 = 0));
@@ -98,7 +100,7 @@ fn limits_hold() {
 fn the_longest_announcement_fits_its_frame() {
     let author = node(1);
     let mut lsa = lsa(&author, u64::MAX);
-    lsa.name = "x".repeat(NAME_MAX);
+    lsa.name = "x".repeat(crate::identity::NAME_MAX);
     lsa.adjacency = (0..=255).map(|n| (NodeId([n; 32]), *COST.end())).collect();
     lsa.addresses = vec![Address("[::1]:7443".parse().unwrap()); ADDRESSES_MAX];
     lsa.upstreams = (0..UPSTREAMS_MAX as u64).map(|n| u64::MAX - 64 + n).collect();

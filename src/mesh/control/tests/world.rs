@@ -125,7 +125,7 @@ impl World {
     }
 
     fn control(&self, seed: u64, boot: u64) -> Control {
-        let (keys, name) = (Keys::new(seed), format!("node {seed}"));
+        let (keys, name) = (Keys::new(seed), format!("node-{seed}"));
         let identity = Identity { node: keys.id(), name, boot, lattice: LATTICE };
         Control::new(self.config.clone(), identity, Box::new(keys), self.now)
     }

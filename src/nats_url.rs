@@ -1,33 +1,10 @@
-//! Where a NATS server is and what to show it: `nats://user:password@host:port`.
+//! Where a NATS server is and what to show it: `nats://user:password@host:port`, the one reading of it.
+//!
+//! Which schemes there are besides, and what to say of those that are not spoken, is left to who asks.
 
+use lattice_broker::Credentials;
 use std::fmt;
-
-/// What a client shows to a server.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub enum Credentials {
-    /// Nothing.
-    #[default]
-    None,
-    /// A token.
-    Token(String),
-    /// A user's name and password.
-    User {
-        /// The name.
-        name: String,
-        /// The password.
-        password: String,
-    },
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("None"),
-            Self::Token(_) => f.write_str("Token(_)"),
-            Self::User { name, .. } => f.debug_struct("User").field("name", name).finish_non_exhaustive(),
-        }
-    }
-}
+use std::net::Ipv6Addr;
 
 /// A server's address with credentials. Shown without them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,26 +35,28 @@ pub enum BadUrl {
 }
 
 impl ServerUrl {
-    /// Reads `[nats://][user:password@|token@]host[:port]`; credentials may be percent-encoded.
+    /// Reads `[nats://][user:password@|token@]host[:port]`, in blanks or not.
     ///
     /// # Errors
     /// [`BadUrl`] says which part is wrong.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, BadUrl> {
-        let rest = match text.trim().split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("nats") => rest,
-            Some(_) => return Err(BadUrl::Scheme),
-            None => text.trim(),
-        };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        match text.trim().split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("nats") => Self::parse_rest(rest, default_port),
+            Some(_) => Err(BadUrl::Scheme),
+            None => Self::parse_rest(text.trim(), default_port),
+        }
+    }
+
+    /// Reads what follows the scheme: `[user:password@|token@]host[:port][/]`. Credentials may be percent-encoded.
+    ///
+    /// # Errors
+    /// [`BadUrl`] says which part is wrong.
+    pub(crate) fn parse_rest(rest: &str, default_port: u16) -> Result<Self, BadUrl> {
         let (credentials, address) = match rest.rsplit_once('@') {
             Some((credentials, address)) => (parse_credentials(credentials)?, address),
             None => (Credentials::None, rest),
         };
-        let (host, port) = split_port(address)?;
-        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:%".contains(c);
-        if host.is_empty() || !host.chars().all(fits) {
-            return Err(BadUrl::Host);
-        }
+        let (host, port) = split_port(address.strip_suffix('/').unwrap_or(address))?;
         let port = match port {
             Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(BadUrl::Port)?,
             None => default_port,
@@ -102,25 +81,34 @@ impl fmt::Display for ServerUrl {
     }
 }
 
+/// Host and port. What stands in brackets is an IPv6 address, perhaps with its zone.
 fn split_port(address: &str) -> Result<(&str, Option<&str>), BadUrl> {
     if let Some(rest) = address.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or(BadUrl::Host)?;
+        let (ip, zone) = host.split_once('%').unwrap_or((host, "0"));
+        let is_address = ip.parse::<Ipv6Addr>().is_ok() && is_name(zone);
         return match after.strip_prefix(':') {
+            _ if !is_address => Err(BadUrl::Host),
             Some(port) => Ok((host, Some(port))),
             None if after.is_empty() => Ok((host, None)),
             None => Err(BadUrl::Host),
         };
     }
-    match address.split_once(':') {
-        Some((_, port)) if port.contains(':') => Err(BadUrl::Host),
-        Some((host, port)) => Ok((host, Some(port))),
-        None => Ok((address, None)),
-    }
+    let (host, port) = match address.split_once(':') {
+        Some((_, port)) if port.contains(':') => return Err(BadUrl::Host),
+        Some((host, port)) => (host, Some(port)),
+        None => (address, None),
+    };
+    if is_name(host) { Ok((host, port)) } else { Err(BadUrl::Host) }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 fn parse_credentials(text: &str) -> Result<Credentials, BadUrl> {
     Ok(match text.split_once(':') {
-        Some((name, password)) => Credentials::User { name: unescape(name)?, password: unescape(password)? },
+        Some((user, pass)) => Credentials::Password { user: unescape(user)?, pass: unescape(pass)? },
         None if text.is_empty() => Credentials::None,
         None => Credentials::Token(unescape(text)?),
     })
@@ -149,8 +137,9 @@ mod tests {
         assert_eq!(url("nats://127.0.0.1:4223").host_port(), "127.0.0.1:4223");
         assert_eq!(url("example.com").host_port(), "example.com:4222");
         assert_eq!(url("nats://[::1]:5/").host_port(), "[::1]:5");
+        assert_eq!(url(" [fe80::1%eth0] ").host_port(), "[fe80::1%eth0]:4222");
         assert_eq!(url("nats://s3%40t@h").credentials, Credentials::Token("s3@t".into()));
-        let user = Credentials::User { name: "ann".into(), password: "a:b%".into() };
+        let user = Credentials::Password { user: "ann".into(), pass: "a:b%".into() };
         assert_eq!(url("nats://ann:a:b%25@h:1").credentials, user);
         assert_eq!(url("nats://ann:pw@h:1").to_string(), "nats://h:1");
     }
@@ -162,6 +151,9 @@ mod tests {
         assert_eq!(bad("nats://"), BadUrl::Host);
         assert_eq!(bad("a b"), BadUrl::Host);
         assert_eq!(bad("::1:4222"), BadUrl::Host);
+        assert_eq!(bad("[h]:4222"), BadUrl::Host);
+        assert_eq!(bad("[::1%]"), BadUrl::Host);
+        assert_eq!(bad("h%20"), BadUrl::Host);
         assert_eq!(bad("h:0"), BadUrl::Port);
         assert_eq!(bad("h:99999"), BadUrl::Port);
         assert_eq!(bad("%zz@h"), BadUrl::Escape);
