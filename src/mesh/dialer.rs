@@ -103,16 +103,21 @@ impl<'a> Attempts<'a> {
         Self { shared, address, patient: None }
     }
 
-    /// Begins an attempt. Ready with the first that ends, the earlier one or this; with nothing at `until`, or a little
-    /// later, when none has.
+    /// Begins an attempt. Ready with the first connection, or when this attempt fails; else at `until`, or a little later,
+    /// with how the earlier attempt has failed, if it has.
     async fn next(&mut self, until: Instant) -> Option<Result<Connected, DialFailed>> {
         let (shared, address) = (self.shared, self.address);
         let mut fresh: Attempt<'a> = Box::pin(dial(shared, address));
         let mut timer = shared.env.timer(until.max(shared.env.now() + ANSWER_EXPECTED));
+        let mut failed = None;
         let ended = poll_fn(|cx| {
-            if let Some(Poll::Ready(ended)) = self.patient.as_mut().map(|patient| patient.as_mut().poll(cx)) {
-                self.patient = None;
-                return Poll::Ready(Some(ended));
+            match self.patient.as_mut().map(|patient| patient.as_mut().poll(cx)) {
+                Some(Poll::Ready(Ok(connected))) => return Poll::Ready(Some(Ok(connected))),
+                Some(Poll::Ready(Err(error))) => {
+                    self.patient = None;
+                    failed = Some(error);
+                }
+                Some(Poll::Pending) | None => {}
             }
             match fresh.as_mut().poll(cx) {
                 Poll::Ready(ended) => Poll::Ready(Some(ended)),
@@ -120,10 +125,11 @@ impl<'a> Attempts<'a> {
             }
         })
         .await;
-        if ended.is_none() && self.patient.is_none() {
-            self.patient = Some(fresh);
+        if ended.is_some() {
+            return ended;
         }
-        ended
+        self.patient.get_or_insert(fresh);
+        failed.map(Err)
     }
 
     /// Ends the attempt that is still under way.
