@@ -10,7 +10,7 @@ use super::heartbeat::{Due, Heartbeat};
 use super::links::{Link, LinkId};
 use super::outbuf::Outbuf;
 use super::plane::{Batch, Touched};
-use super::quic::{Connected, close as code};
+use super::quic::{Connected, close as code, plain};
 use super::shared::{Input, Shared};
 use crate::ports::BoxFuture;
 use bytes::Bytes;
@@ -56,7 +56,7 @@ pub(super) async fn run(shared: &Arc<Shared>, connected: Connected) -> Ended {
             Ended::BeforeUp
         }
         Err(error) => {
-            let address = connection.remote_address();
+            let address = plain(connection.remote_address());
             tracing::debug!(%address, %error, "a connection did not become a link");
             close(&connection, code::PROTOCOL, &error.to_string());
             Ended::BeforeUp
