@@ -132,8 +132,9 @@ fn pass_on(hop: &Hop, at: usize, picks: &Picks<'_>, job: &Job<'_>, batch: &mut B
     let (members, via): (&[u32], _) = match (job.origin, hop.attached.kind) {
         (Origin::Client { .. } | Origin::Local, _) => (&hop.members, None),
         (Origin::Mesh { .. }, NeighborKind::Mesh) | (Origin::Leaf(_), NeighborKind::Leaf(_)) => return 0,
-        (Origin::Mesh { via }, NeighborKind::Leaf(upstream)) if via == Some(upstream) => return 0,
-        (Origin::Mesh { via }, NeighborKind::Leaf(_)) => (&hop.members, via),
+        // One upstream's messages never go to another: two servers of one cluster would pass them round for ever.
+        (Origin::Mesh { via: Some(_) }, NeighborKind::Leaf(_)) => return 0,
+        (Origin::Mesh { via: None }, NeighborKind::Leaf(_)) => (&hop.members, None),
         (Origin::Leaf(upstream), NeighborKind::Mesh) => (&hop.direct, Some(upstream)),
     };
     let mine: SmallVec<[Pick<'_>; 4]> = picks.iter().filter(|(hop, _)| *hop == at).map(|(_, pick)| *pick).collect();

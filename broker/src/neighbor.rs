@@ -7,7 +7,7 @@
 //! | from | to clients | to the mesh | to a leaf link |
 //! |---|---|---|---|
 //! | a client | yes | yes | yes |
-//! | the mesh | yes | no | yes, unless the message came from that upstream |
+//! | the mesh | yes | no | yes, unless the message came from an upstream |
 //! | a leaf link | yes | yes, but to no interest that is itself upstream | no |
 
 use crate::message::{Message, Pick, UpstreamId};
