@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// After finding itself at a peer's address, a node looks again this much later: the address may come to be another's.
 const SELF_PAUSE: Duration = Duration::from_secs(60);
@@ -66,7 +67,7 @@ pub(super) async fn keep(shared: Arc<Shared>, address: String) {
                 known = Some(connected.peer);
                 attempts.give_up();
                 shared.dial_problems.clear(&address);
-                if let Ended::AfterUp = link::run(&shared, connected).await {
+                if let Ended::AfterUp = run(&shared, connected).await {
                     backoff.reset();
                 }
                 next = shared.env.now() + backoff.wait(&mut rng);
@@ -83,6 +84,17 @@ pub(super) async fn keep(shared: Arc<Shared>, address: String) {
         }
         shared.env.sleep_until(next).await;
     }
+}
+
+/// Runs the connection in a task of its own: when dialling stops, a link that is up still ends in peace.
+async fn run(shared: &Arc<Shared>, connected: Connected) -> Ended {
+    let (done, ended) = oneshot::channel();
+    let task = Arc::clone(shared);
+    shared.env.spawn(async move {
+        // Nobody listens any more when dialling has stopped.
+        let _ = done.send(link::run(&task, connected).await);
+    });
+    ended.await.unwrap_or(Ended::BeforeUp)
 }
 
 /// Attempts at one address: a new one at each turn, and one of those before that is given more time.

@@ -115,18 +115,19 @@ async fn serve(shared: &Arc<Shared>, greeted: Greeted) {
     shared.plane.counters.links_up.add(1);
     shared.tell(Input::Up(Arc::clone(&link), hello)).await;
 
-    let writers = TaskTracker::new();
-    shared.env.spawn(writers.track_future(write(Arc::clone(&link), control_out, |link| &link.control)));
-    shared.env.spawn(writers.track_future(write_data(Arc::clone(&link))));
+    // The tasks that end by themselves when both sides have said all they had to.
+    let streams = TaskTracker::new();
+    shared.env.spawn(streams.track_future(write(Arc::clone(&link), control_out, |link| &link.control)));
+    shared.env.spawn(streams.track_future(write_data(Arc::clone(&link))));
+    shared.env.spawn(streams.track_future(read_data(Arc::clone(shared), Arc::clone(&link))));
     shared.env.spawn(read_control(Arc::clone(shared), Arc::clone(&link), control_in));
-    shared.env.spawn(read_data(Arc::clone(shared), Arc::clone(&link)));
-    writers.close();
+    streams.close();
 
     let reason = watch(shared, &link).await;
     shared.links.remove(&link);
     shared.tell(Input::Down(link.id)).await;
     if let Reason::Stopped = reason {
-        farewell(shared, &link, &writers).await;
+        farewell(shared, &link, &streams).await;
     }
     let lost = link.data.close();
     link.control.close();
@@ -167,13 +168,13 @@ async fn watch(shared: &Shared, link: &Link) -> Reason {
     }
 }
 
-/// Says goodbye and lets what is in the buffers arrive.
-async fn farewell(shared: &Shared, link: &Link, writers: &TaskTracker) {
+/// Says goodbye and lets what is in the buffers arrive, here and at the peer: whoever closes first cuts the other off.
+async fn farewell(shared: &Shared, link: &Link, streams: &TaskTracker) {
     link.send(&ControlFrame::Goodbye(Goodbye { reason: "this node ends the link".into() }));
     link.data.finish();
     link.control.finish();
     // When the time is up, what has not arrived is counted as lost.
-    let _ = shared.env.timeout(FAREWELL_MAX, writers.wait()).await;
+    let _ = shared.env.timeout(FAREWELL_MAX, streams.wait()).await;
 }
 
 async fn write_data(link: Arc<Link>) {
@@ -186,6 +187,10 @@ async fn write_data(link: Arc<Link>) {
 async fn write(link: Arc<Link>, mut stream: SendStream, buffer: impl Fn(&Link) -> &Outbuf) {
     while let Some(mut pieces) = buffer(&link).take().await {
         if stream.write_all_chunks(&mut pieces).await.is_err() {
+            // A peer that stops a stream on a connection that lives on has no use for the link.
+            if link.connection.close_reason().is_none() {
+                link.stop.cancel();
+            }
             return;
         }
     }
@@ -220,11 +225,12 @@ async fn read_data(shared: Arc<Shared>, link: Arc<Link>) {
     let mut pieces = vec![Bytes::new(); PIECES_MAX];
     while let Ok(Some(count)) = stream.read_chunks(&mut pieces).await {
         link.heard.store(true, Ordering::Relaxed);
-        let congested = match take_frames(&shared, &mut reader, &mut pieces[..count], &mut touched) {
-            Ok(congested) => congested,
-            Err(error) => return reject(&shared, &link, &error),
-        };
-        if let Some((pending, next)) = touched.flush()
+        let (taken, congested) = take_batch(&shared, &mut reader, &mut pieces[..count], &mut touched);
+        let fullest = touched.flush();
+        if let Err(error) = taken {
+            return reject(&shared, &link, &error);
+        }
+        if let Some((pending, next)) = fullest
             && pending > FORWARD_PENDING_MAX
         {
             // Never without a limit: links that wait for each other in a circle would wait for ever.
@@ -236,26 +242,38 @@ async fn read_data(shared: Arc<Shared>, link: Arc<Link>) {
     }
 }
 
-/// Hands all whole frames in `pieces` on. When a subscriber here is congested, the future ends with that.
-fn take_frames(
+/// Hands all whole frames in `pieces` on, those before a bad one too. When a subscriber here is congested, the future ends
+/// with that.
+fn take_batch(
     shared: &Shared,
     reader: &mut Reader,
     pieces: &mut [Bytes],
     touched: &mut Touched,
-) -> Result<Option<BoxFuture<()>>, FrameError> {
+) -> (Result<(), FrameError>, Option<BoxFuture<()>>) {
     let mut batch = Batch::new(&shared.arrivals);
+    let taken = take_frames(shared, reader, pieces, &mut batch, touched);
+    (taken, batch.flush())
+}
+
+fn take_frames(
+    shared: &Shared,
+    reader: &mut Reader,
+    pieces: &mut [Bytes],
+    batch: &mut Batch<'_>,
+    touched: &mut Touched,
+) -> Result<(), FrameError> {
     for piece in pieces {
         let mut input = &piece[..];
         while let Some(raw) = reader.next(&mut input)? {
             if raw.kind != Kind::Data {
                 return Err(FrameError::Misplaced(raw.kind));
             }
-            shared.plane.receive(raw.payload, &mut batch, touched)?;
+            shared.plane.receive(raw.payload, batch, touched)?;
         }
         // A piece holds the whole packet that it came in.
         *piece = Bytes::new();
     }
-    Ok(batch.flush())
+    Ok(())
 }
 
 /// The peer broke the protocol.
