@@ -35,6 +35,8 @@ counters! {
     dropped_hops,
     /// Messages too large for a frame: see `mesh.frame_max`.
     dropped_too_large,
+    /// Frames whose subject or reply is none.
+    dropped_malformed,
     /// Frames of origins that are not known, while very many are remembered.
     dropped_stranger,
     /// Queue groups beyond what one frame can name.

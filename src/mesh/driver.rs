@@ -4,7 +4,7 @@ use super::control::{Action, Control, Event};
 use super::link;
 use super::links::{Link, LinkId};
 use super::outbuf::Refused;
-use super::plane::Table;
+use super::plane::{Table, is_one_word};
 use super::shared::{Input, Shared};
 use super::spf::Routes;
 use super::view::View;
@@ -125,6 +125,11 @@ impl Driver {
             queue: key.queue.as_deref(),
             weight,
         };
+        // A group's name is written into lines of the NATS protocol, which it must not be able to end.
+        if !entry.queue.is_none_or(is_one_word) {
+            self.shared.plane.counters.interest_unserved.add(1);
+            return;
+        }
         if let Err(error) = self.bus.set_interest(&entry) {
             self.shared.plane.counters.interest_unserved.add(1);
             tracing::debug!(member, %error, "interest of another node that cannot be served");

@@ -8,7 +8,8 @@
 use super::counters::Counters;
 use super::flow::{Guard, Numbering, Verdict};
 use super::frame::{
-    DATA_MAX, DataHeader, Destination, FrameError, HEADER_MAX, NAME_MAX, PICKS_MAX, SUBJECT_MAX, Target,
+    DATA_MAX, DESTINATIONS_MAX, DataHeader, Destination, FrameError, HEADER_MAX, NAME_MAX, PICKS_MAX, SUBJECT_MAX,
+    Target,
 };
 use super::id::NodeId;
 use super::interest_queue::InterestQueue;
@@ -32,6 +33,8 @@ use std::time::Duration;
 const HOPS_MAX: u8 = 32;
 /// Reply prefixes that are remembered, and for how long after the last request: each client that sends requests has one.
 const LEARNT_MAX: usize = 65_536;
+/// Longer reply subjects are not remembered: the answers to those wait for the interest to arrive.
+const LEARNT_LEN_MAX: usize = 256;
 const LEARNT_FOR: Duration = Duration::from_secs(300);
 /// Class of service of every message so far: in order, at most once.
 const CLASS_DEFAULT: u8 = 1;
@@ -189,7 +192,7 @@ impl Plane {
                 return Ok(());
             }
         }
-        let Some(hops) = header.hops.checked_sub(1) else {
+        let Some(hops) = header.hops.min(HOPS_MAX).checked_sub(1) else {
             self.counters.dropped_hops.add(1);
             return Ok(());
         };
@@ -203,6 +206,10 @@ impl Plane {
 
     /// Hands a frame to the broker, if it is new.
     fn arrive(&self, header: &DataHeader<'_>, position: usize, body: &[u8], arrivals: &mut Arrivals) {
+        // What goes into the lines of the NATS protocol must not be able to end one.
+        if !is_one_word(header.subject) || !header.reply.is_none_or(is_one_word) {
+            return self.counters.dropped_malformed.add(1);
+        }
         let seq = header.destinations[position].seq;
         let known = |origin| self.table.load().routes.by_index.contains_key(&origin);
         match arrivals.guard.admit(header.origin, header.boot, seq, known) {
@@ -265,14 +272,18 @@ impl Plane {
     /// Whether every peer takes a frame of this message: one that does not would close the link.
     fn fits(&self, account: &[u8], message: &Message<'_>, picks: &[Pick<'_>]) -> bool {
         let subjects = [message.subject, message.reply.unwrap_or_default()];
-        let names = picks.iter().map(|pick| pick.group).chain([account]);
+        let names = || picks.iter().map(|pick| pick.group).chain([account]);
+        // What a destination, a pick and the rest of a header take at most, beside their text.
+        let fixed = DESTINATIONS_MAX * 16 + picks.len() * 32 + 256;
+        let text = subjects.iter().map(|subject| subject.len()).chain(names().map(<[u8]>::len)).sum::<usize>();
         message.body.len() <= self.body_max
             && subjects.iter().all(|subject| subject.len() <= SUBJECT_MAX)
-            && names.into_iter().all(|name| name.len() <= NAME_MAX)
+            && names().all(|name| name.len() <= NAME_MAX)
+            && fixed + text <= HEADER_MAX
     }
 
     fn learn(&self, account: &[u8], reply: &[u8], home: u32) -> bool {
-        if home == self.table.load().routes.index {
+        if home == self.table.load().routes.index || reply.len() > LEARNT_LEN_MAX {
             return false;
         }
         let now = self.env.now();
@@ -294,12 +305,12 @@ impl Neighbor for Plane {
         members: &[u32],
         picks: &[Pick<'_>],
     ) -> Waiting {
+        let (picks, over) = picks.split_at(picks.len().min(PICKS_MAX));
+        self.counters.dropped_groups.add(over.len() as u64);
         if !self.fits(account, message, picks) {
             self.counters.dropped_too_large.add(1);
             return Waiting::default();
         }
-        let (picks, over) = picks.split_at(picks.len().min(PICKS_MAX));
-        self.counters.dropped_groups.add(over.len() as u64);
         let mut departures = self.departures.lock().expect("no holder of this lock panics");
         let Departures { numbering, touched } = &mut *departures;
         // Looked at under the lock: the numbers belong to this table's index and boot.
@@ -354,6 +365,11 @@ impl Neighbor for Plane {
     fn choose(&self, candidates: &[Candidate], random: u64) -> usize {
         queue::choose(candidates, &self.table.load().routes, random)
     }
+}
+
+/// Whether `text` can stand in a line of the NATS protocol: not empty, without blanks and ends of lines.
+pub(super) fn is_one_word(text: &[u8]) -> bool {
+    !text.is_empty() && !text.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
 }
 
 /// Addresses `header` to `members` and to the members of `picks`, with the next number for each. There are never more
