@@ -36,8 +36,23 @@ impl ServerArgs {
         Ok(Client::connect(env, &self.url()?, options).await?)
     }
 
-    /// Gives `work` a connection, and a new one whenever one ends, until `work` returns true or fails by itself.
+    /// Gives `work` a connection, and a new one whenever one ends, until `work` returns true or fails by itself, or the
+    /// person at the terminal ends it.
     pub(super) async fn stay(
+        &self,
+        env: &Env,
+        output: &Output,
+        work: impl AsyncFnMut(&Client) -> Result<bool, CliError>,
+    ) -> Result<(), CliError> {
+        tokio::select! {
+            biased;
+            // Ctrl-C is how a person ends it: no failure.
+            _ = tokio::signal::ctrl_c() => Ok(()),
+            done = self.work(env, output, work) => done,
+        }
+    }
+
+    async fn work(
         &self,
         env: &Env,
         output: &Output,

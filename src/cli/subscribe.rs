@@ -24,17 +24,9 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
-    tokio::select! {
-        biased;
-        // Ctrl-C is how a person ends it: no failure.
-        _ = tokio::signal::ctrl_c() => Ok(EXIT_OK),
-        done = stay(env, args, output) => done.map(|()| EXIT_OK),
-    }
-}
-
-async fn stay(env: &Env, args: &Args, output: &Output) -> Result<(), CliError> {
     let mut had = 0;
-    args.server.stay(env, output, async |client| print_all(client, args, output, &mut had).await).await
+    args.server.stay(env, output, async |client| print_all(client, args, output, &mut had).await).await?;
+    Ok(EXIT_OK)
 }
 
 /// Prints until the connection ends, or until there have been enough: then it returns true.
