@@ -89,7 +89,7 @@ mod world;
 
 pub use check::{BadMessageId, Broken, Checker, MessageId, Violation};
 pub use host::{Host, Process};
-pub use link::{Bite, Counters, Degrade, FaultId, Link};
+pub use link::{Bite, Burst, Counters, Degrade, Fate, FateKind, FaultId, Link};
 pub use rng::Dice;
 pub use scenario::{
     Bounds, CutModel, DegradeModel, Fault, FaultKind, LinkModel, Scenario, ScenarioError, Shape, Topology, Traffic,

@@ -3,9 +3,12 @@
 //! Whether and when a packet arrives is decided in `link.rs`.
 
 use crate::agenda::{Event, remember};
+use crate::clock::Nanos;
 use crate::exec::HostId;
 use crate::kernel::{Kernel, Wire};
+use crate::link::Passage;
 use crate::ports::{self, Ports};
+use crate::rng::Dice;
 use bytes::Bytes;
 use lattice_broker::env::{Datagram, VirtualUdp};
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +24,8 @@ const RECEIVE_BYTES_MAX: usize = 1024 * 1024;
 struct Packet {
     /// The hosts, and the addresses as the packet carries them.
     hosts: (HostId, HostId),
+    /// Its number among those from the one to the other; none for a second copy.
+    nth: Option<u64>,
     from: SocketAddrV4,
     to: SocketAddrV4,
     ecn: u8,
@@ -89,24 +94,27 @@ impl Datagrams {
         wire.trace_addresses(from, to);
         wire.trace.bytes(data);
         let hosts = (socket.host, target);
-        let fate = wire.links.datagram(wire.now, hosts.0, hosts.1, data.len());
-        if fate.arrivals[0].is_none() {
-            return;
+        let Passage { nth, arrivals: [first, second], flips } =
+            wire.links.datagram(wire.now, hosts.0, hosts.1, data.len());
+        let Some(first) = first else { return };
+        let mut packet = Packet { hosts, nth: Some(nth), from, to, ecn: ecn & 3, data: Bytes::copy_from_slice(data) };
+        if let Some(second) = second {
+            self.launch(wire, second, Packet { nth: None, ..packet.clone() });
         }
-        let packet = Packet { hosts, from, to, ecn: ecn & 3, data: Bytes::copy_from_slice(data) };
-        for at in fate.arrivals.into_iter().flatten() {
-            let slot = self.launch(packet.clone());
-            wire.agenda.schedule(at, Event::Datagram(slot));
+        if let Some(dice) = flips {
+            packet.data = flipped(data, dice);
+            wire.trace.bytes(&packet.data);
         }
+        self.launch(wire, first, packet);
     }
 
-    fn launch(&mut self, packet: Packet) -> usize {
+    fn launch(&mut self, wire: &mut Wire<'_>, at: Nanos, packet: Packet) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.flying.push(None);
             self.flying.len() - 1
         });
         self.flying[slot] = Some(packet);
-        slot
+        wire.agenda.schedule(at, Event::Datagram(slot));
     }
 
     /// The packet in `slot` reaches its host, unless it has been cut off on the way.
@@ -114,8 +122,7 @@ impl Datagrams {
         let Some(packet) = self.flying[slot].take() else { return };
         self.free.push(slot);
         let (from, to) = packet.hosts;
-        if wire.links.is_cut(from, to) {
-            wire.links.counters.cut += 1;
+        if wire.links.is_cut_under_way(from, to, packet.nth) {
             return;
         }
         let holder = self.ports.holder(to, packet.to).and_then(|id| self.sockets.get_mut(&id));
@@ -152,6 +159,16 @@ impl Datagrams {
     pub(crate) fn sockets(&self) -> usize {
         self.sockets.len()
     }
+}
+
+/// The same bytes, but for one to eight bits of one of them.
+fn flipped(data: &[u8], mut dice: Dice) -> Bytes {
+    let mut data = data.to_vec();
+    let at = dice.below(data.len() as u64) as usize;
+    if let Some(byte) = data.get_mut(at) {
+        *byte ^= 1 + dice.below(255) as u8;
+    }
+    data.into()
 }
 
 impl Wire<'_> {

@@ -195,7 +195,7 @@ impl From<&DegradeModel> for Degrade {
             duplicate: model.duplicate,
             reorder: model.reorder,
             rate: model.rate_bytes,
-            mtu_bytes: None,
+            ..Self::default()
         }
     }
 }

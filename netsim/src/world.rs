@@ -1,10 +1,14 @@
 //! A world: hosts, the network between them, time, and the hand that a test has in all of it.
+//!
+//! What can go wrong between hosts is in `world/faults.rs`.
+
+mod faults;
 
 use crate::clock::{Drift, Nanos, nanos};
 use crate::exec::Executor;
 use crate::host::{Host, Life, Process};
 use crate::kernel::{Kernel, State};
-use crate::link::{Bite, Counters, Degrade, FaultId, Link, Links};
+use crate::link::{Bite, Counters, Fate, FaultId, Link, Links};
 use crate::net::Datagrams;
 use crate::ports;
 use crate::stream::{StreamConfig, Streams};
@@ -173,8 +177,8 @@ impl World {
         self.slots[i].started = false;
         self.mark(format_args!("kill {i}"));
         let fault = self.kernel.with(|state, now| {
-            let fault = state.links.note(now, format!("crash {i}"));
-            state.links.bite(fault, tasks as u64);
+            let fault = state.links.faults.note(now, format!("crash {i}"));
+            state.links.faults.bite(fault, tasks as u64);
             fault
         });
         self.slots[i].down = Some(fault);
@@ -194,7 +198,7 @@ impl World {
         }
         self.mark(format_args!("pause {i}"));
         self.executor.pause(i);
-        let fault = self.kernel.with(|state, now| state.links.note(now, format!("pause {i}")));
+        let fault = self.kernel.with(|state, now| state.links.faults.note(now, format!("pause {i}")));
         self.slots[i].paused = Some(fault);
         fault
     }
@@ -203,7 +207,7 @@ impl World {
     pub fn resume(&mut self, i: usize) {
         let Some(fault) = self.slots[i].paused.take() else { return };
         let woken = self.executor.resume(i);
-        self.kernel.with(|state, _| state.links.bite(fault, woken as u64));
+        self.kernel.with(|state, _| state.links.faults.bite(fault, woken as u64));
         self.lift(fault);
     }
 
@@ -248,67 +252,6 @@ impl World {
     pub fn spawn_on(&self, i: usize, task: impl Future<Output = ()> + Send + 'static) {
         let life = self.slots[i].life.as_ref().expect("the host is up");
         life.spawn(Box::pin(task));
-    }
-
-    // The network.
-
-    /// Gives the direction from one host to another its own link.
-    pub fn link(&mut self, from: usize, to: usize, link: Link) {
-        self.kernel.with(|state, _| state.links.set(from, to, link));
-    }
-
-    /// Lets nothing through between hosts of different groups. A host in no group is not affected.
-    pub fn partition(&mut self, groups: &[&[usize]]) -> FaultId {
-        self.fault(|links, now| links.partition(now, groups))
-    }
-
-    /// Lets nothing through between two hosts.
-    pub fn cut(&mut self, a: usize, b: usize) -> FaultId {
-        self.fault(|links, now| links.cut(now, &[a], &[b], true))
-    }
-
-    /// Lets nothing through from one host to another; the other way stays open.
-    pub fn cut_one_way(&mut self, from: usize, to: usize) -> FaultId {
-        self.cut_all(&[from], &[to], false)
-    }
-
-    /// Lets nothing through from any of one set to any of another, and the other way if `both_ways`.
-    pub fn cut_all(&mut self, from: &[usize], to: &[usize], both_ways: bool) -> FaultId {
-        self.fault(|links, now| links.cut(now, from, to, both_ways))
-    }
-
-    /// Worsens all links between any of one set and any of another, both ways.
-    pub fn degrade(&mut self, a: &[usize], b: &[usize], by: Degrade) -> FaultId {
-        self.fault(|links, now| links.degrade(now, a, b, by))
-    }
-
-    fn fault(&mut self, strike: impl FnOnce(&mut Links, Nanos) -> FaultId) -> FaultId {
-        self.kernel.with(|state, now| {
-            let fault = strike(&mut state.links, now);
-            let what = &state.links.bites()[fault.0].what;
-            state.trace.word(now);
-            state.trace.bytes(what.as_bytes());
-            fault
-        })
-    }
-
-    /// Ends one fault of the network. Hosts that are down or paused stay so.
-    pub fn lift(&mut self, fault: FaultId) {
-        self.mark(format_args!("lift {}", fault.0));
-        self.kernel.with(|state, now| state.links.lift(now, fault));
-    }
-
-    /// Ends all faults of the network. Hosts that are down or paused stay so.
-    pub fn heal(&mut self) {
-        self.mark(format_args!("heal"));
-        self.kernel.with(|state, now| state.links.heal(now));
-    }
-
-    fn mark(&mut self, what: fmt::Arguments<'_>) {
-        self.kernel.with(|state, now| {
-            state.trace.word(now);
-            state.trace.bytes(what.to_string().as_bytes());
-        });
     }
 
     // Time.
@@ -371,7 +314,20 @@ impl World {
     /// All faults until now, and how often each made a difference. Those that never did prove nothing.
     #[must_use]
     pub fn bites(&self) -> Vec<Bite> {
-        self.kernel.with(|state, _| state.links.bites().to_vec())
+        self.kernel.with(|state, _| state.links.faults.bites().to_vec())
+    }
+
+    /// What chance, partitions and cuts did to datagrams until now, one by one: the first 100,000 of
+    /// [`World::fates_total`]. [`World::force`] makes them happen again.
+    #[must_use]
+    pub fn fates(&self) -> Vec<Fate> {
+        self.kernel.with(|state, _| state.links.ledger.recorded().to_vec())
+    }
+
+    /// How much chance, partitions and cuts did to datagrams until now.
+    #[must_use]
+    pub fn fates_total(&self) -> u64 {
+        self.kernel.with(|state, _| state.links.ledger.total())
     }
 
     /// Datagrams by what became of them.

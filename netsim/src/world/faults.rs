@@ -1,0 +1,90 @@
+//! What a test does to the network of a world, and takes back.
+
+use super::World;
+use crate::clock::Nanos;
+use crate::link::{Degrade, Fate, FaultId, Link, Links};
+use std::fmt;
+
+impl World {
+    /// Gives the direction from one host to another its own link.
+    pub fn link(&mut self, from: usize, to: usize, link: Link) {
+        self.kernel.with(|state, _| state.links.set(from, to, link));
+    }
+
+    /// Lets nothing through between hosts of different groups. A host in no group is not affected.
+    pub fn partition(&mut self, groups: &[&[usize]]) -> FaultId {
+        self.fault(|links, now| links.faults.partition(now, groups))
+    }
+
+    /// Lets nothing through between two hosts.
+    pub fn cut(&mut self, a: usize, b: usize) -> FaultId {
+        self.cut_all(&[a], &[b], true)
+    }
+
+    /// Lets nothing through from one host to another; the other way stays open.
+    pub fn cut_one_way(&mut self, from: usize, to: usize) -> FaultId {
+        self.cut_all(&[from], &[to], false)
+    }
+
+    /// Lets nothing through from any of one set to any of another, and the other way if `both_ways`.
+    pub fn cut_all(&mut self, from: &[usize], to: &[usize], both_ways: bool) -> FaultId {
+        self.fault(|links, now| links.faults.cut(now, from, to, both_ways))
+    }
+
+    /// Worsens all links between any of one set and any of another, both ways.
+    pub fn degrade(&mut self, a: &[usize], b: &[usize], by: Degrade) -> FaultId {
+        self.degrade_all(a, b, true, by)
+    }
+
+    /// Worsens all links from any of one set to any of another; the other way stays as it is.
+    pub fn degrade_one_way(&mut self, from: &[usize], to: &[usize], by: Degrade) -> FaultId {
+        self.degrade_all(from, to, false, by)
+    }
+
+    /// Worsens all links from any of one set to any of another, and the other way if `both_ways`.
+    pub fn degrade_all(&mut self, from: &[usize], to: &[usize], both_ways: bool, by: Degrade) -> FaultId {
+        self.fault(|links, now| links.faults.degrade(now, from, to, both_ways, by))
+    }
+
+    /// Lets `fates` befall the datagrams that they name, and chance nothing else to those. Each that does is a hit; one
+    /// whose datagram is never sent, or has been, is none. A cut that is in the way goes before.
+    ///
+    /// The fates of one run, forced in another of the same seed whose links leave nothing but the jitter to chance, make
+    /// the same run again as far as datagrams decide it: losses also cost streams time, and that has no fate.
+    /// A second copy that a cut caught under way has none either. [`World::heal`] does not end it.
+    pub fn force(&mut self, fates: &[Fate]) -> FaultId {
+        self.fault(|links, now| {
+            let fault = links.faults.note(now, format!("{} fates", fates.len()));
+            links.ledger.force(fault, fates);
+            fault
+        })
+    }
+
+    pub(super) fn fault(&mut self, strike: impl FnOnce(&mut Links, Nanos) -> FaultId) -> FaultId {
+        self.kernel.with(|state, now| {
+            let fault = strike(&mut state.links, now);
+            state.trace.word(now);
+            state.trace.bytes(state.links.faults.what(fault).as_bytes());
+            fault
+        })
+    }
+
+    /// Ends one fault of the network. Hosts that are down or paused stay so.
+    pub fn lift(&mut self, fault: FaultId) {
+        self.mark(format_args!("lift {}", fault.0));
+        self.kernel.with(|state, now| state.links.lift(now, fault));
+    }
+
+    /// Ends all faults upon links. Hosts that are down or paused stay so.
+    pub fn heal(&mut self) {
+        self.mark(format_args!("heal"));
+        self.kernel.with(|state, now| state.links.faults.heal(now));
+    }
+
+    pub(super) fn mark(&mut self, what: fmt::Arguments<'_>) {
+        self.kernel.with(|state, now| {
+            state.trace.word(now);
+            state.trace.bytes(what.to_string().as_bytes());
+        });
+    }
+}
