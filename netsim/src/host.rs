@@ -3,7 +3,7 @@
 //! When hosts start and die is left to `world.rs`.
 
 use crate::agenda::TimerId;
-use crate::clock::Drift;
+use crate::clock::HostClock;
 use crate::exec::HostId;
 use crate::guarded::Guarded;
 use crate::kernel::Kernel;
@@ -90,20 +90,23 @@ pub(crate) struct Life {
     kernel: Arc<Kernel>,
     host: HostId,
     incarnation: u32,
-    drift: Drift,
     alive: AtomicBool,
     /// How often each random stream was asked for.
     labels: Guarded<BTreeMap<String, u64>>,
 }
 
 impl Life {
-    pub(crate) fn new(kernel: Arc<Kernel>, host: HostId, incarnation: u32, drift: Drift) -> Self {
-        Self { kernel, host, incarnation, drift, alive: AtomicBool::new(true), labels: Guarded::default() }
+    pub(crate) fn new(kernel: Arc<Kernel>, host: HostId, incarnation: u32) -> Self {
+        Self { kernel, host, incarnation, alive: AtomicBool::new(true), labels: Guarded::default() }
     }
 
     /// From now on nothing can be spawned or opened.
     pub(crate) fn end(&self) {
         self.alive.store(false, Relaxed);
+    }
+
+    fn clock(&self) -> &HostClock {
+        &self.kernel.clocks[self.host]
     }
 
     fn check(&self) -> io::Result<()> {
@@ -136,17 +139,24 @@ impl Platform for Life {
     }
 
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
-        let deadline = self.kernel.clock.when(at, self.drift);
-        let id = self.kernel.with(|state, _| state.agenda.new_timer(deadline));
-        Box::pin(SimTimer { kernel: self.kernel.clone(), id, drift: self.drift })
+        let (deadline, fault) = self.clock().deadline(&self.kernel.clock, at);
+        let id = self.kernel.with(|state, _| {
+            state.links.faults.bite_all(fault);
+            state.agenda.new_timer(self.host, deadline)
+        });
+        Box::pin(SimTimer { kernel: self.kernel.clone(), id, host: self.host })
     }
 
     fn now(&self) -> Instant {
-        self.kernel.clock.instant(self.drift)
+        self.clock().instant(&self.kernel.clock)
     }
 
     fn wall(&self) -> SystemTime {
-        self.kernel.clock.wall(self.drift)
+        let (wall, faults) = self.clock().wall(&self.kernel.clock);
+        if !faults.is_empty() {
+            self.kernel.with(|state, _| state.links.faults.bite_all(faults));
+        }
+        wall
     }
 
     fn rng(&self, label: &str) -> Rng {
@@ -189,13 +199,16 @@ impl Platform for Life {
 struct SimTimer {
     kernel: Arc<Kernel>,
     id: TimerId,
-    drift: Drift,
+    host: HostId,
 }
 
 impl Timer for SimTimer {
     fn reset(self: Pin<&mut Self>, at: Instant) {
-        let deadline = self.kernel.clock.when(at, self.drift);
-        self.kernel.with(|state, _| state.agenda.reset_timer(self.id, deadline));
+        let (deadline, fault) = self.kernel.clocks[self.host].deadline(&self.kernel.clock, at);
+        self.kernel.with(|state, _| {
+            state.links.faults.bite_all(fault);
+            state.agenda.reset_timer(self.id, deadline);
+        });
     }
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

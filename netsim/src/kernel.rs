@@ -1,7 +1,7 @@
 //! What all handles of a world share: its clock, its agenda and its network.
 
 use crate::agenda::{Agenda, Event};
-use crate::clock::{Clock, Nanos};
+use crate::clock::{Clock, HostClock, Nanos};
 use crate::exec::Inbox;
 use crate::guarded::Guarded;
 use crate::link::Links;
@@ -17,6 +17,8 @@ pub(crate) struct Kernel {
     pub(crate) seed: u64,
     pub(crate) hosts: usize,
     pub(crate) clock: Clock,
+    /// One for each host.
+    pub(crate) clocks: Vec<HostClock>,
     pub(crate) inbox: Arc<Inbox>,
     state: Guarded<State>,
 }
@@ -76,7 +78,8 @@ impl State {
 
 impl Kernel {
     pub(crate) fn new(seed: u64, hosts: usize, inbox: Arc<Inbox>, state: State) -> Self {
-        Self { seed, hosts, clock: Clock::new(), inbox, state: Guarded::new(state) }
+        let clocks = (0..hosts).map(|_| HostClock::default()).collect();
+        Self { seed, hosts, clock: Clock::new(), clocks, inbox, state: Guarded::new(state) }
     }
 
     /// Changes the state, then wakes whom that concerns. Wakers run code of others, so the lock is let go first.

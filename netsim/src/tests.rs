@@ -65,6 +65,68 @@ fn a_straying_clock_gains_what_it_should() {
     assert_eq!(ticks, [100_000, 100_050, 99_950]);
 }
 
+/// Goal: a timer set when the clock ran true is due when the clock, which strays since, reads its deadline.
+#[test]
+fn a_clock_that_begins_to_stray_moves_the_timers_that_are_set() {
+    for (ppm, due_ms) in [(100_000, 5_000 + 4_546), (-100_000, 5_000 + 5_556), (0, 10_000)] {
+        let mut world = World::new(1, WorldConfig::hosts(2));
+        let ticks: Vec<_> = (0..2).map(|i| ticker(&world, i, Duration::from_secs(10))).collect();
+        world.run_for(Duration::from_secs(5));
+        let fault = world.drift(0, ppm);
+        let env = world.host(0).env();
+        let before = env.now();
+        world.run_until(|| ticks[0].load(Relaxed) == 1, Duration::from_secs(20)).unwrap();
+        let late = world.now().checked_sub(ms(due_ms - 1)).unwrap();
+        assert!(late <= ms(1), "{ppm}: {:?}", world.now());
+        assert!(env.now() - before >= Duration::from_secs(5), "never early by its own clock");
+        assert!(world.bites()[fault.0].hits >= 1, "one re-armed, one set since");
+        world.run_until(|| ticks[1].load(Relaxed) == 1, Duration::from_secs(20)).unwrap();
+        assert!(world.now() == Duration::from_secs(10) || ppm < 0, "another host's clock runs true");
+    }
+}
+
+#[test]
+fn a_drift_ends_where_it_is() {
+    let mut world = World::new(1, WorldConfig::hosts(1));
+    let (env, start) = (world.host(0).env(), world.host(0).env().now());
+    let first = world.drift(0, 1_000);
+    world.run_for(Duration::from_secs(100));
+    let second = world.drift(0, 3_000);
+    assert!(world.bites()[first.0].until.is_some(), "one clock strays in one way at a time");
+    world.run_for(Duration::from_secs(100));
+    world.lift(first);
+    assert_eq!(env.now() - start, ms(200_400));
+    world.lift(second);
+    world.restart(0);
+    world.run_for(Duration::from_secs(100));
+    assert_eq!(env.now() - start, ms(300_400), "it runs true and is not set right");
+    assert_eq!(world.host(0).env().now() - start, ms(300_400));
+    assert_eq!((world.bites()[first.0].hits, world.bites()[second.0].hits), (0, 0), "no timer, no difference");
+}
+
+#[test]
+fn the_wall_clock_steps_and_the_other_does_not() {
+    let mut world = World::new(1, WorldConfig::hosts(2));
+    let (env, other) = (world.host(0).env(), world.host(1).env());
+    let (wall, now) = (env.wall(), env.now());
+    let ticks = ticker(&world, 0, ms(100));
+    let hour = Duration::from_secs(3_600);
+    let on = world.step(0, hour, true);
+    let back = world.step(0, ms(500), false);
+    world.run_for(ms(1_050));
+    assert_eq!(env.wall(), wall + hour - ms(500) + ms(1_050));
+    assert_eq!((env.now() - now, ticks.load(Relaxed)), (ms(1_050), 10));
+    assert_eq!(other.wall(), wall + ms(1_050));
+    assert_eq!((world.bites()[on.0].hits, world.bites()[back.0].hits), (1, 1));
+    world.lift(on);
+    assert_eq!(env.wall(), wall + ms(550));
+    world.lift(back);
+    assert_eq!(env.wall(), wall + ms(1_050));
+    assert_eq!((world.bites()[on.0].hits, world.bites()[back.0].hits), (1, 2));
+    world.step(0, Duration::from_secs(u64::MAX), false);
+    assert_eq!(env.wall(), std::time::UNIX_EPOCH);
+}
+
 #[test]
 fn a_pause_keeps_everything_for_later() {
     let mut world = World::new(1, WorldConfig::hosts(2));

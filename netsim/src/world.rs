@@ -1,10 +1,11 @@
 //! A world: hosts, the network between them, time, and the hand that a test has in all of it.
 //!
-//! What can go wrong between hosts is in `world/faults.rs`.
+//! What can go wrong between hosts is in `world/faults.rs`, what can with their clocks in `world/clocks.rs`.
 
+mod clocks;
 mod faults;
 
-use crate::clock::{Drift, Nanos, nanos};
+use crate::clock::{Nanos, nanos};
 use crate::exec::Executor;
 use crate::host::{Host, Life, Process};
 use crate::kernel::{Kernel, State};
@@ -69,7 +70,6 @@ struct Slot {
     /// Incarnations begun so far.
     lives: u32,
     started: bool,
-    drift: Drift,
     process: Option<Arc<dyn Process>>,
     down: Option<FaultId>,
     paused: Option<FaultId>,
@@ -108,10 +108,9 @@ impl World {
         let executor = Executor::new(seed, hosts);
         let kernel = Arc::new(Kernel::new(seed, hosts, executor.inbox(), state));
         let slots = (0..hosts).map(|host| Slot {
-            life: Some(Arc::new(Life::new(kernel.clone(), host, 0, Drift::default()))),
+            life: Some(Arc::new(Life::new(kernel.clone(), host, 0))),
             lives: 1,
             started: false,
-            drift: Drift::default(),
             process: None,
             down: None,
             paused: None,
@@ -149,7 +148,7 @@ impl World {
         let (slot, kernel) = (&mut self.slots[i], &self.kernel);
         let life = slot.life.get_or_insert_with(|| {
             slot.lives += 1;
-            Arc::new(Life::new(kernel.clone(), i, slot.lives - 1, slot.drift))
+            Arc::new(Life::new(kernel.clone(), i, slot.lives - 1))
         });
         life.clone()
     }
@@ -209,19 +208,6 @@ impl World {
         let woken = self.executor.resume(i);
         self.kernel.with(|state, _| state.links.faults.bite(fault, woken as u64));
         self.lift(fault);
-    }
-
-    /// Lets the clock of host `i` run `ppm` parts per million too fast, from its next boot on.
-    ///
-    /// # Panics
-    /// When it runs.
-    pub fn drift(&mut self, i: usize, ppm: i32) {
-        let slot = &mut self.slots[i];
-        assert!(!slot.started, "host {i} is running");
-        slot.drift = Drift::new(ppm);
-        if slot.life.is_some() {
-            slot.life = Some(Arc::new(Life::new(self.kernel.clone(), i, slot.lives - 1, slot.drift)));
-        }
     }
 
     /// Host `i` as it is now.

@@ -86,6 +86,11 @@ impl Faults {
         self.bites[fault.0].hits += hits;
     }
 
+    /// Each of `faults` made a difference.
+    pub(crate) fn bite_all(&mut self, faults: impl IntoIterator<Item = FaultId>) {
+        faults.into_iter().for_each(|fault| self.bite(fault, 1));
+    }
+
     pub(crate) fn bites(&self) -> &[Bite] {
         &self.bites
     }

@@ -69,13 +69,14 @@ impl World {
         })
     }
 
-    /// Ends one fault of the network. Hosts that are down or paused stay so.
+    /// Ends one fault: a link is as it was, a clock runs true or is set right. Hosts that are down or paused stay so.
     pub fn lift(&mut self, fault: FaultId) {
         self.mark(format_args!("lift {}", fault.0));
+        self.right_clocks(fault);
         self.kernel.with(|state, now| state.links.lift(now, fault));
     }
 
-    /// Ends all faults upon links. Hosts that are down or paused stay so.
+    /// Ends all faults upon links. Hosts that are down or paused stay so, clocks that are wrong too.
     pub fn heal(&mut self) {
         self.mark(format_args!("heal"));
         self.kernel.with(|state, now| state.links.faults.heal(now));
