@@ -8,7 +8,6 @@ use crate::exec::HostId;
 use crate::guarded::Guarded;
 use crate::kernel::Kernel;
 use crate::net::SimSocket;
-use crate::ports;
 use crate::rng;
 use crate::stream::{Connecting, SimListener};
 use lattice_broker::env::{BoxFuture, Env, Listener, Platform, Rng, Stream, Timer, UdpSocket};
@@ -53,10 +52,10 @@ impl Host {
         Env::new(self.life.clone())
     }
 
-    /// This host's address, with `port`.
+    /// This host's present address, with `port`.
     #[must_use]
     pub fn addr(&self, port: u16) -> SocketAddr {
-        (ports::address(self.life.host), port).into()
+        self.life.kernel.addr(self.life.host, port)
     }
 
     /// Its number in the world.
@@ -127,7 +126,7 @@ impl Life {
         let host = name.strip_prefix("host-").and_then(|index| index.parse().ok());
         let host = host.filter(|host| *host < self.kernel.hosts);
         let host = host.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
-        Ok((ports::address(host), port).into())
+        Ok(self.kernel.addr(host, port))
     }
 }
 

@@ -2,12 +2,14 @@
 
 use crate::agenda::{Agenda, Event};
 use crate::clock::{Clock, HostClock, Nanos};
-use crate::exec::Inbox;
+use crate::exec::{HostId, Inbox};
 use crate::guarded::Guarded;
 use crate::link::Links;
 use crate::net::Datagrams;
+use crate::ports::Addresses;
 use crate::rng::TraceHash;
-use crate::stream::Streams;
+use crate::stream::{StreamConfig, Streams};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -28,6 +30,7 @@ pub(crate) struct Kernel {
 pub(crate) struct State {
     pub(crate) agenda: Agenda,
     pub(crate) links: Links,
+    pub(crate) addresses: Addresses,
     pub(crate) trace: TraceHash,
     pub(crate) datagrams: Datagrams,
     pub(crate) streams: Streams,
@@ -39,23 +42,32 @@ pub(crate) struct Wire<'a> {
     pub(crate) now: Nanos,
     pub(crate) agenda: &'a mut Agenda,
     pub(crate) links: &'a mut Links,
+    pub(crate) addresses: &'a Addresses,
     pub(crate) trace: &'a mut TraceHash,
     pub(crate) wakes: &'a mut Vec<Waker>,
 }
 
 impl State {
-    pub(crate) fn new(seed: u64, links: Links, datagrams: Datagrams, streams: Streams) -> Self {
-        Self { agenda: Agenda::default(), links, trace: TraceHash::new(seed), datagrams, streams, wakes: Vec::new() }
+    pub(crate) fn new(seed: u64, hosts: usize, links: Links, streams: StreamConfig) -> Self {
+        Self {
+            agenda: Agenda::default(),
+            links,
+            addresses: Addresses::new(hosts),
+            trace: TraceHash::new(seed),
+            datagrams: Datagrams::new(hosts),
+            streams: Streams::new(hosts, streams),
+            wakes: Vec::new(),
+        }
     }
 
     pub(crate) fn datagrams(&mut self, now: Nanos) -> (&mut Datagrams, Wire<'_>) {
-        let Self { agenda, links, trace, datagrams, wakes, streams: _ } = self;
-        (datagrams, Wire { now, agenda, links, trace, wakes })
+        let Self { agenda, links, addresses, trace, datagrams, wakes, streams: _ } = self;
+        (datagrams, Wire { now, agenda, links, addresses, trace, wakes })
     }
 
     pub(crate) fn streams(&mut self, now: Nanos) -> (&mut Streams, Wire<'_>) {
-        let Self { agenda, links, trace, streams, wakes, datagrams: _ } = self;
-        (streams, Wire { now, agenda, links, trace, wakes })
+        let Self { agenda, links, addresses, trace, streams, wakes, datagrams: _ } = self;
+        (streams, Wire { now, agenda, links, addresses, trace, wakes })
     }
 
     /// Lets everything happen that is due at `now`.
@@ -91,6 +103,11 @@ impl Kernel {
         };
         wakes.into_iter().for_each(Waker::wake);
         result
+    }
+
+    /// The present address of `host`, with `port`.
+    pub(crate) fn addr(&self, host: HostId, port: u16) -> SocketAddr {
+        (self.state.lock().addresses.of(host), port).into()
     }
 
     /// When something happens next.

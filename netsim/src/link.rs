@@ -49,6 +49,8 @@ pub struct Counters {
     pub oversized: u64,
     /// Sent to an address or port where nobody listens.
     pub unheard: u64,
+    /// Sent to an address that its host has given up, or gave up while they were under way.
+    pub misaddressed: u64,
 }
 
 /// What the network does with one datagram.

@@ -165,6 +165,56 @@ fn what_is_under_way_when_a_cut_falls_is_lost() {
     assert_eq!(world.bites()[0].hits, 1);
 }
 
+/// Goal: another address is what the peers see, what is sent to the old one is unheard, and open sockets work on.
+#[test]
+fn a_host_with_another_address_sends_from_it_and_is_heard_at_it() {
+    let mut world = World::new(1, WorldConfig::hosts(2));
+    let (old, peer_at) = (world.addr(0, 9), world.addr(1, 9));
+    let UdpSocket::Virtual(bound) = world.host(0).env().udp_bind(old).unwrap() else { unreachable!() };
+    let (unbound, peer) = (udp(&world.host(0), 10), udp(&world.host(1), 9));
+    peer.send(old, b"under way", 0);
+    world.run_for(ms(5));
+    let fault = world.readdress(0);
+    let new = world.addr(0, 9);
+    assert_ne!(old, new);
+    assert_eq!((world.host(0).addr(9), bound.local_addr()), (new, old));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    for (i, socket) in [(0, bound.clone()), (0, unbound.clone()), (1, peer.clone())] {
+        let log = seen.clone();
+        world.spawn_on(i, async move {
+            let mut buf = [0; 64];
+            while let Ok(datagram) = poll_fn(|cx| socket.poll_recv(cx, &mut buf)).await {
+                let text = String::from_utf8_lossy(&buf[..datagram.len]).into_owned();
+                log.lock().unwrap().push((text, datagram.from.to_string(), datagram.to.to_string()));
+            }
+        });
+    }
+    bound.send(peer_at, b"from a bound one", 0);
+    unbound.send(peer_at, b"from an unbound one", 0);
+    unbound.send(([127, 0, 0, 1], 10).into(), b"within", 0);
+    peer.send(old, b"to the old", 0);
+    peer.send(new, b"to the new", 0);
+    world.run_for(ms(50));
+    let mut seen = std::mem::take(&mut *seen.lock().unwrap());
+    seen.sort();
+    let seen: Vec<_> = seen.iter().map(|(text, from, to)| (text.as_str(), from.as_str(), to.as_str())).collect();
+    assert_eq!(
+        seen,
+        [
+            ("from a bound one", "10.1.0.1:9", "10.0.0.2:9"),
+            ("from an unbound one", "10.1.0.1:10", "10.0.0.2:9"),
+            ("to the new", "10.0.0.2:9", "10.1.0.1:9"),
+            ("within", "127.0.0.1:10", "127.0.0.1:10"),
+        ]
+    );
+    assert_eq!((world.counters().misaddressed, world.counters().unheard), (2, 0));
+    assert_eq!(world.bites()[fault.0].hits, 2);
+    world.restart(0);
+    assert_eq!(world.addr(0, 9), new, "a restart keeps the address");
+    assert!(world.host(0).env().udp_bind(old).is_err());
+    assert!(world.host(0).env().udp_bind(new).is_ok());
+}
+
 #[test]
 fn datagrams_carry_their_addresses_and_what_finds_no_reader_is_counted() {
     let mut world = World::new(1, WorldConfig::hosts(2));

@@ -10,9 +10,8 @@ use crate::exec::Executor;
 use crate::host::{Host, Life, Process};
 use crate::kernel::{Kernel, State};
 use crate::link::{Bite, Counters, Fate, FaultId, Link, Links};
-use crate::net::Datagrams;
 use crate::ports;
-use crate::stream::{StreamConfig, Streams};
+use crate::stream::StreamConfig;
 use lattice_broker::env::Platform;
 use std::fmt;
 use std::net::SocketAddr;
@@ -104,7 +103,7 @@ impl World {
         let hosts = config.hosts;
         assert!(hosts <= ports::HOSTS_MAX, "{hosts} hosts, addresses for {}", ports::HOSTS_MAX);
         let links = Links::new(seed, hosts, config.link, config.loopback);
-        let state = State::new(seed, links, Datagrams::new(hosts), Streams::new(hosts, config.stream));
+        let state = State::new(seed, hosts, links, config.stream);
         let executor = Executor::new(seed, hosts);
         let kernel = Arc::new(Kernel::new(seed, hosts, executor.inbox(), state));
         let slots = (0..hosts).map(|host| Slot {
@@ -184,7 +183,7 @@ impl World {
         fault
     }
 
-    /// Kills host `i` if it runs, and boots it: the same address, the next incarnation.
+    /// Kills host `i` if it runs, and boots it: its address stays, its incarnation is the next.
     pub fn restart(&mut self, i: usize) {
         self.kill(i);
         self.boot(i);
@@ -225,10 +224,10 @@ impl World {
         self.slots[i].life.is_some()
     }
 
-    /// The address of host `i`, with `port`.
+    /// The present address of host `i`, with `port`.
     #[must_use]
     pub fn addr(&self, i: usize, port: u16) -> SocketAddr {
-        (ports::address(i), port).into()
+        self.kernel.addr(i, port)
     }
 
     /// Runs a task of the test's own on host `i`: a client, a probe. It dies with the host.

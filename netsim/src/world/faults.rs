@@ -60,6 +60,35 @@ impl World {
         })
     }
 
+    /// Gives host `i` another address, as a router or an address lease does that changes under running programs. From
+    /// now on it sends from the new one, and what is sent to the old one, or under way to it, is unheard. Its datagram
+    /// sockets and listeners stay open, those bound to the old address too. Streams between it and other hosts stall
+    /// and time out, those within it go on. The name `host-i` leads to the new address.
+    ///
+    /// Its hits are the datagrams and segments that it stopped. After 255 changes the addresses come again.
+    pub fn readdress(&mut self, i: usize) -> FaultId {
+        let fault = self.fault(|links, now| links.faults.note(now, format!("another address for {i}")));
+        self.kernel.with(|state, now| {
+            state.addresses.change(i, fault);
+            state.streams.strand(i, fault);
+            state.links.faults.lift(now, fault);
+        });
+        fault
+    }
+
+    /// Resets all streams of host `i`, those within it and those being dialled too, as something on the way may that
+    /// has had enough of them: both ends fail, now. Its hits are the streams.
+    pub fn reset_streams(&mut self, i: usize) -> FaultId {
+        let fault = self.fault(|links, now| links.faults.note(now, format!("reset of the streams of {i}")));
+        self.kernel.with(|state, now| {
+            let (streams, mut wire) = state.streams(now);
+            let streams = streams.reset(&mut wire, i);
+            state.links.faults.bite(fault, streams);
+            state.links.faults.lift(now, fault);
+        });
+        fault
+    }
+
     pub(super) fn fault(&mut self, strike: impl FnOnce(&mut Links, Nanos) -> FaultId) -> FaultId {
         self.kernel.with(|state, now| {
             let fault = strike(&mut state.links, now);
