@@ -74,6 +74,7 @@
 mod agenda;
 mod check;
 mod clock;
+mod disk;
 mod exec;
 mod guarded;
 mod host;
@@ -88,6 +89,7 @@ pub mod tls;
 mod world;
 
 pub use check::{BadMessageId, Broken, Checker, MessageId, Violation};
+pub use disk::{Disk, DiskConfig, DiskCounters, DiskError, DiskRecord};
 pub use host::{Host, Process};
 pub use link::{Bite, Burst, Counters, Degrade, Fate, FateKind, FaultId, Link};
 pub use rng::Dice;
