@@ -3,16 +3,17 @@
 //! One [`Nodes`] is a lattice: node 0 made it and admitted the others. What clients do on the hosts, which faults strike
 //! and what must hold is left to the tests; when hosts boot and die, to `lattice_netsim`.
 
+mod disk;
+
 use crate::config::{Config, LINK_PORT};
 use crate::identity::Identity;
 use crate::node::{Node, Parts};
-use crate::store::MemoryStore;
+use disk::DiskStore;
 use lattice_broker::env::Rng;
-use lattice_netsim::{Host, Process, World};
+use lattice_netsim::{Dice, Disk, DiskConfig, Host, Process, World};
 use rand_core::SeedableRng;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Changes the settings of the node on a host before it starts.
@@ -20,9 +21,10 @@ pub type Tune = Box<dyn Fn(usize, &mut Config) + Send + Sync>;
 
 /// The nodes of one lattice, one on each host from 0 on. [`World::install`] it on them.
 ///
-/// What survives a crash is kept here: keys, and the store, which counts as a disk that loses nothing.
+/// What survives a crash is kept here: the keys, and a disk. A host that boots again has lost power: what its node had
+/// not synced is gone, as [`Nodes::disk`] is configured. Nodes find each other by name, wherever hosts go.
 pub struct Nodes {
-    disks: Vec<Disk>,
+    machines: Vec<Machine>,
     tune: Tune,
     /// Dropping a node would not end it, but its broker must be held for as long as it runs.
     running: Mutex<BTreeMap<usize, Arc<Node>>>,
@@ -30,16 +32,21 @@ pub struct Nodes {
 
 /// What a node finds when it starts.
 #[derive(Debug)]
-struct Disk {
+struct Machine {
     identity: Identity,
-    store: Arc<MemoryStore>,
+    disk: Disk,
     /// Whom it dials.
-    peers: Vec<SocketAddr>,
+    peers: Vec<String>,
+}
+
+/// Where the node on host `i` is dialled.
+fn name(i: usize) -> String {
+    format!("host-{i}:{LINK_PORT}")
 }
 
 impl fmt::Debug for Nodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nodes").field("nodes", &self.disks.len()).finish_non_exhaustive()
+        f.debug_struct("Nodes").field("nodes", &self.machines.len()).finish_non_exhaustive()
     }
 }
 
@@ -54,10 +61,11 @@ impl Nodes {
         let root = Identity::generate_root(&mut rng, "node-0");
         let others = (1..nodes).map(|i| root.admit(&mut rng, &format!("node-{i}")).expect("the root may admit"));
         let identities: Vec<Identity> = std::iter::once(root.clone()).chain(others).collect();
-        let peers = |i| edges.iter().filter(|edge| edge.0 == i).map(|edge| world.addr(edge.1, LINK_PORT)).collect();
-        let disk = |(i, identity)| Disk { identity, store: Arc::default(), peers: peers(i) };
-        let disks = identities.into_iter().enumerate().map(disk).collect();
-        Self { disks, tune: Box::new(|_, _| {}), running: Mutex::default() }
+        let peers = |i| edges.iter().filter(|edge| edge.0 == i).map(|edge| name(edge.1)).collect();
+        let disk = |i| Disk::new(Dice::new(world.seed(), "disk", i as u64), DiskConfig::default());
+        let machine = |(i, identity)| Machine { identity, disk: disk(i), peers: peers(i) };
+        let machines = identities.into_iter().enumerate().map(machine).collect();
+        Self { machines, tune: Box::new(|_, _| {}), running: Mutex::default() }
     }
 
     /// Lets `tune` change each node's settings before it starts.
@@ -73,13 +81,22 @@ impl Nodes {
         self.running().get(&i).cloned()
     }
 
+    /// The disk of the node on host `i`: to make it worse, to damage it, and to see what became of it.
+    ///
+    /// # Panics
+    /// When the host has no node.
+    #[must_use]
+    pub fn disk(&self, i: usize) -> &Disk {
+        &self.machines[i].disk
+    }
+
     fn config(&self, host: &Host) -> Config {
         let (i, link) = (host.index(), host.addr(LINK_PORT));
         // Named one by one where the default looks at the machine.
         let mut config = Config { data: "/".into(), name: format!("node-{i}"), ..Config::default() };
         config.link.listen = link;
-        config.link.advertise = vec![link.to_string()];
-        config.link.peers = self.disks[i].peers.iter().map(ToString::to_string).collect();
+        config.link.advertise = vec![name(i)];
+        config.link.peers = self.machines[i].peers.clone();
         (self.tune)(i, &mut config);
         config
     }
@@ -93,19 +110,23 @@ impl Process for Nodes {
     /// Starts the node of this host.
     ///
     /// # Panics
-    /// When the host has no node, or the node does not start: a simulated host has nothing that could be in its way.
+    /// When the host has no node, or the node does not start: nothing on a simulated host is in its way but a disk that
+    /// is full, damaged or fails.
     fn start(&self, host: Host) {
-        let disk = &self.disks[host.index()];
+        let machine = &self.machines[host.index()];
         let env = host.env();
+        if host.incarnation() > 0 {
+            machine.disk.crash();
+        }
         let parts = Parts {
             config: self.config(&host),
-            identity: Arc::new(disk.identity.clone().with_boot(u64::from(host.incarnation()) + 1)),
-            store: Arc::clone(&disk.store) as _,
+            identity: Arc::new(machine.identity.clone().with_boot(u64::from(host.incarnation()) + 1)),
+            store: Arc::new(DiskStore::new(machine.disk.clone(), env.clone())),
             crypto: lattice_netsim::tls::provider(env.rng("tls")),
             warnings: Vec::new(),
             env,
         };
-        let node = Node::start(parts).expect("nothing on a simulated host is in the way of a node");
+        let node = Node::start(parts).unwrap_or_else(|error| panic!("node {} does not start: {error}", host.index()));
         self.running().insert(host.index(), Arc::new(node));
     }
 }
