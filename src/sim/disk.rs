@@ -53,3 +53,26 @@ fn store_error(error: DiskError) -> StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{KEY_MAX, VALUE_MAX};
+    use lattice_netsim::{Dice, DiskConfig, World, WorldConfig};
+
+    /// Goal: what the disk says reaches the node as what its real store would say.
+    #[test]
+    fn errors_are_those_of_a_store() {
+        let world = World::new(1, WorldConfig::hosts(1));
+        let disk = Disk::new(Dice::new(1, "disk", 0), DiskConfig { quota_bytes: 30_000, ..DiskConfig::default() });
+        let store = DiskStore::new(disk.clone(), world.host(0).env());
+        store.put(b"a/1", &[0; VALUE_MAX]).unwrap();
+        let long = store.put(b"a", &[0; VALUE_MAX + 1]);
+        assert_eq!(long, Err(StoreError::TooLarge { what: "value", len: VALUE_MAX + 1, max: VALUE_MAX }));
+        assert!(matches!(store.put(&[0; KEY_MAX + 1], b""), Err(StoreError::TooLarge { what: "key", .. })));
+        assert_eq!(store.put(b"b", &[0; VALUE_MAX]), Err(StoreError::Full { used: store.size(), quota: 30_000 }));
+        assert_eq!(store.scan(b"a/", None, 9).unwrap().len(), 1);
+        disk.configure(DiskConfig { read_fails: 1.0, ..disk.config() });
+        assert_eq!(store.get(b"a/1"), Err(StoreError::Io { why: "the read failed".into() }));
+    }
+}

@@ -140,6 +140,53 @@ fn the_window_stops_a_writer_until_the_reader_reads() {
     assert_eq!(read.lock().unwrap().iter().flatten().sum::<usize>(), 1_000_000);
 }
 
+/// Goal: the end of a stream waits behind a full window as bytes do, and the other direction goes on meanwhile.
+#[test]
+fn a_half_close_behind_a_full_window_comes_after_all_bytes() {
+    let mut world = world(2);
+    let (gate, read, answered) = (Arc::new(tokio::sync::Notify::new()), Log::default(), Log::default());
+    let (opened, log) = (gate.clone(), read.clone());
+    serve(&world, 0, async move |stream| {
+        write_all(&*stream, b"while you wait").await.unwrap();
+        opened.notified().await;
+        drain(&*stream, log).await;
+        write_all(&*stream, b"and after").await.unwrap();
+    });
+    let log = answered.clone();
+    client(&world, 1, async move |_, stream| {
+        let stream = stream.unwrap();
+        write_all(&*stream, &[1; 256 * 1024]).await.unwrap();
+        stream.shutdown_write();
+        drain(&*stream, log).await;
+    });
+    world.run_for(secs(5));
+    assert_eq!((bytes(&answered), read.lock().unwrap().len()), (14, 0));
+    gate.notify_one();
+    world.run_until(|| answered.lock().unwrap().last() == Some(&Ok(0)), LIMIT).unwrap();
+    assert_eq!((bytes(&read), bytes(&answered)), (256 * 1024, 23));
+}
+
+/// Goal: a writer that waits for the window learns at once that its stream has been reset.
+#[test]
+fn a_reset_wakes_a_writer_that_waits_for_the_window() {
+    let mut world = world(2);
+    serve(&world, 0, async |stream| {
+        std::future::pending::<()>().await;
+        drop(stream);
+    });
+    let failed = Log::default();
+    let log = failed.clone();
+    client(&world, 1, async move |_, stream| {
+        let error = write_all(&*stream.unwrap(), &[1; 1024 * 1024]).await.unwrap_err();
+        log.lock().unwrap().push(error.kind());
+    });
+    world.run_for(secs(5));
+    assert!(failed.lock().unwrap().is_empty());
+    world.reset_streams(0);
+    world.run_for(Duration::from_millis(1));
+    assert_eq!(*failed.lock().unwrap(), [ErrorKind::ConnectionReset]);
+}
+
 #[test]
 fn killing_a_host_resets_its_peers_and_frees_its_ports() {
     let mut world = world(2);
