@@ -6,7 +6,7 @@
 use crate::config::{self, Config};
 use crate::control::InviteRequest;
 use crate::gateway::{self, Gateway};
-use crate::identity::{Identity, Invite, IssueError, LatticeId, StoreVouchers, Terms, Vouchers};
+use crate::identity::{Identity, Invite, IssueError, LatticeId, NodeId, StoreVouchers, Terms, Vouchers};
 use crate::mesh::plane::Plane;
 use crate::mesh::{self, Mesh, quic};
 use crate::ports::{NeighborKind, UpstreamId};
@@ -153,6 +153,18 @@ impl Node {
     #[must_use]
     pub fn broker(&self) -> &Broker {
         &self.broker
+    }
+
+    /// Who it is to other nodes.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.identity.node_id()
+    }
+
+    /// The mesh: what it knows of the others, and how its links are.
+    #[must_use]
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
     }
 
     /// How the node and its view of the lattice are.

@@ -26,9 +26,10 @@ mod repair;
 
 use super::frame::{ControlFrame, FEATURES, FrameError, Hello, PROTOCOL};
 use super::id::{LinkId, NodeId};
-use super::interest::{Interest, Key, Limits};
+use super::interest::{Held, Interest, Key, Limits};
 use super::lsdb::{Lsa, LsaError, Lsdb, Signer};
 use super::spf::Routes;
+use super::view::InterestView;
 use crate::ports::{InterestChange, UpstreamId};
 use bytes::Bytes;
 use link::Link;
@@ -367,6 +368,21 @@ impl Control {
     /// Every node that is known, this one too, as it announces itself, and whether it can be reached.
     pub fn nodes(&self) -> impl Iterator<Item = (&Lsa, bool)> {
         self.lsdb.iter().map(|(node, entry)| (&entry.lsa, self.routes.reachable.contains_key(&node)))
+    }
+
+    /// What this node wants of the others, as they are told, and what is known of each of them. Costs a list as long.
+    #[must_use]
+    pub fn interest(&self) -> Vec<InterestView> {
+        let others = self.lsdb.iter().filter(|(node, _)| *node != self.me.node);
+        let others = others.map(|(node, _)| (node, self.in_force.contains_key(&node), self.interest.get(node)));
+        let all = std::iter::once((self.me.node, true, Some(self.own.interest.held()))).chain(others);
+        let entries = |held: &Held| held.entries().map(|(key, weight)| (key.clone(), weight)).collect();
+        let view = |(node, in_force, held): (_, _, Option<&Held>)| InterestView {
+            node,
+            in_force,
+            entries: held.map(entries).unwrap_or_default(),
+        };
+        all.map(view).collect()
     }
 
     /// What has happened since the start.

@@ -72,6 +72,8 @@ impl Driver {
                 self.install(&Arc::clone(self.control.routes()));
             }
             Input::Frame(link, frame) => self.control.handle(now, Event::Frame { link, frame }),
+            // Who asked may have gone.
+            Input::ShowInterest(asked) => drop(asked.send(self.control.interest())),
         }
     }
 

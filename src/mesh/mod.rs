@@ -39,15 +39,15 @@ use driver::Driver;
 use lattice_broker::env::Env;
 use links::Link;
 use plane::{Arrivals, Plane};
-use shared::Shared;
+use shared::{Input, Shared};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use view::View;
+use view::{Backlog, InterestView, View};
 
 /// Control frames that may wait for the control plane; the links wait when there are more.
 const INPUTS_MAX: usize = 256;
@@ -212,6 +212,29 @@ impl Mesh {
     #[must_use]
     pub fn links(&self) -> Vec<LinkView> {
         self.shared.links.all().iter().map(link_view).collect()
+    }
+
+    /// What waits for the streams of the links, control and data, in the order of their peers' keys.
+    #[must_use]
+    pub fn backlogs(&self) -> Vec<Backlog> {
+        let links = self.shared.links.all();
+        let buffers = links.iter().flat_map(|link| [(link.peer, &link.control), (link.peer, &link.data)]);
+        buffers
+            .map(|(peer, out)| Backlog {
+                peer,
+                bytes: out.pending(),
+                bytes_most: out.most(),
+                bytes_max: out.bytes_max(),
+            })
+            .collect()
+    }
+
+    /// This node's interest as the others are told, and then that of each other node as far as it is known here. Nothing
+    /// once the mesh has been drained. A copy of all of it is made: for looking at, not for every second.
+    pub async fn interest(&self) -> Vec<InterestView> {
+        let (asked, answer) = oneshot::channel();
+        self.shared.tell(Input::ShowInterest(asked)).await;
+        answer.await.unwrap_or_default()
     }
 
     /// Peers that are configured and not linked at present, with the reason.

@@ -35,6 +35,8 @@ struct State {
     /// Bytes and frames that the writer has taken and not written yet.
     writing: usize,
     writing_frames: u64,
+    /// The most that was found waiting.
+    most: usize,
     /// Nothing more is taken in; what is there is still written.
     finishing: bool,
     closed: bool,
@@ -44,6 +46,14 @@ struct State {
 impl State {
     fn staged(&self) -> usize {
         self.full_len + self.open.len()
+    }
+
+    /// Notes how much waits. What waits only grows from one end of a write to the next, so that is when to look.
+    fn measure(&mut self) -> usize {
+        if self.frames + self.writing_frames > 1 {
+            self.most = self.most.max(self.staged() + self.writing);
+        }
+        self.most
     }
 
     /// Closes the piece that is being filled; the next one gets room for `room` bytes.
@@ -120,6 +130,18 @@ impl Outbuf {
         state.staged() + state.writing
     }
 
+    /// The most bytes that have waited at a time, as more than one frame.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.lock().measure()
+    }
+
+    /// The bound on the bytes that wait.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// Adds a task to wake, once, at the next end of a write. Wakes it at once when nothing waits.
     pub fn wake_when_drained(&self, waker: &Waker) {
         let mut state = self.lock();
@@ -191,6 +213,7 @@ impl Outbuf {
 
     fn written(&self) -> Vec<Waker> {
         let mut state = self.lock();
+        state.measure();
         state.writing = 0;
         state.writing_frames = 0;
         std::mem::take(&mut state.wakers)
@@ -233,6 +256,7 @@ mod tests {
         assert_eq!(push(&buf, 6), Ok(6));
         assert_eq!(push(&buf, 5), Err(Refused::Full));
         assert_eq!(push(&buf, 4), Ok(10));
+        assert_eq!(buf.most(), 10);
         assert_eq!(buf.close(), 2);
         assert_eq!(push(&buf, 1), Err(Refused::Closed));
     }
@@ -242,6 +266,7 @@ mod tests {
         let buf = Outbuf::new(10);
         assert_eq!(push(&buf, 50), Ok(50));
         assert_eq!(push(&buf, 1), Err(Refused::Full));
+        assert_eq!(buf.most(), 0);
     }
 
     #[tokio::test]

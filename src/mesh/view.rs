@@ -1,6 +1,7 @@
 //! The lattice as this node sees it, for people: a copy that status commands may read at any time.
 
 use super::control::{Control, Counters};
+use super::interest::Key;
 use super::spf::Routes;
 use crate::identity::NodeId;
 use std::sync::Arc;
@@ -34,6 +35,30 @@ pub struct WayView {
     pub cost: u32,
     /// Number of its links.
     pub hops: u32,
+}
+
+/// What one node wants of the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterestView {
+    /// Whose interest.
+    pub node: NodeId,
+    /// Whether messages go there by it: the node is within reach, or this one.
+    pub in_force: bool,
+    /// The entries with their weights, in order.
+    pub entries: Vec<(Arc<Key>, u32)>,
+}
+
+/// What waits for one stream of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Whose link.
+    pub peer: NodeId,
+    /// Bytes that wait, those being written included.
+    pub bytes: usize,
+    /// The most that have waited since the link came up, not counting a single large frame that waited alone…
+    pub bytes_most: usize,
+    /// …which must never be more than this.
+    pub bytes_max: usize,
 }
 
 impl View {
