@@ -12,6 +12,7 @@ use super::outbuf::Outbuf;
 use super::plane::{Batch, Touched};
 use super::quic::{Connected, close as code, plain};
 use super::shared::{Input, Shared};
+use crate::planted::{self, Bug};
 use crate::ports::BoxFuture;
 use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
@@ -142,6 +143,10 @@ async fn watch(shared: &Shared, link: &Link) -> Reason {
     let config = &shared.config;
     let mut heartbeat = Heartbeat::new(shared.env.now(), config.heartbeat, config.dead_after);
     let mut timer = shared.env.timer(heartbeat.next());
+    if planted::is(Bug::TimerLeaked) {
+        // Planted: a timer that nobody drops when the link has ended.
+        std::mem::forget(shared.env.timer(heartbeat.next()));
+    }
     loop {
         let due = std::future::poll_fn(|cx| timer.as_mut().poll(cx));
         tokio::select! {
@@ -153,7 +158,8 @@ async fn watch(shared: &Shared, link: &Link) -> Reason {
                 Err(error) => return Reason::Closed(error),
             },
             () = due => {
-                if link.heard.swap(false, Ordering::Relaxed) {
+                // Planted: the heartbeats that are sent count for those that should come.
+                if link.heard.swap(false, Ordering::Relaxed) || planted::is(Bug::HalfOpenBelieved) {
                     heartbeat.heard(shared.env.now());
                 }
                 match heartbeat.due(shared.env.now()) {
@@ -213,6 +219,8 @@ async fn read_control(shared: Arc<Shared>, link: Arc<Link>, mut stream: ControlR
                 shared.tell(Input::Frame(link.id, frame)).await;
             }
             Err(ReadFailed::Frame(error)) => return reject(&shared, &link, &error),
+            // Planted: the task goes on waiting for a link that has ended.
+            Err(ReadFailed::Gone) if planted::is(Bug::TaskLeaked) => std::future::pending().await,
             Err(ReadFailed::Gone) => return,
         }
     }

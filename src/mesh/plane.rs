@@ -18,6 +18,7 @@ use super::links::Link;
 use super::outbuf::Refused;
 use super::queue;
 use super::spf::Routes;
+use crate::planted::{self, Bug};
 use crate::ports::{
     BoxFuture, Bus, Candidate, Groups, Inbound, InterestChange, Message, Neighbor, Pick, UpstreamId, Waiting,
 };
@@ -148,6 +149,11 @@ impl Arrivals {
         let inbound = bus.inbound();
         Self { bus, inbound, guard: Guard::default() }
     }
+
+    /// Forgets what has been seen of each origin: only a planted bug does.
+    pub(super) fn forget(&mut self) {
+        self.guard.forget();
+    }
 }
 
 impl Plane {
@@ -156,12 +162,14 @@ impl Plane {
     #[must_use]
     pub fn new(env: Env, me: NodeId, body_max: usize) -> Self {
         let alone = Table::new(Arc::new(Routes::alone(me, 0, 0)), |_| None);
+        // Planted: forgotten as soon as learnt.
+        let learnt_for = if planted::is(Bug::InboxExpiredEarly) { Duration::ZERO } else { LEARNT_FOR };
         Self {
             env,
             table: ArcSwap::from_pointee(alone),
             body_max: body_max.min(DATA_MAX - HEADER_MAX),
             departures: Mutex::default(),
-            learnt: Mutex::new(Learnt::new(LEARNT_MAX, LEARNT_FOR)),
+            learnt: Mutex::new(Learnt::new(LEARNT_MAX, learnt_for)),
             interest: InterestQueue::default(),
             counters: Counters::default(),
         }
@@ -171,7 +179,9 @@ impl Plane {
     pub fn set_table(&self, table: Table) {
         let mut departures = self.departures.lock().expect("no holder of this lock panics");
         let before = self.table.load();
-        if (before.routes.index, before.routes.boot) != (table.routes.index, table.routes.boot) {
+        let renamed = (before.routes.index, before.routes.boot) != (table.routes.index, table.routes.boot);
+        // Planted: any other table counts as a new name.
+        if renamed || planted::is(Bug::NumbersRestarted) {
             departures.numbering = Numbering::default();
         }
         departures.numbering.prune(|index| table.routes.by_index.contains_key(&index));
@@ -212,12 +222,13 @@ impl Plane {
         }
         let seq = header.destinations[position].seq;
         let known = |origin| self.table.load().routes.by_index.contains_key(&origin);
-        match arrivals.guard.admit(header.origin, header.boot, seq, known) {
-            Verdict::New { missing } => self.counters.missing.add(missing),
+        let missing = match arrivals.guard.admit(header.origin, header.boot, seq, known) {
+            Verdict::New { missing } => missing,
             Verdict::Late => return self.counters.dropped_late.add(1),
             Verdict::StaleBoot => return self.counters.dropped_stale_boot.add(1),
             Verdict::Stranger => return self.counters.dropped_stranger.add(1),
-        }
+        };
+        self.counters.missing.add(missing);
         if let Some(reply) = header.reply
             && header.reply_home != 0
             && self.learn(header.account, reply, header.reply_home)
@@ -232,6 +243,10 @@ impl Plane {
             .collect();
         let takers =
             arrivals.inbound.publish(header.account, &message, Groups::Only(&picks), header.via.map(UpstreamId));
+        // Planted: what came after a gap is released once more when the gap is given up.
+        if missing > 0 && planted::is(Bug::GapDeliveredTwice) {
+            arrivals.inbound.publish(header.account, &message, Groups::Only(&picks), header.via.map(UpstreamId));
+        }
         self.counters.delivered.add(1);
         if takers == 0 {
             self.counters.unwanted.add(1);
@@ -253,6 +268,10 @@ impl Plane {
         }
         let mut fullest = Waiting::default();
         for (link, positions) in hops {
+            // Planted: what is written to a link while something waits there is lost.
+            if planted::is(Bug::LinkBufferDropped) && link.data.pending() > 0 {
+                continue;
+            }
             let written = if positions.len() == header.destinations.len() {
                 link.data.push(|out| header.encode(body, out))
             } else {
@@ -315,6 +334,13 @@ impl Neighbor for Plane {
         let Departures { numbering, touched } = &mut *departures;
         // Looked at under the lock: the numbers belong to this table's index and boot.
         let table = self.table.load();
+        let twice: SmallVec<[Pick<'_>; 8]>;
+        let picks = if planted::is(Bug::QueuePickedTwice) {
+            twice = picked_twice(picks, &table);
+            &twice
+        } else {
+            picks
+        };
         let reply_home = message.reply.map_or(0, |reply| self.home(account, reply).unwrap_or(table.routes.index));
         let mut header = DataHeader {
             class: CLASS_DEFAULT,
@@ -370,6 +396,13 @@ impl Neighbor for Plane {
 /// Whether `text` can stand in a line of the NATS protocol: not empty, without blanks and ends of lines.
 pub(super) fn is_one_word(text: &[u8]) -> bool {
     !text.is_empty() && !text.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
+/// Planted: for each pick, a second one of another node within reach; it has an effect where that has members too.
+fn picked_twice<'a>(picks: &[Pick<'a>], table: &Table) -> SmallVec<[Pick<'a>; 8]> {
+    let other = |pick: &Pick<'a>| table.next.keys().copied().find(|index| *index != pick.member);
+    let again = picks.iter().filter_map(|pick| Some(Pick { member: other(pick)?, ..*pick }));
+    picks.iter().copied().chain(again).collect()
 }
 
 /// Addresses `header` to `members` and to the members of `picks`, with the next number for each. There are never more

@@ -5,6 +5,7 @@
 //! cost is less than the one before; the order of the keys decides between paths that are equally good.
 
 use super::id::NodeId;
+use crate::planted::{self, Bug};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -81,7 +82,12 @@ impl Routes {
             }
             let alternate = alternates.choose(at, path).map(|n| vertices[n].node);
             let Path { cost, hops, first } = path;
-            let route = Route { node: vertex.node, next: vertices[first].node, cost, hops, alternate };
+            let mut next = vertices[first].node;
+            // Planted: the way round is as good as the way, without a thought for whose way it leads back to.
+            if hops > 1 && planted::is(Bug::RouteLoop) {
+                next = alternate.unwrap_or(next);
+            }
+            let route = Route { node: vertex.node, next, cost, hops, alternate };
             routes.by_index.insert(vertex.index, route);
         }
         routes

@@ -5,6 +5,7 @@ use crate::mesh::frame::{ControlFrame, Delta, More, Snapshot, Want};
 use crate::mesh::id::{LinkId, NodeId};
 use crate::mesh::interest::{Applied, Change, flaw};
 use crate::mesh::lsdb::{Ingest, Lsa};
+use crate::planted::{self, Bug};
 use std::time::Instant;
 
 impl Control {
@@ -38,7 +39,9 @@ impl Control {
         let topology = |lsa: &Lsa| (lsa.boot, lsa.index, lsa.adjacency.clone(), lsa.upstreams.clone());
         let same_graph = before.is_some_and(|before| topology(before) == topology(&entry.lsa));
         self.flood(Some(link), &frame);
-        if before.is_none_or(|before| before.boot < boot) {
+        // Planted: whoever was known is taken for the same life as before.
+        let same_life = |before: &Lsa| before.boot >= boot || planted::is(Bug::StaleBootAccepted);
+        if !before.is_some_and(same_life) {
             // Its clients went with it: what they wanted before its start counts no more.
             self.drop_interest(node);
             self.interest.reset(node, boot);

@@ -3,6 +3,7 @@
 use super::{Config, Control, Hello, PROTOCOL, Violation};
 use crate::mesh::id::{LinkId, NodeId};
 use crate::mesh::spf::COST;
+use crate::planted::{self, Bug};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,10 @@ impl Control {
             return;
         }
         self.pulls.abandon(link);
+        // Planted: nobody is told.
+        if planted::is(Bug::StaleRouteKept) {
+            return;
+        }
         self.own.changed(now, self.config.announce_interval);
         if self.links.is_empty() {
             self.digest_due = None;

@@ -3,6 +3,7 @@
 use super::{Action, Control};
 use crate::mesh::id::NodeId;
 use crate::mesh::spf::{Routes, Vertex};
+use crate::planted::{self, Bug};
 use crate::ports::UpstreamId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -62,7 +63,9 @@ impl Control {
     fn withdraw_others(&mut self, wanted: &BTreeMap<NodeId, (u32, u64)>) {
         let actions = &mut self.actions;
         self.in_force.retain(|node, under| {
-            let stays = wanted.get(node) == Some(under);
+            // Planted: who is out of reach stays in force.
+            let kept = !wanted.contains_key(node) && planted::is(Bug::GoneMemberKept);
+            let stays = kept || wanted.get(node) == Some(under);
             if !stays {
                 actions.push_back(Action::MemberGone { member: under.0 });
             }
