@@ -155,6 +155,12 @@ impl Node {
         &self.broker
     }
 
+    /// How many other nodes can be reached.
+    #[must_use]
+    pub fn reachable(&self) -> usize {
+        self.mesh.reachable()
+    }
+
     /// How the node and its view of the lattice are.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -208,6 +208,12 @@ impl Mesh {
         self.view.load_full()
     }
 
+    /// How many other nodes can be reached.
+    #[must_use]
+    pub fn reachable(&self) -> usize {
+        self.shared.plane.reachable()
+    }
+
     /// The links that are up.
     #[must_use]
     pub fn links(&self) -> Vec<LinkView> {

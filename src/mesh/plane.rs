@@ -167,6 +167,12 @@ impl Plane {
         }
     }
 
+    /// How many other nodes there are routes to.
+    #[must_use]
+    pub fn reachable(&self) -> usize {
+        self.table.load().routes.by_index.len()
+    }
+
     /// Puts new routes in force.
     pub fn set_table(&self, table: Table) {
         let mut departures = self.departures.lock().expect("no holder of this lock panics");
