@@ -5,6 +5,7 @@
 
 use crate::config::{Config, LINK_PORT};
 use crate::identity::Identity;
+use crate::mesh::announcement::SharedShelf;
 use crate::node::{Node, Parts};
 use crate::store::MemoryStore;
 use lattice_broker::env::Rng;
@@ -24,6 +25,8 @@ pub type Tune = Box<dyn Fn(usize, &mut Config) + Send + Sync>;
 pub struct Nodes {
     disks: Vec<Disk>,
     tune: Tune,
+    /// What all nodes know is kept, and its signatures are checked, once.
+    shelf: Arc<SharedShelf>,
     /// Dropping a node would not end it, but its broker must be held for as long as it runs.
     running: Mutex<BTreeMap<usize, Arc<Node>>>,
 }
@@ -57,7 +60,7 @@ impl Nodes {
         let peers = |i| edges.iter().filter(|edge| edge.0 == i).map(|edge| world.addr(edge.1, LINK_PORT)).collect();
         let disk = |(i, identity)| Disk { identity, store: Arc::default(), peers: peers(i) };
         let disks = identities.into_iter().enumerate().map(disk).collect();
-        Self { disks, tune: Box::new(|_, _| {}), running: Mutex::default() }
+        Self { disks, tune: Box::new(|_, _| {}), shelf: Arc::default(), running: Mutex::default() }
     }
 
     /// Lets `tune` change each node's settings before it starts.
@@ -102,6 +105,7 @@ impl Process for Nodes {
             identity: Arc::new(disk.identity.clone().with_boot(u64::from(host.incarnation()) + 1)),
             store: Arc::clone(&disk.store) as _,
             crypto: lattice_netsim::tls::provider(env.rng("tls")),
+            shelf: Arc::clone(&self.shelf) as _,
             warnings: Vec::new(),
             env,
         };

@@ -24,6 +24,7 @@ mod own;
 mod reach;
 mod repair;
 
+use super::announcement::Shelf;
 use super::frame::{ControlFrame, FEATURES, FrameError, Hello, PROTOCOL};
 use super::id::{LinkId, NodeId};
 use super::interest::{Interest, Key, Limits};
@@ -291,8 +292,8 @@ pub struct Control {
 impl Control {
     /// A node without links. Its first routes, to nobody, are among its actions at once.
     #[must_use]
-    pub fn new(config: Config, me: Identity, signer: Box<dyn Signer>, now: Instant) -> Self {
-        let lsdb = Lsdb::new(me.node, config.nodes_max);
+    pub fn new(config: Config, me: Identity, signer: Box<dyn Signer>, shelf: Arc<dyn Shelf>, now: Instant) -> Self {
+        let lsdb = Lsdb::new(me.node, config.nodes_max, shelf);
         let mut control = Self {
             lsdb,
             interest: Interest::new(config.interest),
@@ -366,7 +367,7 @@ impl Control {
 
     /// Every node that is known, this one too, as it announces itself, and whether it can be reached.
     pub fn nodes(&self) -> impl Iterator<Item = (&Lsa, bool)> {
-        self.lsdb.iter().map(|(node, entry)| (&entry.lsa, self.routes.reachable.contains_key(&node)))
+        self.lsdb.iter().map(|(node, entry)| (entry.lsa(), self.routes.reachable.contains_key(&node)))
     }
 
     /// What has happened since the start.
@@ -395,7 +396,7 @@ impl Control {
                 self.link_down(now, link);
                 Ok(())
             }
-            ControlFrame::Lsa(signed) => self.ingest_lsa(now, link, signed),
+            ControlFrame::Lsa(signed) => self.ingest_lsa(now, link, &signed),
             ControlFrame::Delta(delta) => self.ingest_delta(now, link, delta),
             ControlFrame::Snapshot(part) => self.ingest_snapshot(now, link, part),
             ControlFrame::Summary(known) => {
@@ -423,16 +424,23 @@ impl Control {
     }
 
     fn send(&mut self, link: LinkId, frame: &ControlFrame) {
-        self.actions.push_back(Action::Send { link, frame: frame.encode() });
+        self.send_encoded(link, frame.encode());
+    }
+
+    fn send_encoded(&mut self, link: LinkId, frame: Bytes) {
+        self.actions.push_back(Action::Send { link, frame });
     }
 
     /// Sends to every neighbour but the one at `except`.
     fn flood(&mut self, except: Option<LinkId>, frame: &ControlFrame) {
-        let links = self.links.keys().filter(|link| Some(**link) != except);
-        let encoded = (links.clone().next().is_some()).then(|| frame.encode());
-        if let Some(frame) = encoded {
-            self.actions.extend(links.map(|&link| Action::Send { link, frame: frame.clone() }));
+        if self.links.keys().any(|link| Some(*link) != except) {
+            self.flood_encoded(except, &frame.encode());
         }
+    }
+
+    fn flood_encoded(&mut self, except: Option<LinkId>, frame: &Bytes) {
+        let links = self.links.keys().filter(|link| Some(**link) != except);
+        self.actions.extend(links.map(|&link| Action::Send { link, frame: frame.clone() }));
     }
 }
 

@@ -5,6 +5,7 @@
 //! (`plane`, `flow`) forwards by. All but `quic`, `join`, `link`, `dialer` and `driver` is free of IO.
 //! Who may be a member is left to `crate::identity`, local delivery to the broker behind `crate::ports`.
 
+pub mod announcement;
 pub mod backoff;
 pub mod control;
 pub mod counters;
@@ -33,6 +34,7 @@ pub mod view;
 
 use crate::identity::{Identity, Vouchers};
 use crate::ports::{Bus, UpstreamId};
+use announcement::Shelf;
 use arc_swap::ArcSwap;
 use control::Control;
 use driver::Driver;
@@ -117,6 +119,8 @@ pub struct Parts {
     pub bus: Arc<dyn Bus>,
     /// The real servers that this node is configured for.
     pub upstreams: Vec<UpstreamId>,
+    /// Where its announcements stand.
+    pub shelf: Arc<dyn Shelf>,
 }
 
 /// A running mesh.
@@ -151,7 +155,7 @@ impl Mesh {
     /// Starts the links and the control plane: accepts, dials `config.peers`, and routes. Spawns its tasks on `env`.
     #[must_use]
     pub fn start(env: Env, config: Config, parts: Parts) -> Self {
-        let Parts { identity, vouchers, transport, plane, bus, upstreams } = parts;
+        let Parts { identity, vouchers, transport, plane, bus, upstreams, shelf } = parts;
         let facts = greeting::Facts {
             id: identity.node_id(),
             name: identity.name().to_owned(),
@@ -177,7 +181,7 @@ impl Mesh {
             config,
             env,
         });
-        let mut control = control_of(&shared, identity);
+        let mut control = control_of(&shared, identity, shelf);
         control.handle(shared.env.now(), control::Event::Upstreams(&upstreams));
         let driver = Driver {
             shared: Arc::clone(&shared),
@@ -262,7 +266,7 @@ impl Mesh {
     }
 }
 
-fn control_of(shared: &Shared, identity: Arc<Identity>) -> Control {
+fn control_of(shared: &Shared, identity: Arc<Identity>, shelf: Arc<dyn Shelf>) -> Control {
     let me = control::Identity {
         node: shared.facts.id,
         name: shared.facts.name.clone(),
@@ -270,7 +274,7 @@ fn control_of(shared: &Shared, identity: Arc<Identity>) -> Control {
         lattice: shared.facts.lattice,
     };
     let signer = Box::new(move |message: &[u8]| identity.key().sign(message));
-    Control::new(shared.config.control.clone(), me, signer, shared.env.now())
+    Control::new(shared.config.control.clone(), me, signer, shelf, shared.env.now())
 }
 
 fn link_view(link: &Arc<Link>) -> LinkView {

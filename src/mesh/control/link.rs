@@ -118,7 +118,7 @@ impl Control {
         entry.cost = clamp(cost);
         let peer = entry.peer;
         let announced = self.lsdb.get(self.me.node).and_then(|own| {
-            let adjacency = &own.lsa.adjacency;
+            let adjacency = &own.lsa().adjacency;
             adjacency.binary_search_by_key(&peer, |(node, _)| *node).ok().map(|at| adjacency[at].1)
         });
         let actual = self.adjacency().get(&peer).copied();

@@ -1,12 +1,14 @@
 //! What this node says about itself: its announcement and its interest.
 
 use super::{Control, Identity};
+use crate::mesh::announcement::Announcement;
 use crate::mesh::frame::{ControlFrame, Delta};
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Key, Limits, Local, frames};
 use crate::mesh::lsdb::{ADDRESSES_MAX, ADJACENCY_MAX, Address, Lsa, UPSTREAMS_MAX};
 use crate::ports::{InterestChange, InterestSource, UpstreamId};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest wait before this node contradicts another that speaks in its name once more.
@@ -163,9 +165,10 @@ impl Control {
         own.refresh_due = Some(now + self.config.refresh);
         let lsa = self.own_lsa(index);
         let signed = lsa.sign(&*self.signer);
-        self.flood(None, &ControlFrame::Lsa(signed.clone()));
-        let rebooted = self.lsdb.get(self.me.node).is_some_and(|before| before.lsa.boot < lsa.boot);
-        self.lsdb.install(lsa, signed);
+        let rebooted = self.lsdb.get(self.me.node).is_some_and(|before| before.lsa().boot < lsa.boot);
+        let announcement = Announcement::own(lsa, &signed);
+        self.flood_encoded(None, &announcement.frame());
+        self.lsdb.install(Arc::new(announcement));
         if rebooted {
             // What the others have of this node's interest is void now: offer it to them anew.
             self.offer_to_all(None, self.me.node);

@@ -36,7 +36,7 @@ impl Control {
         let vertices: Vec<Vertex<'_>> = self
             .lsdb
             .iter()
-            .map(|(node, entry)| Vertex { node, index: entry.lsa.index, adjacency: &entry.lsa.adjacency })
+            .map(|(node, entry)| Vertex { node, index: entry.lsa().index, adjacency: &entry.lsa().adjacency })
             .collect();
         let routes = Routes::compute(self.me.node, self.me.boot, &vertices);
         self.lsdb.set_reachable(now, |node| routes.reachable.contains_key(&node));
@@ -52,7 +52,7 @@ impl Control {
 
     /// The nodes whose interest should count, with the index and boot epoch that it counts under.
     fn to_be_in_force(&self, routes: &Routes) -> BTreeMap<NodeId, (u32, u64)> {
-        let boot = |node| Some(self.lsdb.get(node)?.lsa.boot);
+        let boot = |node| Some(self.lsdb.get(node)?.lsa().boot);
         let reachable = routes.by_index.iter();
         reachable.filter_map(|(index, route)| Some((route.node, (*index, boot(route.node)?)))).collect()
     }
@@ -94,7 +94,7 @@ impl Control {
     fn elect(&mut self) {
         let mut first: BTreeMap<u64, NodeId> = BTreeMap::new();
         for (node, entry) in self.lsdb.iter().filter(|(node, _)| self.routes.reachable.contains_key(node)) {
-            for &upstream in &entry.lsa.upstreams {
+            for &upstream in &entry.lsa().upstreams {
                 first.entry(upstream).or_insert(node);
             }
         }

@@ -10,6 +10,7 @@ use crate::mesh::digest::{Digest, Element};
 use crate::mesh::frame::{ControlFrame, Delta, Known, More, Snapshot, Want, WantInterest};
 use crate::mesh::id::{LinkId, NodeId};
 use crate::mesh::interest::{Held, Key, Staging, frames};
+use crate::mesh::lsdb::Entry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,8 +89,8 @@ impl Want {
 impl Control {
     /// Tells a new neighbour who this node is and what it knows.
     pub(super) fn greet(&mut self, link: LinkId) {
-        if let Some(own) = self.lsdb.get(self.me.node) {
-            self.send(link, &ControlFrame::Lsa(own.signed.clone()));
+        if let Some(frame) = self.lsdb.get(self.me.node).map(Entry::frame) {
+            self.send_encoded(link, frame);
         }
         self.summarize(link);
     }
@@ -111,7 +112,7 @@ impl Control {
     }
 
     fn known(&self, node: NodeId) -> Option<Known> {
-        let lsa = &self.lsdb.get(node)?.lsa;
+        let lsa = self.lsdb.get(node)?.lsa();
         let interest = self.held(node).filter(|held| held.boot() == lsa.boot).map_or(0, Held::exact_version);
         Some(Known { node, boot: lsa.boot, seq: lsa.seq, interest })
     }
@@ -124,7 +125,7 @@ impl Control {
     pub(super) fn compare(&mut self, now: Instant, link: LinkId, theirs: &[Known]) {
         let mut wants = Vec::new();
         for &Known { node, boot, seq, interest } in theirs {
-            if self.lsdb.get(node).is_none_or(|known| known.lsa.age() < (boot, seq)) {
+            if self.lsdb.get(node).is_none_or(|known| known.lsa().age() < (boot, seq)) {
                 wants.push(Want { node, lsa: true, interest: None });
             }
             if node == self.me.node {
@@ -231,10 +232,10 @@ impl Control {
                 continue;
             }
             let announcement = self.lsdb.get(want.node).filter(|_| want.lsa);
-            let announcement = announcement.map(|known| ControlFrame::Lsa(known.signed.clone()));
+            let announcement = announcement.map(Entry::frame);
             let interest = want.interest.as_ref().map(|part| self.interest_for(want.node, part));
-            for frame in announcement.into_iter().chain(interest.into_iter().flatten()) {
-                let frame = frame.encode();
+            let interest = interest.into_iter().flatten().map(|frame| frame.encode());
+            for frame in announcement.into_iter().chain(interest) {
                 self.links.get_mut(&link).map(|link| link.may_answer(now, frame.len()));
                 self.actions.push_back(super::Action::Send { link, frame });
             }

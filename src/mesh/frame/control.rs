@@ -2,7 +2,7 @@
 //!
 //! None of them is on the way of a message, so they own their parts. When each is sent is left to the control plane.
 
-use super::{FrameError, Kind, Raw, append};
+use super::{FrameError, Kind, LENGTH, Raw, append};
 use crate::codec::{self, Decode, Encode};
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Change, Key};
@@ -172,6 +172,15 @@ impl ControlFrame {
             Self::Welcome => codec::encode_into(&(), out),
         });
         out.into()
+    }
+
+    /// The payload of a whole frame, as [`ControlFrame::encode`] makes it.
+    ///
+    /// # Panics
+    /// When `frame` is shorter than any frame.
+    #[must_use]
+    pub fn payload(frame: &[u8]) -> &[u8] {
+        &frame[LENGTH + 1..]
     }
 
     /// Decodes a frame.
