@@ -5,7 +5,7 @@
 //!                    └──────► interest ──┴──────► Action::SetInterest, Action::MemberGone
 //! ```
 //!
-//! Contract: after each [`Control::handle`], drain [`Control::poll_action`] to `None` in order, then arm
+//! Contract: after one or several [`Control::handle`], drain [`Control::poll_action`] to `None` in order, then arm
 //! [`Control::poll_timeout`] and answer it with [`Event::Timeout`]. One task owns it.
 //!
 //! How nodes agree:
@@ -53,6 +53,8 @@ pub struct Config {
     pub announce_interval: Duration,
     /// Least time between two computations of the routes.
     pub routes_interval: Duration,
+    /// The same while the graph goes on changing.
+    pub routes_interval_max: Duration,
     /// Least time between two floods of changes of this node's interest.
     pub flush_interval: Duration,
     /// How often digests of the databases are compared, and sent when they have changed.
@@ -79,6 +81,7 @@ impl Default for Config {
             remove_delay: Duration::from_millis(250),
             announce_interval: Duration::from_millis(50),
             routes_interval: Duration::from_millis(5),
+            routes_interval_max: Duration::from_millis(80),
             flush_interval: Duration::from_millis(5),
             digest_interval: Duration::from_secs(1),
             digest_idle: Duration::from_secs(10),
@@ -284,7 +287,11 @@ pub struct Control {
     serving: std::collections::BTreeSet<u64>,
     routes_due: Option<Instant>,
     routes_last: Option<Instant>,
+    /// Least time from the last computation to the next.
+    routes_wait: Duration,
     digest_due: Option<Instant>,
+    /// The digest of what is known, until that changes.
+    digest: Option<u64>,
     actions: VecDeque<Action>,
     counters: Counters,
 }
@@ -305,7 +312,9 @@ impl Control {
             serving: std::collections::BTreeSet::new(),
             routes_due: Some(now),
             routes_last: None,
+            routes_wait: config.routes_interval,
             digest_due: None,
+            digest: None,
             actions: VecDeque::new(),
             counters: Counters::default(),
             config,
@@ -319,6 +328,9 @@ impl Control {
 
     /// Takes an event in. Work is bounded by the size of the event and of the database.
     pub fn handle(&mut self, now: Instant, event: Event<'_>) {
+        if !matches!(event, Event::Timeout | Event::Frame { frame: ControlFrame::Digest(_), .. }) {
+            self.digest = None;
+        }
         match event {
             Event::LinkUp { link, peer, cost, hello } => self.link_up(now, link, peer, cost, hello),
             Event::LinkDown { link } => self.link_down(now, link),

@@ -19,6 +19,9 @@ const COST_BASE: u32 = 10;
 /// The greatest cost that a slow round trip leads to.
 const COST_MAX: u32 = 10_000;
 
+/// Inputs that are taken in before the control plane's actions are carried out.
+const INPUTS_AT_ONCE_MAX: usize = 64;
+
 /// The control plane and what it acts on.
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
@@ -48,13 +51,22 @@ impl Driver {
                 biased;
                 () = self.shared.stop.cancelled() => return,
                 input = self.inputs.recv() => match input {
-                    Some(input) => self.input(input),
+                    Some(input) => self.inputs(input),
                     None => return,
                 },
                 () = self.shared.plane.interest.ready() => self.interest(),
                 () = due => self.control.handle(self.shared.env.now(), Event::Timeout),
             }
             self.act();
+        }
+    }
+
+    /// Takes in what waits, a bounded part of it: what follows from many frames goes out together.
+    fn inputs(&mut self, first: Input) {
+        self.input(first);
+        for _ in 1..INPUTS_AT_ONCE_MAX {
+            let Ok(input) = self.inputs.try_recv() else { return };
+            self.input(input);
         }
     }
 

@@ -29,6 +29,7 @@ pub mod plane;
 pub mod queue;
 pub mod quic;
 mod shared;
+pub mod sorted;
 pub mod spf;
 pub mod view;
 

@@ -58,19 +58,27 @@ pub struct Plane {
 #[derive(Debug)]
 pub struct Table {
     routes: Arc<Routes>,
-    next: BTreeMap<u32, Arc<Link>>,
+    /// In the order of the routes.
+    next: Box<[Option<Arc<Link>>]>,
 }
 
 impl Table {
     /// The table for `routes`; `link_to` knows the link to a neighbour, if it is still up.
     #[must_use]
     pub fn new(routes: Arc<Routes>, link_to: impl Fn(NodeId) -> Option<Arc<Link>>) -> Self {
-        let next = routes.by_index.iter().filter_map(|(index, route)| Some((*index, link_to(route.next)?))).collect();
+        let mut links: BTreeMap<NodeId, Option<Arc<Link>>> = BTreeMap::new();
+        let mut link = |peer| links.entry(peer).or_insert_with(|| link_to(peer)).clone();
+        let next = routes.by_index.values().map(|route| link(route.next)).collect();
         Self { routes, next }
     }
 
+    /// The link that leads to the node that frames call `index`.
+    fn next(&self, index: u32) -> Option<&Arc<Link>> {
+        self.next[self.routes.by_index.position(&index)?].as_ref()
+    }
+
     fn link(&self, id: u64) -> Option<&Arc<Link>> {
-        self.next.values().find(|link| link.id.0 == id)
+        self.next.iter().flatten().find(|link| link.id.0 == id)
     }
 }
 
@@ -248,7 +256,7 @@ impl Plane {
     fn forward(&self, table: &Table, header: &DataHeader<'_>, body: &[u8], touched: &mut Touched) -> Waiting {
         let mut hops: SmallVec<[Hop<'_>; 4]> = SmallVec::new();
         for (position, destination) in header.destinations.iter().enumerate() {
-            let Some(link) = table.next.get(&destination.index) else {
+            let Some(link) = table.next(destination.index) else {
                 self.counters.dropped_no_route.add(1);
                 continue;
             };
@@ -365,7 +373,7 @@ impl Neighbor for Plane {
 
     fn learnt(&self, account: &[u8], subject: &[u8]) -> Option<u32> {
         let home = self.home(account, subject)?;
-        self.table.load().next.contains_key(&home).then_some(home)
+        self.table.load().next(home).map(|_| home)
     }
 
     fn choose(&self, candidates: &[Candidate], random: u64) -> usize {

@@ -113,6 +113,7 @@ impl Control {
     /// Withdraws what has ended, and tells the others what is new once that is due.
     pub(super) fn flush_interest(&mut self, now: Instant) {
         while self.own.interest.expire(now) {
+            self.digest = None;
             if self.own.interest.full() {
                 self.tell_interest(now);
             }
@@ -149,6 +150,7 @@ impl Control {
         if due.is_none_or(|due| due > now) {
             return;
         }
+        self.digest = None;
         if own.heard_boot > self.me.boot {
             self.me.boot = own.heard_boot;
             own.seq = 0;

@@ -2,23 +2,43 @@
 
 use super::{Action, Control};
 use crate::mesh::id::NodeId;
-use crate::mesh::spf::{Routes, Vertex};
+use crate::mesh::spf::{Routes, Vertex, alternates};
 use crate::ports::UpstreamId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 impl Control {
-    /// The graph has changed: compute the routes, at once when it was calm before, else a little later.
+    /// The graph has changed: compute the routes, at once when it was calm before, else a little later. As long as it
+    /// goes on changing the computations get rarer: a lattice that forms would keep every node busy with them.
     pub(super) fn routes_changed(&mut self, now: Instant) {
-        let due = self.routes_last.map_or(now, |last| now.max(last + self.config.routes_interval));
+        let due = self.routes_last.map_or(now, |last| now.max(last + self.routes_wait));
         self.routes_due.get_or_insert(due);
+    }
+
+    fn pace_routes(&mut self, now: Instant) {
+        let (min, max) = (self.config.routes_interval, self.config.routes_interval_max);
+        let calm = self.routes_last.is_none_or(|last| last + max * 2 <= now);
+        self.routes_wait = if calm { min } else { (self.routes_wait * 2).min(max) };
+        self.routes_last = Some(now);
+    }
+
+    /// For each node within reach the neighbour to turn to when the link that leads there is in doubt.
+    #[must_use]
+    pub fn alternates(&self) -> BTreeMap<NodeId, NodeId> {
+        alternates(self.me.node, &self.vertices())
+    }
+
+    fn vertices(&self) -> Vec<Vertex<'_>> {
+        let announced = self.lsdb.iter().map(|(node, entry)| (node, entry.lsa()));
+        announced.map(|(node, lsa)| Vertex { node, index: lsa.index, adjacency: &lsa.adjacency }).collect()
     }
 
     /// Forgets the nodes that have been out of reach for too long.
     pub(super) fn forget(&mut self, now: Instant) {
         let Some(limit) = now.checked_sub(self.config.forget) else { return };
         if self.lsdb.oldest_unreachable().is_some_and(|since| since <= limit) {
+            self.digest = None;
             for node in self.lsdb.forget(limit) {
                 self.drop_interest(node);
             }
@@ -30,15 +50,10 @@ impl Control {
         if self.routes_due.is_none_or(|due| due > now) {
             return;
         }
-        self.routes_due = None;
-        self.routes_last = Some(now);
+        (self.routes_due, self.digest) = (None, None);
+        self.pace_routes(now);
         self.counters.routes_computed += 1;
-        let vertices: Vec<Vertex<'_>> = self
-            .lsdb
-            .iter()
-            .map(|(node, entry)| Vertex { node, index: entry.lsa().index, adjacency: &entry.lsa().adjacency })
-            .collect();
-        let routes = Routes::compute(self.me.node, self.me.boot, &vertices);
+        let routes = Routes::compute(self.me.node, self.me.boot, &self.vertices());
         self.lsdb.set_reachable(now, |node| routes.reachable.contains_key(&node));
         let wanted = self.to_be_in_force(&routes);
         self.withdraw_others(&wanted);

@@ -290,7 +290,9 @@ impl Control {
             return;
         }
         self.digest_due = Some(now + self.config.digest_interval);
-        let (digest, idle) = (self.digest(), self.config.digest_idle);
+        let digest = self.digest.unwrap_or_else(|| self.digest());
+        self.digest = Some(digest);
+        let idle = self.config.digest_idle;
         let (mut tell, mut repair) = (Vec::new(), Vec::new());
         for (&id, link) in &mut self.links {
             if link.told.is_none_or(|(told, at)| told != digest || at + idle <= now) {
