@@ -51,6 +51,9 @@ pub struct Config {
     pub remove_delay: Duration,
     /// Least time between two announcements of this node.
     pub announce_interval: Duration,
+    /// How long after a link has come up it is announced: links tend to come up together, and each announcement goes
+    /// to every node. A link that has ended is announced at once.
+    pub link_up_delay: Duration,
     /// Least time between two computations of the routes.
     pub routes_interval: Duration,
     /// The same while the graph goes on changing.
@@ -80,6 +83,7 @@ impl Default for Config {
             interest: Limits::default(),
             remove_delay: Duration::from_millis(250),
             announce_interval: Duration::from_millis(50),
+            link_up_delay: Duration::from_millis(20),
             routes_interval: Duration::from_millis(5),
             routes_interval_max: Duration::from_millis(80),
             flush_interval: Duration::from_millis(5),

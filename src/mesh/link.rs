@@ -140,7 +140,7 @@ async fn serve(shared: &Arc<Shared>, greeted: Greeted) {
 /// Waits for the end of the link, sending heartbeats and listening for the peer's.
 async fn watch(shared: &Shared, link: &Link) -> Reason {
     let config = &shared.config;
-    let mut heartbeat = Heartbeat::new(shared.env.now(), config.heartbeat, config.dead_after);
+    let mut heartbeat = Heartbeat::new(shared.env.now(), config.heartbeat, config.dead_after, link.dialed);
     let mut timer = shared.env.timer(heartbeat.next());
     loop {
         let due = std::future::poll_fn(|cx| timer.as_mut().poll(cx));
@@ -156,6 +156,9 @@ async fn watch(shared: &Shared, link: &Link) -> Reason {
                 if link.heard.swap(false, Ordering::Relaxed) {
                     heartbeat.heard(shared.env.now());
                 }
+                // What the peer acknowledges it has decrypted: as good a sign of life as a heartbeat of its own.
+                let stats = link.connection.stats();
+                heartbeat.acknowledged(shared.env.now(), stats.frame_rx.acks, stats.path.rtt);
                 match heartbeat.due(shared.env.now()) {
                     Due::Nothing => {}
                     // An error here means that the connection is closed, which the next round sees.

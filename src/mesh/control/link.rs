@@ -25,6 +25,8 @@ pub(super) struct Link {
     pub(super) repair_wait: Duration,
     /// Interest that the peer has newer than this node: boot epoch and version.
     pub(super) offers: BTreeMap<NodeId, Offer>,
+    /// The peer has this node's own announcement and knows of its interest.
+    pub(super) told_own: bool,
     answers: Allowance,
 }
 
@@ -70,6 +72,7 @@ impl Link {
             repair_after: now,
             repair_wait: config.digest_interval * 2,
             offers: BTreeMap::new(),
+            told_own: false,
             answers: Allowance { rate: config.answer_rate, left: config.answer_rate * BURST, at: now },
         }
     }
@@ -97,7 +100,7 @@ impl Control {
             return self.reject(now, link, reason);
         }
         self.links.insert(link, Link::new(now, peer, cost, &self.config));
-        self.own.changed(now, self.config.announce_interval);
+        self.own.changed(now + self.config.link_up_delay, self.config.announce_interval);
         self.digest_due.get_or_insert(now + self.config.digest_interval);
         self.greet(link);
     }

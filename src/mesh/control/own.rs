@@ -175,6 +175,7 @@ impl Control {
             // What the others have of this node's interest is void now: offer it to them anew.
             self.offer_to_all(None, self.me.node);
         }
+        self.introduce();
         self.routes_changed(now);
     }
 

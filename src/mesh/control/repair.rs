@@ -87,18 +87,28 @@ impl Want {
 }
 
 impl Control {
-    /// Tells a new neighbour who this node is and what it knows.
+    /// Tells a new neighbour what this node knows of the others. About this node itself it is told with the announcement
+    /// that has the link in it: an earlier one would go through the whole lattice for nothing.
     pub(super) fn greet(&mut self, link: LinkId) {
-        if let Some(frame) = self.lsdb.get(self.me.node).map(Entry::frame) {
-            self.send_encoded(link, frame);
+        self.summarize(link, Some(self.me.node));
+    }
+
+    /// Tells new neighbours which interest this node has. They have its announcement.
+    pub(super) fn introduce(&mut self) {
+        let new = |(id, link): (&LinkId, &mut Link)| (!std::mem::replace(&mut link.told_own, true)).then_some(*id);
+        let new: Vec<LinkId> = self.links.iter_mut().filter_map(new).collect();
+        if let Some(known) = self.known(self.me.node) {
+            for link in new {
+                self.send(link, &ControlFrame::Summary(vec![known]));
+            }
         }
-        self.summarize(link);
     }
 
     /// Sends what is known of the nodes within reach. Of the others nobody needs to be told: who can reach them knows
     /// better.
-    fn summarize(&mut self, link: LinkId) {
-        let known: Vec<Known> = self.routes.reachable.keys().filter_map(|&node| self.known(node)).collect();
+    fn summarize(&mut self, link: LinkId, except: Option<NodeId>) {
+        let nodes = self.routes.reachable.keys().filter(|node| Some(**node) != except);
+        let known: Vec<Known> = nodes.filter_map(|&node| self.known(node)).collect();
         for known in known.chunks(LIST) {
             self.send(link, &ControlFrame::Summary(known.to_vec()));
         }
@@ -308,7 +318,7 @@ impl Control {
         }
         for link in repair {
             self.counters.repairs += 1;
-            self.summarize(link);
+            self.summarize(link, None);
         }
     }
 
