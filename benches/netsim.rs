@@ -2,13 +2,12 @@
 //!
 //! ```text
 //! cargo bench --profile fast --bench netsim              a table for 16, 100, 300 and 1,000 nodes
-//! cargo bench --profile fast --bench netsim -- 16 3000   other sizes; --seed N, --seconds N, --delay MS
+//! cargo bench --profile fast --bench netsim -- 16 3000   other sizes; --seed N, --seconds N
 //! ```
 //!
 //! A ring with chords, about four links a node. Each node's client publishes 128 bytes a second and hears its
 //! neighbours' feeds. Every size runs in a process of its own, since the peak of memory is the process's.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is the result")]
-#![expect(clippy::disallowed_methods, reason = "a process of its own for each row")]
 
 use lattice::client::{Client, Options, ServerUrl, Subscription};
 use lattice::sim::Nodes;

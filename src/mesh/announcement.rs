@@ -4,9 +4,10 @@
 //! know: see [`Shelf`].
 
 use super::frame::ControlFrame;
+use super::interest::Key;
 use super::lsdb::{Lsa, LsaError};
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
@@ -87,6 +88,9 @@ pub trait Shelf: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`LsaError`]: it is none.
     fn read(&self, signed: &[u8]) -> Result<Arc<Announcement>, LsaError>;
+
+    /// A key that equals `key`: the same one for all who ask, where there are several.
+    fn key(&self, key: Arc<Key>) -> Arc<Key>;
 }
 
 /// The shelf of a process with one node: nobody to share with.
@@ -97,14 +101,20 @@ impl Shelf for OwnShelf {
     fn read(&self, signed: &[u8]) -> Result<Arc<Announcement>, LsaError> {
         Announcement::decode(signed).map(Arc::new)
     }
+
+    fn key(&self, key: Arc<Key>) -> Arc<Key> {
+        key
+    }
 }
 
-/// A shelf that the nodes of one process share: each announcement is decoded, checked and kept once for all of them.
+/// A shelf that the nodes of one process share: each announcement is decoded, checked and kept once for all of them, and
+/// each key of interest is kept once.
 ///
-/// It holds nothing that no node holds.
+/// What no node holds any more is let go when the shelf has become twice as full.
 #[derive(Debug, Default)]
 pub struct SharedShelf {
     books: Mutex<Books>,
+    keys: Mutex<Keys>,
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +143,32 @@ impl Shelf for SharedShelf {
                 Ok(announcement)
             }
         }
+    }
+
+    fn key(&self, key: Arc<Key>) -> Arc<Key> {
+        self.keys.lock().expect("no holder of this lock panics").get(key)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    /// Only looked up.
+    known: HashSet<Arc<Key>>,
+    /// As many as there may be before those that nobody else holds are taken out.
+    sweep_at: usize,
+}
+
+impl Keys {
+    fn get(&mut self, key: Arc<Key>) -> Arc<Key> {
+        if let Some(known) = self.known.get(&key) {
+            return Arc::clone(known);
+        }
+        if self.known.len() >= self.sweep_at {
+            self.known.retain(|known| Arc::strong_count(known) > 1);
+            self.sweep_at = (self.known.len() * 2).max(SWEEP_MIN);
+        }
+        self.known.insert(Arc::clone(&key));
+        key
     }
 }
 
@@ -190,6 +226,22 @@ mod tests {
         shelf.read(&genuine).unwrap().verify().unwrap();
         assert!(shelf.read(&forged).and_then(|forged| forged.verify()).is_err());
         shelf.read(&genuine).unwrap().verify().unwrap();
+    }
+
+    #[test]
+    fn equal_keys_become_one_and_unused_ones_are_let_go() {
+        let shelf = SharedShelf::default();
+        let key = |n: usize| {
+            let subject = n.to_string().into_bytes().into();
+            Arc::new(Key { account: (*b"$G").into(), subject, queue: None, via: None })
+        };
+        let held = shelf.key(key(0));
+        assert!(Arc::ptr_eq(&held, &shelf.key(key(0))));
+        for n in 1..=2 * SWEEP_MIN {
+            assert_eq!(shelf.key(key(n)), key(n));
+        }
+        assert!(shelf.keys.lock().unwrap().known.len() <= SWEEP_MIN);
+        assert!(Arc::ptr_eq(&held, &shelf.key(key(0))));
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //!                    └──────► interest ──┴──────► Action::SetInterest, Action::MemberGone
 //! ```
 //!
-//! Contract: after one or several [`Control::handle`], drain [`Control::poll_action`] to `None` in order, then arm
-//! [`Control::poll_timeout`] and answer it with [`Event::Timeout`]. One task owns it.
+//! Contract: after each [`Control::handle`], or several [`Control::take`] and one [`Control::settle`], drain
+//! [`Control::poll_action`] to `None` in order, then arm [`Control::poll_timeout`] and answer it with
+//! [`Event::Timeout`]. One task owns it.
 //!
 //! How nodes agree:
 //! - What is new (an announcement, changes of interest) is flooded: passed on over every link but the one that it
@@ -24,11 +25,11 @@ mod own;
 mod reach;
 mod repair;
 
-use super::announcement::Shelf;
+use super::announcement::{Announcement, Shelf};
 use super::frame::{ControlFrame, FEATURES, FrameError, Hello, PROTOCOL};
 use super::id::{LinkId, NodeId};
 use super::interest::{Interest, Key, Limits};
-use super::lsdb::{Lsa, LsaError, Lsdb, Signer};
+use super::lsdb::{LsaError, Lsdb, Signer};
 use super::spf::Routes;
 use crate::ports::{InterestChange, UpstreamId};
 use bytes::Bytes;
@@ -326,12 +327,18 @@ impl Control {
             signer,
         };
         control.own.announce_at(now);
-        control.run(now);
+        control.settle(now);
         control
     }
 
-    /// Takes an event in. Work is bounded by the size of the event and of the database.
+    /// Takes an event in and does what follows. Work is bounded by the size of the event and of the database.
     pub fn handle(&mut self, now: Instant, event: Event<'_>) {
+        self.take(now, event);
+        self.settle(now);
+    }
+
+    /// Takes an event in. What follows from it is left to [`Control::settle`], which must come at the same `now`.
+    pub fn take(&mut self, now: Instant, event: Event<'_>) {
         if !matches!(event, Event::Timeout | Event::Frame { frame: ControlFrame::Digest(_), .. }) {
             self.digest = None;
         }
@@ -345,7 +352,6 @@ impl Control {
             Event::Upstreams(upstreams) => self.set_upstreams(now, upstreams),
             Event::Timeout => {}
         }
-        self.run(now);
     }
 
     /// What is to be done next.
@@ -381,9 +387,9 @@ impl Control {
         links.min_by_key(|(id, link)| (link.cost, **id)).map(|(id, _)| *id)
     }
 
-    /// Every node that is known, this one too, as it announces itself, and whether it can be reached.
-    pub fn nodes(&self) -> impl Iterator<Item = (&Lsa, bool)> {
-        self.lsdb.iter().map(|(node, entry)| (entry.lsa(), self.routes.reachable.contains_key(&node)))
+    /// The announcement of every node that is known, this one too, in the order of their keys.
+    pub fn announcements(&self) -> impl Iterator<Item = &Arc<Announcement>> {
+        self.lsdb.iter().map(|(_, entry)| &entry.announcement)
     }
 
     /// What has happened since the start.
@@ -393,7 +399,7 @@ impl Control {
     }
 
     /// Does what is due, in the order in which one thing leads to the next.
-    fn run(&mut self, now: Instant) {
+    pub fn settle(&mut self, now: Instant) {
         self.flush_interest(now);
         self.announce(now);
         self.forget(now);

@@ -305,6 +305,12 @@ impl Lsdb {
         Ok(Ingest::New { node, before: before.map(|entry| entry.announcement), evicted })
     }
 
+    /// Where announcements stand, and keys of interest.
+    #[must_use]
+    pub fn shelf(&self) -> &dyn Shelf {
+        &*self.shelf
+    }
+
     /// Puts this node's own announcement in place of the one before.
     pub fn install(&mut self, announcement: Arc<Announcement>) {
         self.nodes.insert(self.me, Entry { announcement, unreachable_since: None });

@@ -36,7 +36,6 @@ pub mod view;
 use crate::identity::{Identity, Vouchers};
 use crate::ports::{Bus, UpstreamId};
 use announcement::Shelf;
-use arc_swap::ArcSwap;
 use control::Control;
 use driver::Driver;
 use lattice_broker::env::Env;
@@ -50,7 +49,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use view::View;
+use view::{Sight, View};
 
 /// Control frames that may wait for the control plane; the links wait when there are more.
 const INPUTS_MAX: usize = 256;
@@ -130,7 +129,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Mesh {
     shared: Arc<Shared>,
-    view: Arc<ArcSwap<View>>,
+    sight: Arc<Sight>,
     serving: watch::Receiver<BTreeMap<UpstreamId, bool>>,
     accepting: CancellationToken,
 }
@@ -165,7 +164,7 @@ impl Mesh {
         };
         let (inputs, received) = mpsc::channel(INPUTS_MAX);
         let (serving_tx, serving) = watch::channel(BTreeMap::new());
-        let view = Arc::new(ArcSwap::default());
+        let sight = Arc::new(Sight::default());
         let peers = config.peers.clone();
         let shared = Arc::new(Shared {
             identity: Arc::clone(&identity),
@@ -189,7 +188,7 @@ impl Mesh {
             control,
             bus,
             inputs: received,
-            view: Arc::clone(&view),
+            sight: Arc::clone(&sight),
             serving: serving_tx,
             links: BTreeMap::new(),
         };
@@ -204,13 +203,13 @@ impl Mesh {
                 let _ = accepting.run_until_cancelled(keep).await;
             });
         }
-        Self { shared, view, serving, accepting }
+        Self { shared, sight, serving, accepting }
     }
 
     /// Every other node that is known, and the way to it.
     #[must_use]
-    pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
+    pub fn view(&self) -> View {
+        self.sight.view()
     }
 
     /// How many other nodes can be reached.

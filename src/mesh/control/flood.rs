@@ -1,11 +1,12 @@
 //! Taking in what neighbours flood, and passing on what is new.
 
 use super::{Action, Control, Violation};
-use crate::mesh::announcement::Announcement;
+use crate::mesh::announcement::{Announcement, Shelf};
 use crate::mesh::frame::{ControlFrame, Delta, More, Snapshot, Want};
 use crate::mesh::id::{LinkId, NodeId};
 use crate::mesh::interest::{Applied, Change, flaw};
 use crate::mesh::lsdb::{Entry, Ingest, Lsa};
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Control {
@@ -71,7 +72,7 @@ impl Control {
         }
     }
 
-    pub(super) fn ingest_delta(&mut self, now: Instant, link: LinkId, delta: Delta) -> Result<(), Violation> {
+    pub(super) fn ingest_delta(&mut self, now: Instant, link: LinkId, mut delta: Delta) -> Result<(), Violation> {
         let Delta { node, boot, from, ref changes } = delta;
         let to = from.checked_add(changes.len() as u64).ok_or(Violation::Interest("a version out of range"))?;
         if let Some(what) = flaw(changes) {
@@ -94,6 +95,7 @@ impl Control {
         if known.is_some_and(|known| known > boot) {
             return Ok(());
         }
+        share(self.lsdb.shelf(), &mut delta.changes);
         match self.interest.apply(&delta) {
             Applied::Old => {}
             Applied::Gap => self.offer(link, node, boot, to),
@@ -107,7 +109,7 @@ impl Control {
         Ok(())
     }
 
-    pub(super) fn ingest_snapshot(&mut self, now: Instant, link: LinkId, part: Snapshot) -> Result<(), Violation> {
+    pub(super) fn ingest_snapshot(&mut self, now: Instant, link: LinkId, mut part: Snapshot) -> Result<(), Violation> {
         if let Some(what) = flaw(&part.entries) {
             return Err(Violation::Interest(what));
         }
@@ -115,6 +117,7 @@ impl Control {
         let last = part.entries.last().map(|change| change.key.clone());
         let Some(pull) = self.pulls.of(node, link, part.boot) else { return Ok(()) };
         pull.deadline = now + self.config.pull_timeout;
+        share(self.lsdb.shelf(), &mut part.entries);
         let Some(staging) = self.interest.stage(pull.staging.take(), &part) else { return Ok(()) };
         match more {
             More::Next => pull.staging = Some(staging),
@@ -148,5 +151,12 @@ impl Control {
         let Some(&(member, _)) = self.in_force.get(&node) else { return };
         let set = |Change { key, weight }| Action::SetInterest { member, key, weight };
         self.actions.extend(changed.into_iter().map(set));
+    }
+}
+
+/// Lets the nodes of one process, where there are several, keep equal keys once.
+fn share(shelf: &dyn Shelf, changes: &mut [Change]) {
+    for change in changes {
+        change.key = shelf.key(Arc::clone(&change.key));
     }
 }

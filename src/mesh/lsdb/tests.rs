@@ -70,7 +70,7 @@ fn a_forged_one_is_refused() {
     let mut lsdb = Lsdb::new(node(9).id, 10, Arc::new(OwnShelf));
     let forged = lsa(&author, 4).sign(&forger);
     assert!(matches!(lsdb.ingest(start_of_time(), &forged), Err(LsaError::Signature(id)) if id == author.id));
-    assert!(matches!(lsdb.ingest(start_of_time(), &vec![0; 63]), Err(LsaError::Unsigned)));
+    assert!(matches!(lsdb.ingest(start_of_time(), &[0; 63]), Err(LsaError::Unsigned)));
     assert!(lsdb.get(author.id).is_none());
 }
 
