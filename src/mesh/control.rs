@@ -30,6 +30,7 @@ use super::frame::{ControlFrame, FEATURES, FrameError, Hello, PROTOCOL};
 use super::id::{LinkId, NodeId};
 use super::interest::{Interest, Key, Limits};
 use super::lsdb::{LsaError, Lsdb, Signer};
+use super::sorted::Sorted;
 use super::spf::Routes;
 use crate::ports::{InterestChange, UpstreamId};
 use bytes::Bytes;
@@ -287,7 +288,7 @@ pub struct Control {
     pulls: Pulls,
     routes: Arc<Routes>,
     /// Nodes whose interest has been handed out, with the index and boot epoch that it was under.
-    in_force: BTreeMap<NodeId, (u32, u64)>,
+    in_force: Sorted<NodeId, (u32, u64)>,
     /// Upstreams that this node was last said to serve.
     serving: std::collections::BTreeSet<u64>,
     routes_due: Option<Instant>,
@@ -313,7 +314,7 @@ impl Control {
             own: Own::new(&me, config.interest, config.remove_delay),
             pulls: Pulls::default(),
             routes: Arc::new(Routes::alone(me.node, 0, me.boot)),
-            in_force: BTreeMap::new(),
+            in_force: Sorted::default(),
             serving: std::collections::BTreeSet::new(),
             routes_due: Some(now),
             routes_last: None,

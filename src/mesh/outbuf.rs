@@ -28,8 +28,10 @@ struct State {
     /// Pieces that are full, in order, and their bytes.
     full: Vec<Bytes>,
     full_len: usize,
-    /// The piece that is being filled, behind them.
+    /// The piece that is being filled, behind them. Holds no memory while it is empty.
     open: Vec<u8>,
+    /// The room that it will likely need.
+    room: usize,
     /// Frames in these: what is lost when the link goes.
     frames: u64,
     /// Bytes and frames that the writer has taken and not written yet.
@@ -46,9 +48,14 @@ impl State {
         self.full_len + self.open.len()
     }
 
-    /// Closes the piece that is being filled; the next one gets room for `room` bytes.
+    /// Closes the piece that is being filled; the next one will get room for `room` bytes.
     fn seal(&mut self, room: usize) {
-        let piece = std::mem::replace(&mut self.open, Vec::with_capacity(room));
+        let mut piece = std::mem::take(&mut self.open);
+        // It is kept, with all its room, until the peer has acknowledged its last byte.
+        if piece.len() < piece.capacity() / 2 {
+            piece.shrink_to_fit();
+        }
+        self.room = room;
         self.full_len += piece.len();
         self.full.push(piece.into());
     }
@@ -92,6 +99,10 @@ impl Outbuf {
             return Err(Refused::Closed);
         }
         let (before, start) = (state.staged() + state.writing, state.open.len());
+        if state.open.is_empty() {
+            let room = state.room;
+            state.open.reserve(room);
+        }
         write(&mut state.open);
         if state.staged() + state.writing > self.bytes_max && before > 0 {
             state.open.truncate(start);

@@ -1,4 +1,4 @@
-//! A map that is made once and then only read: a sorted list, without the air of a tree.
+//! A map that is made once and then hardly changes: a sorted list, without the air of a tree.
 
 /// Pairs in the order of their keys, each key once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,15 @@ impl<K: Ord, V> Sorted<K, V> {
     /// Whether there is a value of `key`.
     pub fn contains_key(&self, key: &K) -> bool {
         self.position(key).is_some()
+    }
+
+    /// Takes `key` out; returns its value. As much work as making the map anew.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let at = self.position(key)?;
+        let mut pairs = std::mem::take(&mut self.0).into_vec();
+        let (_, value) = pairs.remove(at);
+        self.0 = pairs.into();
+        Some(value)
     }
 
     /// The keys in order.
@@ -75,5 +84,7 @@ mod tests {
         assert_eq!(map.iter().collect::<Vec<_>>(), [(&1, &'a'), (&3, &'c')]);
         assert_eq!((map.get(&3), map.get(&2), map.position(&3)), (Some(&'c'), None, Some(1)));
         assert!(map.contains_key(&1) && !map.is_empty());
+        let mut less = map.clone();
+        assert_eq!((less.remove(&1), less.remove(&1), less.len()), (Some('a'), None, 1));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Action, Control};
 use crate::mesh::id::NodeId;
+use crate::mesh::sorted::Sorted;
 use crate::mesh::spf::{Routes, Vertex, alternates};
 use crate::ports::UpstreamId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +67,7 @@ impl Control {
     }
 
     /// The nodes whose interest should count, with the index and boot epoch that it counts under.
-    fn to_be_in_force(&self, routes: &Routes) -> BTreeMap<NodeId, (u32, u64)> {
+    fn to_be_in_force(&self, routes: &Routes) -> Sorted<NodeId, (u32, u64)> {
         let boot = |node| Some(self.lsdb.get(node)?.lsa().boot);
         let reachable = routes.by_index.iter();
         reachable.filter_map(|(index, route)| Some((route.node, (*index, boot(route.node)?)))).collect()
@@ -74,26 +75,19 @@ impl Control {
 
     /// Withdraws the interest of all nodes that are in force otherwise than `wanted`. All of this comes before any
     /// interest is set: an index may have passed from one node to another.
-    fn withdraw_others(&mut self, wanted: &BTreeMap<NodeId, (u32, u64)>) {
-        let actions = &mut self.actions;
-        self.in_force.retain(|node, under| {
-            let stays = wanted.get(node) == Some(under);
-            if !stays {
-                actions.push_back(Action::MemberGone { member: under.0 });
-            }
-            stays
-        });
+    fn withdraw_others(&mut self, wanted: &Sorted<NodeId, (u32, u64)>) {
+        let others = self.in_force.iter().filter(|(node, under)| wanted.get(node) != Some(under));
+        self.actions.extend(others.map(|(_, under)| Action::MemberGone { member: under.0 }));
     }
 
-    fn enforce(&mut self, wanted: BTreeMap<NodeId, (u32, u64)>) {
-        for (node, (member, boot)) in wanted {
-            if self.in_force.insert(node, (member, boot)).is_some() {
-                continue;
-            }
-            let held = self.interest.get(node).filter(|held| held.boot() == boot);
+    fn enforce(&mut self, wanted: Sorted<NodeId, (u32, u64)>) {
+        for (node, under) in wanted.iter().filter(|(node, under)| self.in_force.get(node) != Some(under)) {
+            let &(member, boot) = under;
+            let held = self.interest.get(*node).filter(|held| held.boot() == boot);
             let entries = held.into_iter().flat_map(|held| held.entries());
             self.actions.extend(entries.map(|(key, weight)| Action::SetInterest { member, key: key.clone(), weight }));
         }
+        self.in_force = wanted;
     }
 
     /// Withdraws a node's interest and forgets it.
