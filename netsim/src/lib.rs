@@ -84,6 +84,8 @@ mod ports;
 mod rng;
 mod scenario;
 mod stream;
+#[cfg(target_os = "linux")]
+pub mod tier2;
 pub mod tls;
 mod world;
 
