@@ -5,6 +5,7 @@ mod error;
 mod invite;
 mod join;
 mod nats;
+mod netsim;
 mod output;
 mod peers;
 mod publish;
@@ -66,6 +67,8 @@ enum Command {
     Request(request::Args),
     /// Answer requests.
     Reply(reply::Args),
+    /// Networks that go wrong on purpose.
+    Netsim(netsim::Args),
 }
 
 /// Which node a command is about.
@@ -142,7 +145,8 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
         | Command::Pub(_)
         | Command::Sub(_)
         | Command::Request(_)
-        | Command::Reply(_) => tokio::runtime::Builder::new_current_thread(),
+        | Command::Reply(_)
+        | Command::Netsim(_) => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build().map_err(|error| CliError::new(format!("cannot start: {error}")))?;
     let result = runtime.block_on(async {
@@ -157,6 +161,7 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
             Command::Sub(args) => subscribe::run(&env, &args, output).await,
             Command::Request(args) => request::run(&env, &args, output).await,
             Command::Reply(args) => reply::run(&env, &args, output).await,
+            Command::Netsim(args) => netsim::run(&env, &args, output).await,
         }
     });
     // What still runs has been asked to end, and had its time: a name lookup that hangs must not hold the process.

@@ -34,7 +34,7 @@ pub fn monotonic() -> Duration {
 
 /// Lets this thread go first, when the system allows it: a loaded machine then still keeps time. Whether that was
 /// enough is measured, so a refusal is no error.
-fn go_first() {
+pub fn go_first() {
     let thread = nix::unistd::gettid().to_string();
     // A low real-time priority: above everything that is not.
     let _ = std::process::Command::new("chrt")

@@ -60,7 +60,7 @@ impl Network {
         bound.map_err(|error| NamespaceError::system(format!("listen on {address}"), error))
     }
 
-    /// When it was made, by [`monotonic`]: faults count from there.
+    /// When it was made, by [`monotonic`](super::monotonic): faults count from there.
     #[must_use]
     pub fn began(&self) -> Duration {
         self.switch.shared.began
