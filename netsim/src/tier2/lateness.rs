@@ -1,5 +1,6 @@
 //! How late things were, and from when on that makes a run worthless.
 
+use serde::Serialize;
 use std::time::Duration;
 
 const BUCKET_NANOS: u64 = 10_000;
@@ -7,7 +8,7 @@ const BUCKET_NANOS: u64 = 10_000;
 const BUCKETS: usize = 10_000;
 
 /// Delays against a plan: of the switch, or of publishers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Lateness {
     /// How many were measured.
     pub count: u64,

@@ -21,7 +21,7 @@ use super::super::{CliError, EXIT_FAILED, EXIT_OK};
 use fleet::{Place, System};
 use lattice_broker::env::Env;
 use lattice_netsim::Scenario;
-use lattice_netsim::tier2::check_emulator;
+use lattice_netsim::tier2::{EmulatorReport, check_emulator};
 use outcome::Outcome;
 use plan::Plan;
 use session::{play, unavailable};
@@ -217,6 +217,25 @@ impl Work {
 /// Measures the emulator, and shows each figure.
 fn check(seed: u64, output: &Output) -> Result<u8, CliError> {
     let report = check_emulator(seed).map_err(unavailable)?;
+    let wrong = report.checks.iter().filter(|check| !check.passed()).count();
+    if output.json {
+        output.record(&report)?;
+    } else {
+        measured(&report).lines().try_for_each(|line| output.line(line))?;
+        for (what, late) in [("switch", report.lateness), ("probes", report.probes_late)] {
+            let [p50, p99, max] = [late.p50, late.p99, late.max].map(|time| time.as_micros());
+            output.line(format!("{what} late by (p50, p99, max): {p50}, {p99}, {max} µs"))?;
+        }
+        output.line(format!("{} figures, {wrong} wrong", report.checks.len()))?;
+    }
+    if !report.usable() {
+        output.notice("the machine is too busy: these figures say nothing");
+        return Ok(EXIT_UNUSABLE);
+    }
+    Ok(if wrong == 0 { EXIT_OK } else { EXIT_FAILED })
+}
+
+fn measured(report: &EmulatorReport) -> Table {
     let mut table = Table::new(&["PAIR", "WHAT", "CONFIGURED", "MEASURED", "ACCEPTED", ""]);
     for check in &report.checks {
         table.row(vec![
@@ -228,17 +247,7 @@ fn check(seed: u64, output: &Output) -> Result<u8, CliError> {
             if check.passed() { String::new() } else { "WRONG".to_owned() },
         ]);
     }
-    table.lines().try_for_each(|line| output.line(line))?;
-    let late = report.lateness;
-    let us = |time: std::time::Duration| time.as_micros();
-    output.line(format!("late by (p50, p99, max): {}, {}, {} µs", us(late.p50), us(late.p99), us(late.max)))?;
-    if !late.usable() {
-        output.notice("the machine is too busy: these figures say nothing");
-        return Ok(EXIT_UNUSABLE);
-    }
-    let wrong = report.checks.iter().filter(|check| !check.passed()).count();
-    output.line(format!("{} figures, {wrong} wrong", report.checks.len()))?;
-    Ok(if wrong == 0 { EXIT_OK } else { EXIT_FAILED })
+    table
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Numbered datagrams between hosts, and what was heard of them.
 
 use super::{HEADERS, NamespaceError, Network};
+use crate::tier2::lateness::Histogram;
 use crate::tier2::{go_first, monotonic};
 use std::collections::BTreeMap;
 use std::io;
@@ -73,13 +74,14 @@ impl Heard {
 }
 
 /// Sends `count` datagrams for each of `pairs`, one of each in every `gap`, of `bytes` as packets. Returns what was
-/// heard, in the order of `pairs`.
+/// heard, in the order of `pairs`; `late` takes in how late they were sent.
 pub(super) fn probe(
     network: &Network,
     pairs: &[(usize, usize)],
     count: u64,
     gap: Duration,
     bytes: usize,
+    late: &mut Histogram,
 ) -> Result<Vec<Heard>, NamespaceError> {
     let hosts = pairs.iter().map(|(from, to)| from.max(to) + 1).max().unwrap_or(0);
     let sockets = (0..hosts).map(|host| network.udp(host, PORT)).collect::<Result<Vec<_>, _>>()?;
@@ -87,7 +89,8 @@ pub(super) fn probe(
     let over = AtomicBool::new(false);
     let arrivals = std::thread::scope(|scope| {
         let readers: Vec<_> = sockets.iter().map(|socket| scope.spawn(|| read(socket, &over))).collect();
-        let sent = send(network, &sockets, pairs, count, gap, bytes);
+        let sender = scope.spawn(|| send(network, &sockets, pairs, count, gap, bytes, late));
+        let sent = sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         over.store(true, Ordering::Relaxed);
         let read: io::Result<Vec<_>> = readers
             .into_iter()
@@ -118,12 +121,15 @@ fn send(
     count: u64,
     gap: Duration,
     bytes: usize,
+    late: &mut Histogram,
 ) -> io::Result<()> {
+    go_first();
     let start = monotonic();
     let mut payload = vec![0; bytes - HEADERS];
     for number in 0..count {
         let due = start + gap * u32::try_from(number).unwrap_or(u32::MAX);
         std::thread::sleep(due.saturating_sub(monotonic()));
+        late.add(monotonic().saturating_sub(due));
         for &(from, to) in pairs {
             payload[..8].copy_from_slice(&(from as u64).to_be_bytes());
             payload[8..16].copy_from_slice(&number.to_be_bytes());
