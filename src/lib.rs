@@ -10,6 +10,7 @@ pub mod identity;
 pub mod mesh;
 mod nats_url;
 pub mod node;
+pub mod planted;
 pub mod ports;
 pub mod sim;
 pub mod status;

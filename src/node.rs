@@ -6,7 +6,8 @@
 use crate::config::{self, Config};
 use crate::control::InviteRequest;
 use crate::gateway::{self, Gateway};
-use crate::identity::{Identity, Invite, IssueError, LatticeId, StoreVouchers, Terms, Vouchers};
+use crate::identity::{Identity, Invite, IssueError, LatticeId, NodeId, StoreVouchers, Terms, Vouchers};
+use crate::mesh::announcement::Shelf;
 use crate::mesh::plane::Plane;
 use crate::mesh::{self, Mesh, quic};
 use crate::ports::{NeighborKind, UpstreamId};
@@ -42,6 +43,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The cryptography of its links.
     pub crypto: Arc<CryptoProvider>,
+    /// Where announcements stand: a shelf of its own, or one shared with other nodes of this process.
+    pub shelf: Arc<dyn Shelf>,
     /// What went wrong before the start and its user should know.
     pub warnings: Vec<String>,
 }
@@ -104,7 +107,7 @@ impl Node {
     /// # Errors
     /// [`StartError`] names what stands in the way.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { env, config, identity, store, crypto, warnings } = parts;
+        let Parts { env, config, identity, store, crypto, shelf, warnings } = parts;
         let broker = Broker::new(env.clone(), broker_config(&config, &identity))?;
         let vouchers = Arc::new(StoreVouchers::new(Arc::clone(&store)));
         let transport = bind(&env, &config.link, &identity, Arc::clone(&vouchers) as _, &crypto)?;
@@ -125,6 +128,7 @@ impl Node {
             plane,
             bus,
             upstreams,
+            shelf,
         };
         let mesh = Mesh::start(env.clone(), mesh_config, parts);
         if let Some(gateway) = &gateway {
@@ -153,6 +157,24 @@ impl Node {
     #[must_use]
     pub fn broker(&self) -> &Broker {
         &self.broker
+    }
+
+    /// Who it is to other nodes.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.identity.node_id()
+    }
+
+    /// The mesh: what it knows of the others, and how its links are.
+    #[must_use]
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    /// How many other nodes can be reached.
+    #[must_use]
+    pub fn reachable(&self) -> usize {
+        self.mesh.reachable()
     }
 
     /// How the node and its view of the lattice are.

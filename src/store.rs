@@ -1,6 +1,6 @@
 //! The node's disk for records: a small ordered key-value trait, and what stands behind it.
 //!
-//! Two implementations: [`DiskStore`] (sled) and [`MemoryStore`] (tests and the simulator). What the records mean is
+//! Two implementations: [`DiskStore`] (sled) and [`MemoryStore`] (tests); the simulator has its own (`sim/disk.rs`). What the records mean is
 //! left to those who write them; keys and certificates are not here but in plain files (`identity/folder.rs`),
 //! because a store that cannot be opened is put aside and begun anew.
 
@@ -82,7 +82,7 @@ pub enum StoreError {
     },
 }
 
-fn check_sizes(key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn check_sizes(key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     let within = |what, len, max| if len > max { Err(StoreError::TooLarge { what, len, max }) } else { Ok(()) };
     within("key", key.len(), KEY_MAX)?;
     within("value", value.len(), VALUE_MAX)

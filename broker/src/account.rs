@@ -4,6 +4,7 @@
 //! one gets the present state first. A neighbour must therefore not call the broker while it holds a lock that
 //! its [`interest`](crate::Neighbor::interest) takes.
 
+use crate::few::Few;
 use crate::generation::Generations;
 use crate::lock::{lock, read, write};
 use crate::message::UpstreamId;
@@ -11,7 +12,7 @@ use crate::neighbor::{InterestChange, InterestSource, NeighborKind};
 use crate::route::{Attached, Route, RouteBuilder, TARGETS_KEPT_MAX};
 use crate::sublist::{Entries, MemberKey, NeighborId, Sublist};
 use crate::subscription::Subscription;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, RwLock};
 
 /// Routes kept for all publishers of the account.
@@ -32,7 +33,7 @@ struct State {
     sublist: Sublist<Arc<Subscription>>,
     neighbors: Vec<Arc<Attached>>,
     /// What each member of each neighbour holds, to withdraw it at once.
-    held: BTreeMap<(NeighborId, u32), BTreeSet<Held>>,
+    held: BTreeMap<(NeighborId, u32), Few<Held, ()>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,7 +125,7 @@ impl Account {
         let held = Held { filter: filter.into(), queue: key.queue.clone(), via: key.via };
         let owner = (key.neighbor, key.member);
         if weight > 0 {
-            state.held.entry(owner).or_default().insert(held);
+            state.held.entry(owner).or_default().insert(held, ());
         } else if let Some(all) = state.held.get_mut(&owner) {
             all.remove(&held);
             if all.is_empty() {
@@ -185,7 +186,7 @@ impl Account {
         let Some(kind) = state.neighbors.iter().find(|attached| attached.id == id).map(|attached| attached.kind) else {
             return;
         };
-        for held in state.held.remove(&(id, member)).unwrap_or_default() {
+        for (held, ()) in state.held.remove(&(id, member)).unwrap_or_default() {
             let key = MemberKey { neighbor: id, member, via: held.via, queue: held.queue };
             state.sublist.set_member(&held.filter, &key, 0);
             self.generations.bump(&held.filter);
@@ -226,7 +227,7 @@ impl Account {
         for (group, members) in &entries.groups {
             tell(InterestSource::Clients, Some(group), u32::try_from(members.len()).unwrap_or(u32::MAX));
         }
-        for (key, weight) in &entries.members {
+        for (key, weight) in entries.members.iter() {
             if let Some(kind) = sources.get(&key.neighbor) {
                 tell(source(*kind, key.member, key.via), key.queue.as_deref(), *weight);
             }

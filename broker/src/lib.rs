@@ -41,6 +41,7 @@ mod config;
 mod credentials;
 mod delivery;
 pub mod env;
+mod few;
 mod generation;
 mod hub;
 pub mod leaf;

@@ -115,7 +115,7 @@ impl<'a> RouteBuilder<'a> {
             let group = self.groups.entry(name).or_default();
             group.local.extend(members.iter().map(|(_, subscription)| Target::new(self.subject, subscription)));
         }
-        for (key, weight) in &entries.members {
+        for (key, weight) in entries.members.iter() {
             match &key.queue {
                 None => {
                     self.hops.entry(key.neighbor).or_default().insert((key.member, key.via), ());

@@ -4,6 +4,7 @@
 //! Everything iterated is ordered, so that equal histories give equal answers. Caching of answers is left to the
 //! account, which knows when they are stale.
 
+use crate::few::Few;
 use crate::message::UpstreamId;
 use crate::subject::tokens;
 use smallvec::SmallVec;
@@ -30,7 +31,7 @@ pub(crate) struct Entries<S> {
     /// Queue subscriptions by group, in the order of their ids.
     pub(crate) groups: BTreeMap<Box<[u8]>, Vec<(u64, S)>>,
     /// Neighbours' members, with their weight.
-    pub(crate) members: BTreeMap<MemberKey, u32>,
+    pub(crate) members: Few<MemberKey, u32>,
 }
 
 impl<S> Entries<S> {
@@ -59,7 +60,7 @@ pub(crate) struct Sublist<S> {
 
 impl<S> Default for Entries<S> {
     fn default() -> Self {
-        Self { plain: Vec::new(), groups: BTreeMap::new(), members: BTreeMap::new() }
+        Self { plain: Vec::new(), groups: BTreeMap::new(), members: Few::default() }
     }
 }
 

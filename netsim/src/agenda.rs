@@ -2,7 +2,8 @@
 //!
 //! Ties go in the order of scheduling. What an arrival does is left to `net.rs` and `stream.rs`.
 
-use crate::clock::Nanos;
+use crate::clock::{Deadline, Nanos};
+use crate::exec::HostId;
 use crate::stream::StreamEvent;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -29,7 +30,8 @@ pub(crate) struct TimerId {
 #[derive(Debug)]
 struct Timer {
     generation: u64,
-    deadline: Nanos,
+    host: HostId,
+    deadline: Deadline,
     /// When the queue will look at it; `None` when the queue does not know it.
     armed: Option<Nanos>,
     waker: Option<Waker>,
@@ -78,7 +80,7 @@ impl Agenda {
         if timer.generation != id.generation || timer.armed != Some(at) {
             return false;
         }
-        if timer.waker.is_some() && timer.deadline <= at {
+        if timer.waker.is_some() && timer.deadline.global <= at {
             return true;
         }
         timer.armed = None;
@@ -90,7 +92,7 @@ impl Agenda {
 
     fn arm(&mut self, id: TimerId) {
         let timer = &mut self.timers[id.slot];
-        let deadline = timer.deadline;
+        let deadline = timer.deadline.global;
         if timer.armed.is_none_or(|armed| deadline < armed) {
             timer.armed = Some(deadline);
             self.schedule(deadline, Event::Timer(id));
@@ -104,28 +106,48 @@ impl Agenda {
         timer.waker.take()
     }
 
-    pub(crate) fn new_timer(&mut self, deadline: Nanos) -> TimerId {
+    pub(crate) fn new_timer(&mut self, host: HostId, deadline: Deadline) -> TimerId {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.timers.push(Timer { generation: 0, deadline: 0, armed: None, waker: None });
+            self.timers.push(Timer { generation: 0, host, deadline, armed: None, waker: None });
             self.timers.len() - 1
         });
         let timer = &mut self.timers[slot];
         timer.generation += 1;
-        timer.deadline = deadline;
+        (timer.host, timer.deadline) = (host, deadline);
         TimerId { slot, generation: timer.generation }
     }
 
-    pub(crate) fn reset_timer(&mut self, id: TimerId, deadline: Nanos) {
+    pub(crate) fn reset_timer(&mut self, id: TimerId, deadline: Deadline) {
         self.timers[id.slot].deadline = deadline;
         if self.timers[id.slot].waker.is_some() {
             self.arm(id);
         }
     }
 
+    /// Finds anew when the timers of `host` fall due, whose clock runs otherwise from now on. Returns how many of them
+    /// somebody waits for.
+    pub(crate) fn rearm(&mut self, host: HostId, global: impl Fn(Nanos) -> Nanos) -> u64 {
+        let mut waited_for = 0;
+        for slot in 0..self.timers.len() {
+            let timer = &mut self.timers[slot];
+            // A slot that is free keeps its last host; what it is told then means nothing.
+            if timer.host != host {
+                continue;
+            }
+            timer.deadline.global = global(timer.deadline.local);
+            let id = TimerId { slot, generation: timer.generation };
+            if timer.waker.is_some() {
+                waited_for += 1;
+                self.arm(id);
+            }
+        }
+        waited_for
+    }
+
     /// True when the deadline has passed; else `waker` will be woken then.
     pub(crate) fn poll_timer(&mut self, id: TimerId, now: Nanos, waker: &Waker) -> bool {
         let timer = &mut self.timers[id.slot];
-        if timer.deadline <= now {
+        if timer.deadline.global <= now {
             return true;
         }
         remember(&mut timer.waker, waker);
@@ -170,15 +192,26 @@ mod tests {
         fired
     }
 
+    fn at(nanos: Nanos) -> Deadline {
+        Deadline { local: nanos, global: nanos }
+    }
+
     #[derive(Clone, Debug)]
     enum Op {
         Reset(Nanos),
+        /// The host's clock goes on so much later, or sooner.
+        Rearm(Nanos),
         Poll,
         Advance(Nanos),
     }
 
     fn op() -> impl Strategy<Value = Op> {
-        prop_oneof![(0u64..200).prop_map(Op::Reset), Just(Op::Poll), (1u64..20).prop_map(Op::Advance)]
+        prop_oneof![
+            (0u64..200).prop_map(Op::Reset),
+            (0u64..200).prop_map(Op::Rearm),
+            Just(Op::Poll),
+            (1u64..20).prop_map(Op::Advance)
+        ]
     }
 
     proptest! {
@@ -186,11 +219,16 @@ mod tests {
         #[test]
         fn lazily_armed_timers_fire_on_time(ops in proptest::collection::vec(op(), 1..60)) {
             let mut agenda = Agenda::default();
-            let id = agenda.new_timer(50);
+            let id = agenda.new_timer(0, at(50));
+            let other = agenda.new_timer(1, at(Nanos::MAX));
             let (mut now, mut deadline, mut waiting) = (0, 50, false);
             for op in ops {
                 match op {
-                    Op::Reset(at) => { agenda.reset_timer(id, at); deadline = at; }
+                    Op::Reset(to) => { agenda.reset_timer(id, at(to)); deadline = to; }
+                    Op::Rearm(to) => {
+                        prop_assert_eq!(agenda.rearm(0, |_| to), u64::from(waiting));
+                        deadline = to;
+                    }
                     Op::Poll => waiting = !agenda.poll_timer(id, now, Waker::noop()),
                     Op::Advance(by) => now += by,
                 }
@@ -199,6 +237,7 @@ mod tests {
                 waiting &= !woke;
             }
             agenda.drop_timer(id);
+            agenda.drop_timer(other);
             prop_assert_eq!(agenda.timers(), 0);
             prop_assert!(agenda.next_due().is_none());
         }

@@ -1,18 +1,18 @@
 //! What must never break, checked as messages arrive: no duplicate, order per publisher, completeness, resumption.
 //!
-//! A test's publishers ask [`Checker::publish`] for the id of each message and its subscribers report it with
-//! [`Checker::deliver`]; how the id travels is theirs. Violations are values with a time; whether they fail the run is
-//! left to the test.
+//! Publishers ask [`Checker::publish`] for the id of each message and subscribers report it with [`Checker::deliver`];
+//! how the id travels is theirs. When messages must arrive is said by `epochs.rs`; what becomes of violations, by
+//! `verdict.rs`.
 
+use crate::epochs::{Epoch, Epochs};
 use crate::guarded::Guarded;
+use crate::timeline::{RESUMPTIONS_MAX, Resumption, Timeline, ms};
+use crate::verdict::{Check, Tally, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Violations that are kept; the rest is only counted.
-const KEPT_MAX: usize = 10_000;
 
 /// Names a message: who published it, in which life, and as which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,48 +51,6 @@ impl FromStr for MessageId {
     }
 }
 
-/// What was broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Broken {
-    /// It arrived before.
-    Duplicate,
-    /// A later one of the same publisher arrived before.
-    OutOfOrder {
-        /// The latest that had arrived.
-        after: u64,
-    },
-    /// It was never published.
-    Unknown,
-    /// It did not arrive.
-    Missing,
-    /// Nothing that the publisher sent after a fault's end arrived within the bound.
-    Resumed {
-        /// When the first arrived, counted from the end of the fault; `None` when none did.
-        after: Option<Duration>,
-        /// Within what it should have.
-        bound: Duration,
-    },
-}
-
-/// One thing that must not happen and did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Violation {
-    /// When it was seen, in virtual time.
-    pub at: Duration,
-    /// Who received, or did not.
-    pub receiver: u32,
-    /// Which message; of [`Broken::Resumed`], the first that could have arrived.
-    pub message: MessageId,
-    /// What was broken.
-    pub broken: Broken,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {} at receiver {}: {:?}", self.at, self.message, self.receiver, self.broken)
-    }
-}
-
 /// What one receiver has of one publisher's life.
 #[derive(Debug)]
 struct Heard {
@@ -109,9 +67,9 @@ impl Heard {
     }
 
     /// Takes a message in; says what it breaks.
-    fn take(&mut self, sequence: u64) -> Option<Broken> {
+    fn take(&mut self, sequence: u64) -> Option<Check> {
         if self.has(sequence) {
-            return Some(Broken::Duplicate);
+            return Some(Check::Duplicate);
         }
         if sequence >= self.next {
             self.missing.extend(self.next..sequence);
@@ -123,9 +81,12 @@ impl Heard {
             self.first = sequence;
         }
         self.missing.remove(&sequence);
-        Some(Broken::OutOfOrder { after: self.next - 1 })
+        Some(Check::Order)
     }
 }
+
+/// A receiver and a publisher.
+type Pair = (u32, u32);
 
 #[derive(Debug, Default)]
 struct Record {
@@ -133,19 +94,31 @@ struct Record {
     published: BTreeMap<(u32, u32), Vec<Duration>>,
     /// By receiver and publisher's life.
     heard: BTreeMap<(u32, u32, u32), Heard>,
-    /// By end of fault: the first arrival of something published since, by receiver and publisher.
-    watches: BTreeMap<Duration, BTreeMap<(u32, u32), Duration>>,
-    violations: Vec<Violation>,
-    violations_total: u64,
+    /// By border of epochs: the first arrival of something published since, and before the next border.
+    watches: BTreeMap<Duration, BTreeMap<Pair, Duration>>,
+    /// Arrivals by receiver.
+    arrivals: BTreeMap<u32, Vec<Duration>>,
+    found: Tally,
     delivered: u64,
 }
 
 impl Record {
-    fn violate(&mut self, violation: Violation) {
-        self.violations_total += 1;
-        if self.violations.len() < KEPT_MAX {
-            self.violations.push(violation);
-        }
+    fn published_at(&self, message: MessageId) -> Option<Duration> {
+        let times = self.published.get(&(message.publisher, message.incarnation))?;
+        times.get(usize::try_from(message.sequence).ok()?).copied()
+    }
+
+    /// Times of messages that a receiver lacks although it has earlier and later ones of the same life.
+    fn gaps(&self) -> impl Iterator<Item = Duration> {
+        self.heard.iter().flat_map(move |(&(_, publisher, incarnation), heard)| {
+            let id = move |&sequence: &u64| MessageId { publisher, incarnation, sequence };
+            heard.missing.iter().filter_map(move |sequence| self.published_at(id(sequence)))
+        })
+    }
+
+    fn has(&self, receiver: u32, message: MessageId) -> bool {
+        let heard = self.heard.get(&(receiver, message.publisher, message.incarnation));
+        heard.is_some_and(|heard| heard.has(message.sequence))
     }
 }
 
@@ -172,32 +145,39 @@ impl Checker {
 
     /// Notes that `receiver` got a message, and checks it against what it got before.
     ///
-    /// What came before a receiver's first message of a publisher is not missed here: see [`Checker::complete`].
+    /// What came before a receiver's first message of a publisher is not missed here: see [`Checker::judge`].
     pub fn deliver(&self, at: Duration, receiver: u32, message: MessageId) {
         let mut record = self.record.lock();
         let record = &mut *record;
-        record.delivered += 1;
         let MessageId { publisher, incarnation, sequence } = message;
-        let times = record.published.get(&(publisher, incarnation));
-        let published = times.and_then(|times| times.get(usize::try_from(sequence).ok()?)).copied();
-        let Some(published) = published else {
-            return record.violate(Violation { at, receiver, message, broken: Broken::Unknown });
+        if publisher != receiver {
+            record.delivered += 1;
+            record.arrivals.entry(receiver).or_default().push(at);
+        }
+        let Some(published) = record.published_at(message) else {
+            let what = format!("{message} arrived, which nobody published");
+            return record.found.add(seen(at, Check::Unknown, receiver, what));
         };
         let heard = record.heard.entry((receiver, publisher, incarnation)).or_insert_with(|| Heard {
             first: sequence,
             next: sequence,
             missing: BTreeSet::new(),
         });
-        if let Some(broken) = heard.take(sequence) {
-            record.violate(Violation { at, receiver, message, broken });
+        if let Some(check) = heard.take(sequence) {
+            let last = heard.next - 1;
+            let what = match check {
+                Check::Duplicate => format!("{message} arrived once more"),
+                _ => format!("{message} arrived after number {last} of the same publisher"),
+            };
+            record.found.add(seen(at, check, receiver, what));
         }
-        for (_, resumed) in record.watches.range_mut(..=published) {
-            resumed.entry((receiver, publisher)).or_insert(at);
+        if let Some((_, first)) = record.watches.range_mut(..=published).next_back() {
+            first.entry((receiver, publisher)).or_insert(at);
         }
     }
 
-    /// Begins to note when each receiver hears of each publisher again, counting messages published from `moment` on.
-    /// Call it at that moment.
+    /// Begins to note when each receiver hears of each publisher again, counting messages published from `moment` until
+    /// the next one that is watched. Call it at that moment.
     pub fn watch(&self, moment: Duration) {
         self.record.lock().watches.entry(moment).or_default();
     }
@@ -211,69 +191,100 @@ impl Checker {
         resumed.map(|(pair, at)| (*pair, at.saturating_sub(moment))).collect()
     }
 
-    /// Checks that each of `receivers` heard each of `publishers` (but not itself) within `bound` of the watched
-    /// `moment`. Returns the violations, which are also kept.
-    pub fn resume_within(
+    /// Says what was broken in all. `publishers` are those that should publish all the time, `hearers` says who
+    /// subscribes to whom, by publisher.
+    ///
+    /// Call it when all that was published has had the time to arrive. Returns the violations with those that were
+    /// found on the way, and the slowest resumptions, the slowest first.
+    #[must_use]
+    pub fn judge(
         &self,
-        moment: Duration,
+        epochs: &Epochs,
         bound: Duration,
-        receivers: &[u32],
-        publishers: &[u32],
-    ) -> Vec<Violation> {
-        let resumed = self.resumed(moment);
-        let mut found = Vec::new();
-        for &receiver in receivers {
-            for &publisher in publishers.iter().filter(|publisher| **publisher != receiver) {
-                let after = resumed.get(&(receiver, publisher)).copied();
-                if after.is_none_or(|after| after > bound) {
-                    let message = MessageId { publisher, incarnation: 0, sequence: 0 };
-                    let at = moment + after.unwrap_or(bound);
-                    found.push(Violation { at, receiver, message, broken: Broken::Resumed { after, bound } });
-                }
+        publishers: &[usize],
+        hearers: &[Vec<usize>],
+    ) -> (Tally, Vec<Resumption>) {
+        let mut found = self.record.lock().found.clone();
+        let mut resumptions = Vec::new();
+        for epoch in epochs.judged() {
+            let last = epochs.last().is_some_and(|last| last.is(epoch));
+            for &publisher in publishers {
+                let pair = (publisher, &hearers[publisher][..]);
+                self.judge_resumption(epoch, last, bound, pair, &mut found, &mut resumptions);
+            }
+            if resumptions.len() > 8 * RESUMPTIONS_MAX {
+                // A run of many epochs keeps no more than it will tell.
+                resumptions.sort_by(|a, b| slowness(b).total_cmp(&slowness(a)));
+                resumptions.truncate(RESUMPTIONS_MAX);
             }
         }
-        self.keep(&found);
-        found
+        resumptions.sort_by(|a, b| slowness(b).total_cmp(&slowness(a)));
+        resumptions.truncate(RESUMPTIONS_MAX);
+        self.judge_completeness(epochs, hearers, &mut found);
+        (found, resumptions)
     }
 
-    /// Checks that each of `receivers` got everything that others published from `from` to `to`, both included. Call it
-    /// when that has had the time to arrive. Returns the violations, which are also kept.
-    pub fn complete(&self, from: Duration, to: Duration, receivers: &[u32]) -> Vec<Violation> {
-        let mut found = Vec::new();
-        {
-            let record = self.record.lock();
-            for (&(publisher, incarnation), times) in &record.published {
-                let since = times.partition_point(|at| *at < from);
-                for (sequence, &at) in (0..).zip(times).skip(since).take_while(|(_, at)| **at <= to) {
-                    for &receiver in receivers.iter().filter(|receiver| **receiver != publisher) {
-                        let heard = record.heard.get(&(receiver, publisher, incarnation));
-                        if !heard.is_some_and(|heard| heard.has(sequence)) {
-                            let message = MessageId { publisher, incarnation, sequence };
-                            found.push(Violation { at, receiver, message, broken: Broken::Missing });
-                        }
+    fn judge_resumption(
+        &self,
+        epoch: &Epoch,
+        last: bool,
+        bound: Duration,
+        (publisher, hearers): (usize, &[usize]),
+        found: &mut Tally,
+        resumptions: &mut Vec<Resumption>,
+    ) {
+        for &receiver in hearers.iter().filter(|receiver| epoch.joined(publisher, **receiver)) {
+            let after = self.resumed_after(epoch.from, (receiver as u32, publisher as u32));
+            resumptions.push(Resumption { at_ms: ms(epoch.from), receiver, publisher, after_ms: after.map(ms) });
+            if after.is_some_and(|after| after <= bound) {
+                continue;
+            }
+            let what = match after {
+                Some(after) => format!("heard node {publisher} again after {after:.3?}, the bound is {bound:?}"),
+                None => format!("never heard node {publisher} again"),
+            };
+            // What never came is as late as can be told; to the very end, it is late for ever.
+            let never = if last { f64::MAX } else { ms(epoch.until - epoch.from) };
+            let at_ms = ms(epoch.from + after.unwrap_or(bound));
+            let figure = Some(after.map_or(never, ms));
+            found.add(Violation { at_ms, check: Check::Resume, node: Some(receiver), what, figure });
+        }
+    }
+
+    fn resumed_after(&self, moment: Duration, pair: Pair) -> Option<Duration> {
+        let record = self.record.lock();
+        Some(record.watches.get(&moment)?.get(&pair)?.saturating_sub(moment))
+    }
+
+    fn judge_completeness(&self, epochs: &Epochs, hearers: &[Vec<usize>], found: &mut Tally) {
+        let record = self.record.lock();
+        for (&(publisher, incarnation), times) in &record.published {
+            for (sequence, &at) in (0..).zip(times) {
+                let Some(epoch) = epochs.calm(at) else { continue };
+                let message = MessageId { publisher, incarnation, sequence };
+                let own = publisher as usize;
+                for &receiver in hearers[own].iter().filter(|receiver| epoch.joined(own, **receiver)) {
+                    if !record.has(receiver as u32, message) {
+                        found.add(seen(at, Check::Complete, receiver as u32, format!("{message} never arrived")));
                     }
                 }
             }
         }
-        self.keep(&found);
-        found
     }
 
-    fn keep(&self, found: &[Violation]) {
-        let mut record = self.record.lock();
-        found.iter().for_each(|violation| record.violate(*violation));
-    }
-
-    /// All violations found so far, in the order in which they were found; the first 10,000.
-    #[must_use]
-    pub fn violations(&self) -> Vec<Violation> {
-        self.record.lock().violations.clone()
-    }
-
-    /// How many violations were found.
-    #[must_use]
-    pub fn violations_total(&self) -> u64 {
-        self.record.lock().violations_total
+    /// Puts counts of what was published, received and lost into `timeline`.
+    pub fn draw(&self, timeline: &mut Timeline) {
+        let record = self.record.lock();
+        for (&(publisher, _), times) in &record.published {
+            times.iter().for_each(|at| add(timeline, *at, |t, bin| &mut t.nodes[publisher as usize].published[bin]));
+        }
+        for (&receiver, times) in &record.arrivals {
+            times.iter().for_each(|at| add(timeline, *at, |t, bin| &mut t.nodes[receiver as usize].delivered[bin]));
+        }
+        for at in record.gaps() {
+            let bin = timeline.bin(at);
+            timeline.lost[bin] += 1;
+        }
     }
 
     /// How many messages were published.
@@ -282,7 +293,7 @@ impl Checker {
         self.record.lock().published.values().map(|times| times.len() as u64).sum()
     }
 
-    /// How many messages were received, duplicates included.
+    /// How many messages were received from others, duplicates included.
     #[must_use]
     pub fn delivered(&self) -> u64 {
         self.record.lock().delivered
@@ -293,6 +304,25 @@ impl Checker {
     pub fn gaps(&self) -> u64 {
         self.record.lock().heard.values().map(|heard| heard.missing.len() as u64).sum()
     }
+
+    /// What was found broken as messages arrived.
+    #[must_use]
+    pub fn found(&self) -> Tally {
+        self.record.lock().found.clone()
+    }
+}
+
+fn slowness(resumption: &Resumption) -> f64 {
+    resumption.after_ms.unwrap_or(f64::INFINITY)
+}
+
+fn seen(at: Duration, check: Check, receiver: u32, what: String) -> Violation {
+    Violation { at_ms: ms(at), check, node: Some(receiver as usize), what, figure: None }
+}
+
+fn add(timeline: &mut Timeline, at: Duration, cell: impl Fn(&mut Timeline, usize) -> &mut u32) {
+    let bin = timeline.bin(at);
+    *cell(timeline, bin) += 1;
 }
 
 #[cfg(test)]

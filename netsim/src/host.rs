@@ -3,12 +3,11 @@
 //! When hosts start and die is left to `world.rs`.
 
 use crate::agenda::TimerId;
-use crate::clock::Drift;
+use crate::clock::HostClock;
 use crate::exec::HostId;
 use crate::guarded::Guarded;
 use crate::kernel::Kernel;
 use crate::net::SimSocket;
-use crate::ports;
 use crate::rng;
 use crate::stream::{Connecting, SimListener};
 use lattice_broker::env::{BoxFuture, Env, Listener, Platform, Rng, Stream, Timer, UdpSocket};
@@ -53,10 +52,10 @@ impl Host {
         Env::new(self.life.clone())
     }
 
-    /// This host's address, with `port`.
+    /// This host's present address, with `port`.
     #[must_use]
     pub fn addr(&self, port: u16) -> SocketAddr {
-        (ports::address(self.life.host), port).into()
+        self.life.kernel.addr(self.life.host, port)
     }
 
     /// Its number in the world.
@@ -90,20 +89,23 @@ pub(crate) struct Life {
     kernel: Arc<Kernel>,
     host: HostId,
     incarnation: u32,
-    drift: Drift,
     alive: AtomicBool,
     /// How often each random stream was asked for.
     labels: Guarded<BTreeMap<String, u64>>,
 }
 
 impl Life {
-    pub(crate) fn new(kernel: Arc<Kernel>, host: HostId, incarnation: u32, drift: Drift) -> Self {
-        Self { kernel, host, incarnation, drift, alive: AtomicBool::new(true), labels: Guarded::default() }
+    pub(crate) fn new(kernel: Arc<Kernel>, host: HostId, incarnation: u32) -> Self {
+        Self { kernel, host, incarnation, alive: AtomicBool::new(true), labels: Guarded::default() }
     }
 
     /// From now on nothing can be spawned or opened.
     pub(crate) fn end(&self) {
         self.alive.store(false, Relaxed);
+    }
+
+    fn clock(&self) -> &HostClock {
+        &self.kernel.clocks[self.host]
     }
 
     fn check(&self) -> io::Result<()> {
@@ -124,7 +126,7 @@ impl Life {
         let host = name.strip_prefix("host-").and_then(|index| index.parse().ok());
         let host = host.filter(|host| *host < self.kernel.hosts);
         let host = host.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
-        Ok((ports::address(host), port).into())
+        Ok(self.kernel.addr(host, port))
     }
 }
 
@@ -136,17 +138,24 @@ impl Platform for Life {
     }
 
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
-        let deadline = self.kernel.clock.when(at, self.drift);
-        let id = self.kernel.with(|state, _| state.agenda.new_timer(deadline));
-        Box::pin(SimTimer { kernel: self.kernel.clone(), id, drift: self.drift })
+        let (deadline, fault) = self.clock().deadline(&self.kernel.clock, at);
+        let id = self.kernel.with(|state, _| {
+            state.links.faults.bite_all(fault);
+            state.agenda.new_timer(self.host, deadline)
+        });
+        Box::pin(SimTimer { kernel: self.kernel.clone(), id, host: self.host })
     }
 
     fn now(&self) -> Instant {
-        self.kernel.clock.instant(self.drift)
+        self.clock().instant(&self.kernel.clock)
     }
 
     fn wall(&self) -> SystemTime {
-        self.kernel.clock.wall(self.drift)
+        let (wall, faults) = self.clock().wall(&self.kernel.clock);
+        if !faults.is_empty() {
+            self.kernel.with(|state, _| state.links.faults.bite_all(faults));
+        }
+        wall
     }
 
     fn rng(&self, label: &str) -> Rng {
@@ -189,13 +198,16 @@ impl Platform for Life {
 struct SimTimer {
     kernel: Arc<Kernel>,
     id: TimerId,
-    drift: Drift,
+    host: HostId,
 }
 
 impl Timer for SimTimer {
     fn reset(self: Pin<&mut Self>, at: Instant) {
-        let deadline = self.kernel.clock.when(at, self.drift);
-        self.kernel.with(|state, _| state.agenda.reset_timer(self.id, deadline));
+        let (deadline, fault) = self.kernel.clocks[self.host].deadline(&self.kernel.clock, at);
+        self.kernel.with(|state, _| {
+            state.links.faults.bite_all(fault);
+            state.agenda.reset_timer(self.id, deadline);
+        });
     }
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

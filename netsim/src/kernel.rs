@@ -1,13 +1,15 @@
 //! What all handles of a world share: its clock, its agenda and its network.
 
 use crate::agenda::{Agenda, Event};
-use crate::clock::{Clock, Nanos};
-use crate::exec::Inbox;
+use crate::clock::{Clock, HostClock, Nanos};
+use crate::exec::{HostId, Inbox};
 use crate::guarded::Guarded;
 use crate::link::Links;
 use crate::net::Datagrams;
+use crate::ports::Addresses;
 use crate::rng::TraceHash;
-use crate::stream::Streams;
+use crate::stream::{StreamConfig, Streams};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -17,6 +19,8 @@ pub(crate) struct Kernel {
     pub(crate) seed: u64,
     pub(crate) hosts: usize,
     pub(crate) clock: Clock,
+    /// One for each host.
+    pub(crate) clocks: Vec<HostClock>,
     pub(crate) inbox: Arc<Inbox>,
     state: Guarded<State>,
 }
@@ -26,6 +30,7 @@ pub(crate) struct Kernel {
 pub(crate) struct State {
     pub(crate) agenda: Agenda,
     pub(crate) links: Links,
+    pub(crate) addresses: Addresses,
     pub(crate) trace: TraceHash,
     pub(crate) datagrams: Datagrams,
     pub(crate) streams: Streams,
@@ -37,23 +42,32 @@ pub(crate) struct Wire<'a> {
     pub(crate) now: Nanos,
     pub(crate) agenda: &'a mut Agenda,
     pub(crate) links: &'a mut Links,
+    pub(crate) addresses: &'a Addresses,
     pub(crate) trace: &'a mut TraceHash,
     pub(crate) wakes: &'a mut Vec<Waker>,
 }
 
 impl State {
-    pub(crate) fn new(seed: u64, links: Links, datagrams: Datagrams, streams: Streams) -> Self {
-        Self { agenda: Agenda::default(), links, trace: TraceHash::new(seed), datagrams, streams, wakes: Vec::new() }
+    pub(crate) fn new(seed: u64, hosts: usize, links: Links, streams: StreamConfig) -> Self {
+        Self {
+            agenda: Agenda::default(),
+            links,
+            addresses: Addresses::new(hosts),
+            trace: TraceHash::new(seed),
+            datagrams: Datagrams::new(hosts),
+            streams: Streams::new(hosts, streams),
+            wakes: Vec::new(),
+        }
     }
 
     pub(crate) fn datagrams(&mut self, now: Nanos) -> (&mut Datagrams, Wire<'_>) {
-        let Self { agenda, links, trace, datagrams, wakes, streams: _ } = self;
-        (datagrams, Wire { now, agenda, links, trace, wakes })
+        let Self { agenda, links, addresses, trace, datagrams, wakes, streams: _ } = self;
+        (datagrams, Wire { now, agenda, links, addresses, trace, wakes })
     }
 
     pub(crate) fn streams(&mut self, now: Nanos) -> (&mut Streams, Wire<'_>) {
-        let Self { agenda, links, trace, streams, wakes, datagrams: _ } = self;
-        (streams, Wire { now, agenda, links, trace, wakes })
+        let Self { agenda, links, addresses, trace, streams, wakes, datagrams: _ } = self;
+        (streams, Wire { now, agenda, links, addresses, trace, wakes })
     }
 
     /// Lets everything happen that is due at `now`.
@@ -76,7 +90,8 @@ impl State {
 
 impl Kernel {
     pub(crate) fn new(seed: u64, hosts: usize, inbox: Arc<Inbox>, state: State) -> Self {
-        Self { seed, hosts, clock: Clock::new(), inbox, state: Guarded::new(state) }
+        let clocks = (0..hosts).map(|_| HostClock::default()).collect();
+        Self { seed, hosts, clock: Clock::new(), clocks, inbox, state: Guarded::new(state) }
     }
 
     /// Changes the state, then wakes whom that concerns. Wakers run code of others, so the lock is let go first.
@@ -88,6 +103,11 @@ impl Kernel {
         };
         wakes.into_iter().for_each(Waker::wake);
         result
+    }
+
+    /// The present address of `host`, with `port`.
+    pub(crate) fn addr(&self, host: HostId, port: u16) -> SocketAddr {
+        (self.state.lock().addresses.of(host), port).into()
     }
 
     /// When something happens next.

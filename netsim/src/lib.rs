@@ -66,6 +66,7 @@
 //! - Real time and real randomness: `Instant::now`, `SystemTime::now`, `getrandom`, thread generators, and libraries
 //!   that use them inside. Of QUIC: the endpoint's reset key and generator seed, connection ids, the token key, the time
 //!   source and BBR; of TLS: `secure_random`, the X25519 group (see [`tls`]), and ECDSA, whose signatures vary.
+//! - Running a world inside a task of tokio: that task's budget runs out, and every channel in the world with it.
 //! - Threads, `spawn_blocking`, real sockets and files.
 //! - Addresses in memory: ordering or hashing by pointer.
 //! - Statics that outlive a world: the second run finds what the first left.
@@ -74,28 +75,47 @@
 mod agenda;
 mod check;
 mod clock;
+mod disk;
+mod epochs;
 mod exec;
 mod guarded;
 mod host;
 mod kernel;
+mod library;
 mod link;
 mod net;
+mod play;
 mod ports;
+pub mod report;
 mod rng;
 mod scenario;
+mod shrink;
 mod stream;
+mod strike;
+#[cfg(target_os = "linux")]
+pub mod tier2;
+mod timeline;
 pub mod tls;
+mod verdict;
 mod world;
 
-pub use check::{BadMessageId, Broken, Checker, MessageId, Violation};
+pub use check::{BadMessageId, Checker, MessageId};
+pub use disk::{Disk, DiskConfig, DiskCounters, DiskError, DiskRecord};
+pub use epochs::{Epoch, Epochs};
 pub use host::{Host, Process};
-pub use link::{Bite, Counters, Degrade, FaultId, Link};
+pub use library::library;
+pub use link::{Bite, Burst, Counters, Degrade, Fate, FateKind, FaultId, Link};
+pub use play::{Played, Seen, Watch};
 pub use rng::Dice;
 pub use scenario::{
-    Bounds, CutModel, DegradeModel, Fault, FaultKind, LinkModel, Scenario, ScenarioError, Shape, Topology, Traffic,
-    Verdict,
+    Bounds, BurstModel, ChurnModel, CutModel, DegradeModel, DiskFault, DiskModel, DriftModel, Each, Edge, Fault,
+    FaultKind, FlapModel, Hear, Kind, LinkModel, NodeSet, OneLink, RollingModel, Scenario, ScenarioError, Shape, Site,
+    Space, StepModel, Topology, Traffic, UnknownKind,
 };
+pub use shrink::{Shrunk, Trial, shrink};
 pub use stream::StreamConfig;
+pub use timeline::{Band, LinkLine, NodeLine, Resumption, Spans, Timeline, ms};
+pub use verdict::{Check, Count, FaultBite, Shortfall, Tally, Verdict, Violation};
 pub use world::{NotReached, Usage, World, WorldConfig};
 
 #[cfg(test)]

@@ -1,99 +1,26 @@
 //! How packets fare between two hosts: the links, the faults upon them, and how often each fault bit.
 //!
-//! It decides fates and keeps no packet: datagrams are `net.rs`, streams `stream.rs`.
+//! It decides and keeps no packet: datagrams are `net.rs`, streams `stream.rs`. What a link is says `link/model.rs`, one
+//! direction of it is `link/pair.rs`, who is cut off from whom `link/faults.rs`, what befell whom `link/fate.rs`.
+
+mod fate;
+mod faults;
+mod model;
+mod pair;
 
 use crate::clock::{Nanos, nanos};
 use crate::exec::HostId;
-use crate::rng::Dice;
-use std::collections::HashMap;
+use crate::rng::{Dice, derive};
+pub(crate) use fate::Ledger;
+use fate::Luck;
+pub use fate::{Fate, FateKind};
+pub(crate) use faults::Faults;
+pub use faults::{Bite, FaultId};
+use model::Effect;
+pub use model::{Burst, Degrade, Link};
+use pair::Pair;
+use rustc_hash::FxHashMap;
 use std::time::Duration;
-
-/// What the network does to packets from one host to another.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Link {
-    /// Time on the way.
-    pub delay: Duration,
-    /// Up to this much more, drawn evenly. By itself it keeps packets in order.
-    pub jitter: Duration,
-    /// Probability that a datagram is lost. A stream loses time instead, as TCP does.
-    pub loss: f64,
-    /// Probability that a datagram arrives twice.
-    pub duplicate: f64,
-    /// Probability that a datagram is overtaken: it takes up to 8 times the jitter longer (or the delay, without jitter).
-    pub reorder: f64,
-    /// Bytes per second, or no limit. Datagrams and streams each get it in full.
-    pub rate: Option<u64>,
-    /// Bytes that may wait for the rate; datagrams beyond are lost.
-    pub queue_bytes: u64,
-    /// The largest datagram in bytes; larger ones are lost.
-    pub mtu_bytes: usize,
-}
-
-impl Default for Link {
-    /// A calm wide-area link: 10 ms, 2 ms of jitter, nothing lost, no limit of rate, Ethernet's frames.
-    fn default() -> Self {
-        Self {
-            delay: Duration::from_millis(10),
-            jitter: Duration::from_millis(2),
-            loss: 0.0,
-            duplicate: 0.0,
-            reorder: 0.0,
-            rate: None,
-            queue_bytes: 64 * 1024,
-            mtu_bytes: 1472,
-        }
-    }
-}
-
-/// By how much a fault worsens a link. The default worsens nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Degrade {
-    /// Added to the delay.
-    pub delay: Duration,
-    /// The least jitter.
-    pub jitter: Duration,
-    /// The least probability of loss.
-    pub loss: f64,
-    /// The least probability of duplication.
-    pub duplicate: f64,
-    /// The least probability of reordering.
-    pub reorder: f64,
-    /// The most bytes per second, or no limit.
-    pub rate: Option<u64>,
-    /// The most bytes in a datagram, or no limit.
-    pub mtu_bytes: Option<usize>,
-}
-
-impl Degrade {
-    fn apply(&self, link: &mut Link) {
-        link.delay += self.delay;
-        link.jitter = link.jitter.max(self.jitter);
-        link.loss = link.loss.max(self.loss);
-        link.duplicate = link.duplicate.max(self.duplicate);
-        link.reorder = link.reorder.max(self.reorder);
-        link.rate = [link.rate, self.rate].into_iter().flatten().min();
-        link.mtu_bytes = self.mtu_bytes.map_or(link.mtu_bytes, |mtu| mtu.min(link.mtu_bytes));
-    }
-}
-
-/// Names a fault of a world, in the order in which they were made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FaultId(pub(crate) usize);
-
-/// How often a fault made a difference. A fault with no hits proves nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bite {
-    /// Which fault.
-    pub fault: FaultId,
-    /// What it was, for people.
-    pub what: String,
-    /// When it began.
-    pub since: Duration,
-    /// When it ended, if it has.
-    pub until: Option<Duration>,
-    /// Packets, segments, tasks or hosts that it hit.
-    pub hits: u64,
-}
 
 /// Datagrams by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,74 +31,49 @@ pub struct Counters {
     pub sent_bytes: u64,
     /// Read by a socket, or waiting to be.
     pub delivered: u64,
-    /// Lost to chance.
+    /// Lost to chance, one by one.
     pub lost: u64,
+    /// Lost in bursts.
+    pub lost_in_bursts: u64,
     /// Stopped by a partition or cut.
     pub cut: u64,
     /// Delivered once more than sent.
     pub duplicated: u64,
     /// Overtaken on purpose.
     pub reordered: u64,
+    /// Sent on with flipped bits.
+    pub corrupted: u64,
     /// Lost because a queue or a receive buffer was full.
     pub overflowed: u64,
     /// Larger than the link takes.
     pub oversized: u64,
     /// Sent to an address or port where nobody listens.
     pub unheard: u64,
+    /// Sent to an address that its host has given up, or gave up while they were under way.
+    pub misaddressed: u64,
 }
 
-#[derive(Debug)]
-enum Scope {
-    /// Hosts of different groups; 0 is in none.
-    Groups(Vec<u16>),
-    /// From one set of hosts to another.
-    Between { from: Vec<bool>, to: Vec<bool>, both_ways: bool },
-}
-
-impl Scope {
-    fn holds(&self, from: HostId, to: HostId) -> bool {
-        match self {
-            Self::Groups(groups) => groups[from] != 0 && groups[to] != 0 && groups[from] != groups[to],
-            Self::Between { from: a, to: b, both_ways } => (a[from] && b[to]) || (*both_ways && b[from] && a[to]),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Rule {
-    fault: FaultId,
-    scope: Scope,
-    /// How much worse; `None` stops everything.
-    degrade: Option<Degrade>,
-}
-
-/// A directed pair of hosts that has been used.
-#[derive(Debug)]
-struct Pair {
-    own: Option<Link>,
-    dice: Dice,
-    busy_until: Nanos,
-    stream_busy_until: Nanos,
-    last_arrival: Nanos,
-}
-
-/// What the network does with one datagram: when its copies arrive. Empty when it is lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fate {
+/// What the network does with one datagram.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Passage {
+    /// Its number on its way.
+    pub(crate) nth: u64,
+    /// When it arrives, and its second copy. Empty when it is lost.
     pub(crate) arrivals: [Option<Nanos>; 2],
+    /// Chooses the bits of the first copy that are flipped, if any are.
+    pub(crate) flips: Option<Dice>,
 }
 
 /// All links and all faults.
 #[derive(Debug)]
 pub(crate) struct Links {
     seed: u64,
-    hosts: usize,
     default: Link,
     loopback: Nanos,
-    /// Looked up, never walked.
-    pairs: HashMap<(HostId, HostId), Pair>,
-    rules: Vec<Rule>,
-    faults: Vec<Bite>,
+    /// Looked up for every packet, never walked.
+    pairs: FxHashMap<(HostId, HostId), Pair>,
+    pub(crate) faults: Faults,
+    pub(crate) ledger: Ledger,
     pub(crate) counters: Counters,
 }
 
@@ -179,144 +81,67 @@ impl Links {
     pub(crate) fn new(seed: u64, hosts: usize, default: Link, loopback: Duration) -> Self {
         Self {
             seed,
-            hosts,
             default,
             loopback: nanos(loopback),
-            pairs: HashMap::new(),
-            rules: Vec::new(),
-            faults: Vec::new(),
+            pairs: FxHashMap::default(),
+            faults: Faults::new(hosts),
+            ledger: Ledger::default(),
             counters: Counters::default(),
         }
     }
 
     /// Gives one direction between two hosts its own link.
     pub(crate) fn set(&mut self, from: HostId, to: HostId, link: Link) {
-        self.pair(from, to).own = Some(link);
+        self.way(from, to).pair.set(link);
     }
 
-    fn pair(&mut self, from: HostId, to: HostId) -> &mut Pair {
-        let seed = self.seed;
-        self.pairs.entry((from, to)).or_insert_with(|| Pair {
-            own: None,
-            dice: Dice::new(seed, "link", (from as u64) << 32 | to as u64),
-            busy_until: 0,
-            stream_busy_until: 0,
-            last_arrival: 0,
-        })
+    /// One direction as it is now, and what else a packet on it touches.
+    fn way(&mut self, from: HostId, to: HostId) -> Way<'_> {
+        let Self { seed, default, pairs, faults, ledger, counters, loopback: _ } = self;
+        let pair = pairs.entry((from, to)).or_insert_with(|| Pair::new(*seed, from, to, *default));
+        pair.refresh(faults, from, to, *default);
+        Way { from, to, default: *default, pair, faults, ledger, counters }
     }
 
-    /// Notes a fault that is not about links, or not yet.
-    pub(crate) fn note(&mut self, now: Nanos, what: String) -> FaultId {
-        let fault = FaultId(self.faults.len());
-        self.faults.push(Bite { fault, what, since: Duration::from_nanos(now), until: None, hits: 0 });
-        fault
-    }
-
-    pub(crate) fn bite(&mut self, fault: FaultId, hits: u64) {
-        self.faults[fault.0].hits += hits;
-    }
-
-    pub(crate) fn partition(&mut self, now: Nanos, groups: &[&[HostId]]) -> FaultId {
-        let mut of = vec![0; self.hosts];
-        for (number, group) in (1u16..).zip(groups) {
-            group.iter().for_each(|&host| of[host] = number);
-        }
-        let fault = self.note(now, format!("partition {groups:?}"));
-        self.rules.push(Rule { fault, scope: Scope::Groups(of), degrade: None });
-        fault
-    }
-
-    pub(crate) fn cut(&mut self, now: Nanos, from: &[HostId], to: &[HostId], both_ways: bool) -> FaultId {
-        let arrow = if both_ways { "<->" } else { "->" };
-        let fault = self.note(now, format!("cut {from:?}{arrow}{to:?}"));
-        self.between(fault, from, to, both_ways, None);
-        fault
-    }
-
-    pub(crate) fn degrade(&mut self, now: Nanos, from: &[HostId], to: &[HostId], degrade: Degrade) -> FaultId {
-        let fault = self.note(now, format!("degrade {from:?}<->{to:?} {degrade:?}"));
-        self.between(fault, from, to, true, Some(degrade));
-        fault
-    }
-
-    fn between(&mut self, fault: FaultId, from: &[HostId], to: &[HostId], both_ways: bool, degrade: Option<Degrade>) {
-        let mask = |hosts: &[HostId]| {
-            let mut mask = vec![false; self.hosts];
-            hosts.iter().for_each(|&host| mask[host] = true);
-            mask
-        };
-        let scope = Scope::Between { from: mask(from), to: mask(to), both_ways };
-        self.rules.push(Rule { fault, scope, degrade });
-    }
-
-    /// Ends one fault.
+    /// Ends one fault of the network.
     pub(crate) fn lift(&mut self, now: Nanos, fault: FaultId) {
-        self.rules.retain(|rule| rule.fault != fault);
-        self.faults[fault.0].until.get_or_insert(Duration::from_nanos(now));
-    }
-
-    /// Ends all faults upon links.
-    pub(crate) fn heal(&mut self, now: Nanos) {
-        for rule in std::mem::take(&mut self.rules) {
-            self.faults[rule.fault.0].until.get_or_insert(Duration::from_nanos(now));
-        }
-    }
-
-    pub(crate) fn bites(&self) -> &[Bite] {
-        &self.faults
+        self.faults.lift(now, fault);
+        self.ledger.release(fault);
     }
 
     /// True when nothing gets through from one host to the other; counted as a hit of what stops it.
     pub(crate) fn is_cut(&mut self, from: HostId, to: HostId) -> bool {
-        if from == to {
+        if from == to || !self.faults.any_cut() {
             return false;
         }
-        let cut = self.rules.iter().find(|rule| rule.degrade.is_none() && rule.scope.holds(from, to));
-        let Some(fault) = cut.map(|rule| rule.fault) else { return false };
-        self.bite(fault, 1);
-        true
+        self.way(from, to).is_cut()
     }
 
-    /// The link as it is now, with all that worsens it.
-    fn conditions(&mut self, from: HostId, to: HostId) -> Link {
-        let mut link = self.pair(from, to).own.unwrap_or(self.default);
-        for rule in &self.rules {
-            if let Some(degrade) = rule.degrade.filter(|_| rule.scope.holds(from, to)) {
-                degrade.apply(&mut link);
-                self.faults[rule.fault.0].hits += 1;
-            }
+    /// True when a cut fell while the `nth` datagram was under way; no number for a second copy.
+    pub(crate) fn is_cut_under_way(&mut self, from: HostId, to: HostId, nth: Option<u64>) -> bool {
+        let cut = self.is_cut(from, to);
+        match nth {
+            Some(nth) if cut => self.way(from, to).befall(nth, FateKind::CutUnderWay, 0),
+            _ => self.counters.cut += u64::from(cut),
         }
-        link
+        cut
     }
 
     /// Decides about a datagram of `len` bytes.
-    pub(crate) fn datagram(&mut self, now: Nanos, from: HostId, to: HostId, len: usize) -> Fate {
+    pub(crate) fn datagram(&mut self, now: Nanos, from: HostId, to: HostId, len: usize) -> Passage {
         if from == to {
-            return Fate { arrivals: [Some(now + self.loopback), None] };
+            return Passage { arrivals: [Some(now + self.loopback), None], ..Passage::default() };
         }
-        if self.is_cut(from, to) {
-            self.counters.cut += 1;
-            return Fate::default();
-        }
-        let link = self.conditions(from, to);
-        if len > link.mtu_bytes {
-            self.counters.oversized += 1;
-            return Fate::default();
-        }
-        let Some(departure) = self.pair(from, to).depart(now, len, &link) else {
-            self.counters.overflowed += 1;
-            return Fate::default();
+        let seed = self.seed;
+        let mut way = self.way(from, to);
+        let nth = way.pair.sent;
+        way.pair.sent += 1;
+        let Some((departure, jitter, luck)) = way.set_out(now, nth, len) else {
+            return Passage { nth, ..Passage::default() };
         };
-        let pair = self.pair(from, to);
-        if pair.dice.chance(link.loss) {
-            self.counters.lost += 1;
-            return Fate::default();
-        }
-        let (first, overtaken) = pair.arrive(departure, &link);
-        let second = pair.dice.chance(link.duplicate).then(|| pair.arrive(departure, &link).0);
-        self.counters.reordered += u64::from(overtaken);
-        self.counters.duplicated += u64::from(second.is_some());
-        Fate { arrivals: [Some(first), second] }
+        way.arrive(nth, &luck);
+        let flips = luck.corrupted.then(|| Dice::new(derive(seed, "flips", pair::name(from, to)), "nth", nth));
+        Passage { nth, arrivals: way.pair.arrivals(departure, jitter, &luck), flips }
     }
 
     /// When a segment of a stream arrives, if nothing cuts the way until then. What a datagram would lose to chance
@@ -326,68 +151,107 @@ impl Links {
             return now + self.loopback;
         }
         let lost_at_once = self.is_cut(from, to);
-        let link = self.conditions(from, to);
-        let mut retransmission = retransmission(&link);
-        let pair = self.pair(from, to);
-        let mut at = pair.stream_busy_until.max(now);
-        if let Some(rate) = link.rate {
-            at += transmission(len, rate);
-            pair.stream_busy_until = at;
-        }
-        at += nanos(link.delay) + pair.dice.below(nanos(link.jitter) + 1);
-        let packets = len.div_ceil(link.mtu_bytes.max(1)).max(1);
-        let mut lost = lost_at_once || (0..packets).fold(false, |lost, _| pair.dice.chance(link.loss) | lost);
-        while lost && at - now < TOO_LATE {
-            at += retransmission;
-            retransmission *= 2;
-            lost = pair.dice.chance(link.loss);
+        let mut way = self.way(from, to);
+        let (at, effects) = way.pair.segment(now, len, lost_at_once);
+        for effect in effects.into_iter().chain([Effect::Passed]) {
+            way.blame(effect);
         }
         at
     }
 
     /// How long a stream waits before it sends again what was not acknowledged.
     pub(crate) fn retransmission(&mut self, from: HostId, to: HostId) -> Nanos {
-        let link = self.pair(from, to).own.unwrap_or(self.default);
-        retransmission(&link)
+        let default = self.default;
+        self.way(from, to).pair.own(default).retransmission()
     }
 }
 
-/// A segment that chance held back for this long goes through in the end.
-const TOO_LATE: Nanos = 60_000_000_000;
-
-/// Linux's least retransmission time, or a round trip on longer links.
-fn retransmission(link: &Link) -> Nanos {
-    nanos(link.delay * 2 + link.jitter).max(200_000_000)
+/// One direction, and what a packet on it touches.
+struct Way<'a> {
+    from: HostId,
+    to: HostId,
+    default: Link,
+    pair: &'a mut Pair,
+    faults: &'a mut Faults,
+    ledger: &'a mut Ledger,
+    counters: &'a mut Counters,
 }
 
-fn transmission(len: usize, rate: u64) -> Nanos {
-    let time = len as u128 * 1_000_000_000 / u128::from(rate.max(1));
-    Nanos::try_from(time).unwrap_or(Nanos::MAX / 4)
-}
+impl Way<'_> {
+    fn is_cut(&mut self) -> bool {
+        let Some(fault) = self.pair.cut else { return false };
+        self.faults.bite(fault, 1);
+        true
+    }
 
-impl Pair {
-    /// When a datagram leaves the queue, or `None` when the queue is full.
-    fn depart(&mut self, now: Nanos, len: usize, link: &Link) -> Option<Nanos> {
-        let Some(rate) = link.rate else { return Some(now) };
-        let start = self.busy_until.max(now);
-        let waiting = u128::from(start - now) * u128::from(rate) / 1_000_000_000;
-        if waiting > u128::from(link.queue_bytes) {
+    /// When a datagram leaves, its jitter, and what chance does to it later; `None` when it does not get so far.
+    fn set_out(&mut self, now: Nanos, nth: u64, len: usize) -> Option<(Nanos, Nanos, Luck)> {
+        let jitter = self.pair.jitter();
+        let forced = self.ledger.forced(self.from, self.to, nth);
+        if let Some((_, fault)) = forced {
+            self.faults.bite(fault, 1);
+        }
+        let forced = forced.map(|(luck, _)| luck);
+        if self.is_cut() || forced.is_some_and(|luck| luck.ends == Some(FateKind::Cut)) {
+            self.befall(nth, FateKind::Cut, 0);
             return None;
         }
-        self.busy_until = start + transmission(len, rate);
-        Some(self.busy_until)
+        if len > self.pair.now.mtu_bytes {
+            self.counters.oversized += 1;
+            self.blame(Effect::Oversized);
+            return None;
+        }
+        let Some(departure) = self.pair.depart(now, len) else {
+            self.counters.overflowed += 1;
+            self.blame(Effect::Overflowed);
+            return None;
+        };
+        let mut luck = forced.unwrap_or_else(|| self.pair.luck(jitter));
+        luck.corrupted &= len > 0;
+        if let Some(end) = luck.ends {
+            if end == FateKind::CutUnderWay {
+                // Those behind it keep their order with it.
+                self.pair.arrivals(departure, jitter, &luck);
+            }
+            self.befall(nth, end, 0);
+            return None;
+        }
+        Some((departure, jitter, luck))
     }
 
-    /// When it arrives, and whether later ones may overtake it.
-    fn arrive(&mut self, departure: Nanos, link: &Link) -> (Nanos, bool) {
-        let (delay, jitter) = (nanos(link.delay), nanos(link.jitter));
-        let at = departure + delay + self.dice.below(jitter + 1);
-        if self.dice.chance(link.reorder) {
-            let more = if jitter == 0 { delay } else { 8 * jitter };
-            return (at + self.dice.below(more + 1), true);
+    /// Counts all that was done to a datagram that arrives.
+    fn arrive(&mut self, nth: u64, luck: &Luck) {
+        if let Some(late) = luck.reordered {
+            self.befall(nth, FateKind::Reordered, late);
         }
-        self.last_arrival = self.last_arrival.max(at);
-        (self.last_arrival, false)
+        if let Some(late) = luck.duplicated {
+            self.befall(nth, FateKind::Duplicated, late);
+        }
+        if luck.corrupted {
+            self.befall(nth, FateKind::Corrupted, 0);
+        }
+        self.blame(Effect::Passed);
+    }
+
+    fn befall(&mut self, nth: u64, what: FateKind, late: Nanos) {
+        let counters = &mut *self.counters;
+        let (counter, effect) = match what {
+            FateKind::Lost => (&mut counters.lost, Some(Effect::Lost)),
+            FateKind::LostInBurst => (&mut counters.lost_in_bursts, Some(Effect::LostInBurst)),
+            FateKind::Duplicated => (&mut counters.duplicated, Some(Effect::Duplicated)),
+            FateKind::Reordered => (&mut counters.reordered, Some(Effect::Reordered)),
+            FateKind::Corrupted => (&mut counters.corrupted, Some(Effect::Corrupted)),
+            FateKind::Cut | FateKind::CutUnderWay => (&mut counters.cut, None),
+        };
+        *counter += 1;
+        self.ledger.record(self.from, self.to, nth, what, late);
+        if let Some(effect) = effect {
+            self.blame(effect);
+        }
+    }
+
+    fn blame(&mut self, effect: Effect) {
+        self.pair.blame(self.faults, effect, self.default);
     }
 }
 

@@ -3,14 +3,17 @@
 //! Whether and when a packet arrives is decided in `link.rs`.
 
 use crate::agenda::{Event, remember};
+use crate::clock::Nanos;
 use crate::exec::HostId;
 use crate::kernel::{Kernel, Wire};
-use crate::ports::{self, Ports};
+use crate::link::Passage;
+use crate::ports::{Addresses, Ports, Route};
+use crate::rng::Dice;
 use bytes::Bytes;
 use lattice_broker::env::{Datagram, VirtualUdp};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -21,6 +24,8 @@ const RECEIVE_BYTES_MAX: usize = 1024 * 1024;
 struct Packet {
     /// The hosts, and the addresses as the packet carries them.
     hosts: (HostId, HostId),
+    /// Its number among those from the one to the other; none for a second copy.
+    nth: Option<u64>,
     from: SocketAddrV4,
     to: SocketAddrV4,
     ecn: u8,
@@ -39,7 +44,6 @@ struct Socket {
 /// All datagram sockets of a world, and what is on its way.
 #[derive(Debug)]
 pub(crate) struct Datagrams {
-    hosts: usize,
     ports: Ports,
     sockets: BTreeMap<u64, Socket>,
     opened: u64,
@@ -50,11 +54,11 @@ pub(crate) struct Datagrams {
 impl Datagrams {
     pub(crate) fn new(hosts: usize) -> Self {
         let (ports, sockets) = (Ports::new(hosts), BTreeMap::new());
-        Self { hosts, ports, sockets, opened: 0, flying: Vec::new(), free: Vec::new() }
+        Self { ports, sockets, opened: 0, flying: Vec::new(), free: Vec::new() }
     }
 
-    fn bind(&mut self, host: HostId, addr: SocketAddr) -> io::Result<(u64, SocketAddrV4)> {
-        let local = self.ports.bind(host, addr, self.opened)?;
+    fn bind(&mut self, addresses: &Addresses, host: HostId, addr: SocketAddr) -> io::Result<(u64, SocketAddrV4)> {
+        let local = self.ports.bind(addresses, host, addr, self.opened)?;
         let id = self.opened;
         self.opened += 1;
         self.sockets.insert(id, Socket { host, local, received: VecDeque::new(), received_bytes: 0, waker: None });
@@ -77,36 +81,35 @@ impl Datagrams {
     fn send(&mut self, wire: &mut Wire<'_>, id: u64, to: SocketAddrV4, data: &[u8], ecn: u8) {
         // The socket of a killed host is gone: what is sent while its tasks are dropped never leaves.
         let Some(socket) = self.sockets.get(&id) else { return };
-        let ip =
-            if socket.local.ip().is_unspecified() { ports::source(socket.host, *to.ip()) } else { *socket.local.ip() };
+        let ip = wire.addresses.source(socket.host, *socket.local.ip(), *to.ip());
         let from = SocketAddrV4::new(ip, socket.local.port());
         wire.links.counters.sent += 1;
         wire.links.counters.sent_bytes += data.len() as u64;
-        let Some(target) = ports::host_at(socket.host, *to.ip(), self.hosts) else {
-            wire.links.counters.unheard += 1;
-            return;
-        };
+        let Some(target) = wire.route(socket.host, *to.ip()) else { return };
         wire.trace_addresses(from, to);
         wire.trace.bytes(data);
         let hosts = (socket.host, target);
-        let fate = wire.links.datagram(wire.now, hosts.0, hosts.1, data.len());
-        if fate.arrivals[0].is_none() {
-            return;
+        let Passage { nth, arrivals: [first, second], flips } =
+            wire.links.datagram(wire.now, hosts.0, hosts.1, data.len());
+        let Some(first) = first else { return };
+        let mut packet = Packet { hosts, nth: Some(nth), from, to, ecn: ecn & 3, data: Bytes::copy_from_slice(data) };
+        if let Some(second) = second {
+            self.launch(wire, second, Packet { nth: None, ..packet.clone() });
         }
-        let packet = Packet { hosts, from, to, ecn: ecn & 3, data: Bytes::copy_from_slice(data) };
-        for at in fate.arrivals.into_iter().flatten() {
-            let slot = self.launch(packet.clone());
-            wire.agenda.schedule(at, Event::Datagram(slot));
+        if let Some(dice) = flips {
+            packet.data = flipped(data, dice);
+            wire.trace.bytes(&packet.data);
         }
+        self.launch(wire, first, packet);
     }
 
-    fn launch(&mut self, packet: Packet) -> usize {
+    fn launch(&mut self, wire: &mut Wire<'_>, at: Nanos, packet: Packet) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.flying.push(None);
             self.flying.len() - 1
         });
         self.flying[slot] = Some(packet);
-        slot
+        wire.agenda.schedule(at, Event::Datagram(slot));
     }
 
     /// The packet in `slot` reaches its host, unless it has been cut off on the way.
@@ -114,8 +117,10 @@ impl Datagrams {
         let Some(packet) = self.flying[slot].take() else { return };
         self.free.push(slot);
         let (from, to) = packet.hosts;
-        if wire.links.is_cut(from, to) {
-            wire.links.counters.cut += 1;
+        if wire.links.is_cut_under_way(from, to, packet.nth) {
+            return;
+        }
+        if wire.route(to, *packet.to.ip()).is_none() {
             return;
         }
         let holder = self.ports.holder(to, packet.to).and_then(|id| self.sockets.get_mut(&id));
@@ -154,7 +159,30 @@ impl Datagrams {
     }
 }
 
+/// The same bytes, but for one to eight bits of one of them.
+fn flipped(data: &[u8], mut dice: Dice) -> Bytes {
+    let mut data = data.to_vec();
+    let at = dice.below(data.len() as u64) as usize;
+    if let Some(byte) = data.get_mut(at) {
+        *byte ^= 1 + dice.below(255) as u8;
+    }
+    data.into()
+}
+
 impl Wire<'_> {
+    /// The host that a datagram from `from` to `ip` is for. When there is none, that is counted.
+    fn route(&mut self, from: HostId, ip: Ipv4Addr) -> Option<HostId> {
+        match self.addresses.route(from, ip) {
+            Route::To(host) => return Some(host),
+            Route::Left(fault) => {
+                self.links.counters.misaddressed += 1;
+                self.links.faults.bite(fault, 1);
+            }
+            Route::Nowhere => self.links.counters.unheard += 1,
+        }
+        None
+    }
+
     /// Puts the moment and both addresses into the trace.
     pub(crate) fn trace_addresses(&mut self, from: SocketAddrV4, to: SocketAddrV4) {
         let word = |addr: SocketAddrV4| u64::from(addr.ip().to_bits()) << 16 | u64::from(addr.port());
@@ -174,7 +202,7 @@ pub(crate) struct SimSocket {
 
 impl SimSocket {
     pub(crate) fn bind(kernel: &Arc<Kernel>, host: HostId, addr: SocketAddr) -> io::Result<Self> {
-        let (id, local) = kernel.with(|state, _| state.datagrams.bind(host, addr))?;
+        let (id, local) = kernel.with(|state, _| state.datagrams.bind(&state.addresses, host, addr))?;
         Ok(Self { kernel: kernel.clone(), id, local: local.into() })
     }
 }

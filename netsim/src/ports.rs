@@ -3,6 +3,7 @@
 //! One table serves datagram sockets, another listeners. What arrives at a port is left to `net.rs` and `stream.rs`.
 
 use crate::exec::HostId;
+use crate::link::FaultId;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -12,25 +13,67 @@ pub(crate) const HOSTS_MAX: usize = 256 * 254;
 
 const EPHEMERAL_FIRST: u16 = 49_152;
 
-/// The address of a host: 10.0.x.y, never ending in 0 or 255.
-pub(crate) fn address(host: HostId) -> Ipv4Addr {
+/// The first address of a host: 10.0.x.y, never ending in 0 or 255.
+fn home(host: HostId) -> Ipv4Addr {
     let (x, y) = (host / 254, host % 254 + 1);
     Ipv4Addr::new(10, 0, x as u8, y as u8)
 }
 
-/// The host that `from` reaches at `ip`, if there is one among `hosts`.
-pub(crate) fn host_at(from: HostId, ip: Ipv4Addr, hosts: usize) -> Option<HostId> {
-    if ip.is_loopback() {
-        return Some(from);
-    }
-    let [10, 0, x, y] = ip.octets() else { return None };
-    let host = usize::from(x) * 254 + usize::from(y).checked_sub(1)?;
-    (y != 255 && host < hosts).then_some(host)
+/// The present address of every host. The n-th after its first is 10.n.x.y; after 255 they come again.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    moves: Vec<u8>,
+    /// Why hosts have other addresses than at first, the last reason of each.
+    moved_by: BTreeMap<HostId, FaultId>,
 }
 
-/// The address that `host` sends from when it sends to `to`.
-pub(crate) fn source(host: HostId, to: Ipv4Addr) -> Ipv4Addr {
-    if to.is_loopback() { Ipv4Addr::LOCALHOST } else { address(host) }
+/// Where an address leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    To(HostId),
+    /// A host had that address and has it no more, because of this.
+    Left(FaultId),
+    Nowhere,
+}
+
+impl Addresses {
+    pub(crate) fn new(hosts: usize) -> Self {
+        Self { moves: vec![0; hosts], moved_by: BTreeMap::new() }
+    }
+
+    pub(crate) fn of(&self, host: HostId) -> Ipv4Addr {
+        let [_, _, x, y] = home(host).octets();
+        Ipv4Addr::new(10, self.moves[host], x, y)
+    }
+
+    /// What `from` reaches at `ip`.
+    pub(crate) fn route(&self, from: HostId, ip: Ipv4Addr) -> Route {
+        if ip.is_loopback() {
+            return Route::To(from);
+        }
+        let [10, moves, x, y] = ip.octets() else { return Route::Nowhere };
+        let Some(below) = usize::from(y).checked_sub(1).filter(|_| y != 255) else { return Route::Nowhere };
+        let host = usize::from(x) * 254 + below;
+        match (self.moves.get(host), self.moved_by.get(&host)) {
+            (Some(now), _) if *now == moves => Route::To(host),
+            (Some(now), Some(fault)) if moves < *now => Route::Left(*fault),
+            _ => Route::Nowhere,
+        }
+    }
+
+    /// The address that `host` sends from when it sends to `to`, from a socket bound to `bound`.
+    pub(crate) fn source(&self, host: HostId, bound: Ipv4Addr, to: Ipv4Addr) -> Ipv4Addr {
+        if bound.is_loopback() || (bound.is_unspecified() && to.is_loopback()) {
+            return Ipv4Addr::LOCALHOST;
+        }
+        self.of(host)
+    }
+
+    /// Gives `host` its next address.
+    pub(crate) fn change(&mut self, host: HostId, fault: FaultId) {
+        self.moves[host] = self.moves[host].wrapping_add(1);
+        self.moved_by.insert(host, fault);
+    }
 }
 
 pub(crate) fn v4(addr: SocketAddr) -> io::Result<SocketAddrV4> {
@@ -40,7 +83,13 @@ pub(crate) fn v4(addr: SocketAddr) -> io::Result<SocketAddrV4> {
     }
 }
 
-/// Who holds which port.
+/// What stands for an address of `host` in the table: a socket bound to an address that the host had keeps its port, and
+/// gets what is sent to the one that it has, as behind a router that changes its own.
+fn lasting(host: HostId, ip: Ipv4Addr) -> Ipv4Addr {
+    if ip.is_unspecified() || ip.is_loopback() { ip } else { home(host) }
+}
+
+/// Who holds which port. Whether a packet's address is the host's is for [`Addresses`] to say.
 #[derive(Debug)]
 pub(crate) struct Ports {
     bound: BTreeMap<(HostId, u16), Vec<(Ipv4Addr, u64)>>,
@@ -53,10 +102,16 @@ impl Ports {
     }
 
     /// Gives `owner` the port. Port 0 picks a free one.
-    pub(crate) fn bind(&mut self, host: HostId, addr: SocketAddr, owner: u64) -> io::Result<SocketAddrV4> {
+    pub(crate) fn bind(
+        &mut self,
+        addresses: &Addresses,
+        host: HostId,
+        addr: SocketAddr,
+        owner: u64,
+    ) -> io::Result<SocketAddrV4> {
         let addr = v4(addr)?;
         let ip = *addr.ip();
-        if !(ip.is_unspecified() || ip.is_loopback() || ip == address(host)) {
+        if !(ip.is_unspecified() || ip.is_loopback() || ip == addresses.of(host)) {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
         let port = match addr.port() {
@@ -64,10 +119,11 @@ impl Ports {
             port => port,
         };
         let holders = self.bound.entry((host, port)).or_default();
-        if holders.iter().any(|(held, _)| *held == ip || held.is_unspecified() || ip.is_unspecified()) {
+        let bound = lasting(host, ip);
+        if holders.iter().any(|(held, _)| *held == bound || held.is_unspecified() || ip.is_unspecified()) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        holders.push((ip, owner));
+        holders.push((bound, owner));
         Ok(SocketAddrV4::new(ip, port))
     }
 
@@ -86,7 +142,8 @@ impl Ports {
     /// Who gets what is sent to `to`.
     pub(crate) fn holder(&self, host: HostId, to: SocketAddrV4) -> Option<u64> {
         let holders = self.bound.get(&(host, to.port()))?;
-        holders.iter().find(|(ip, _)| ip == to.ip() || ip.is_unspecified()).map(|(_, owner)| *owner)
+        let bound = lasting(host, *to.ip());
+        holders.iter().find(|(ip, _)| *ip == bound || ip.is_unspecified()).map(|(_, owner)| *owner)
     }
 
     pub(crate) fn free(&mut self, host: HostId, port: u16, owner: u64) {
@@ -118,21 +175,40 @@ mod tests {
     proptest! {
         #[test]
         fn every_host_is_found_at_its_address(host in 0..HOSTS_MAX, from in 0..HOSTS_MAX) {
-            prop_assert_eq!(host_at(from, address(host), HOSTS_MAX), Some(host));
-            prop_assert_eq!(host_at(from, address(host), host), None);
+            let (all, fewer) = (Addresses::new(HOSTS_MAX), Addresses::new(host));
+            prop_assert_eq!(all.route(from, all.of(host)), Route::To(host));
+            prop_assert_eq!(fewer.route(from, all.of(host)), Route::Nowhere);
         }
     }
 
     #[test]
+    fn an_address_that_was_given_up_leads_nowhere() {
+        let mut addresses = Addresses::new(2);
+        let (first, fault) = (addresses.of(1), FaultId(7));
+        addresses.change(1, fault);
+        let second = addresses.of(1);
+        assert_eq!(second, Ipv4Addr::new(10, 1, 0, 2));
+        assert_eq!((addresses.route(0, first), addresses.route(0, second)), (Route::Left(fault), Route::To(1)));
+        assert_eq!(addresses.route(0, Ipv4Addr::new(10, 2, 0, 2)), Route::Nowhere);
+        assert_eq!(addresses.route(1, Ipv4Addr::LOCALHOST), Route::To(1));
+        assert_eq!(addresses.source(1, first, addresses.of(0)), second);
+    }
+
+    #[test]
     fn a_port_has_one_holder_for_each_address() {
-        let mut ports = Ports::new(1);
+        let (mut ports, mut addresses) = (Ports::new(1), Addresses::new(1));
+        let mut bind = |addr, owner| ports.bind(&addresses, 0, addr, owner);
         let kind = |result: io::Result<SocketAddrV4>| result.map_err(|error| error.kind());
-        assert!(ports.bind(0, addr("127.0.0.1:80"), 1).is_ok());
-        assert!(ports.bind(0, addr("10.0.0.1:80"), 2).is_ok());
-        assert_eq!(kind(ports.bind(0, addr("0.0.0.0:80"), 3)), Err(io::ErrorKind::AddrInUse));
-        assert_eq!(kind(ports.bind(0, addr("10.0.0.2:81"), 3)), Err(io::ErrorKind::AddrNotAvailable));
-        assert_eq!(kind(ports.bind(0, addr("[::1]:81"), 3)), Err(io::ErrorKind::AddrNotAvailable));
+        assert!(bind(addr("127.0.0.1:80"), 1).is_ok());
+        assert!(bind(addr("10.0.0.1:80"), 2).is_ok());
+        assert_eq!(kind(bind(addr("0.0.0.0:80"), 3)), Err(io::ErrorKind::AddrInUse));
+        assert_eq!(kind(bind(addr("10.0.0.2:81"), 3)), Err(io::ErrorKind::AddrNotAvailable));
+        assert_eq!(kind(bind(addr("[::1]:81"), 3)), Err(io::ErrorKind::AddrNotAvailable));
         assert_eq!(ports.holder(0, "127.0.0.1:80".parse().unwrap()), Some(1));
+        addresses.change(0, FaultId(0));
+        assert_eq!(ports.holder(0, "10.1.0.1:80".parse().unwrap()), Some(2), "bound to the address before");
+        let again = ports.bind(&addresses, 0, addr("10.1.0.1:80"), 3);
+        assert_eq!(kind(again), Err(io::ErrorKind::AddrInUse));
         ports.free(0, 80, 1);
         assert_eq!(ports.holder(0, "127.0.0.1:80".parse().unwrap()), None);
         assert_eq!(ports.clear(0), [2]);
@@ -140,8 +216,8 @@ mod tests {
 
     #[test]
     fn free_ports_run_out_with_an_error() {
-        let mut ports = Ports::new(1);
-        let bound = (0..).take_while(|owner| ports.bind(0, addr("0.0.0.0:0"), *owner).is_ok()).count();
+        let (mut ports, addresses) = (Ports::new(1), Addresses::new(1));
+        let bound = (0..).take_while(|owner| ports.bind(&addresses, 0, addr("0.0.0.0:0"), *owner).is_ok()).count();
         assert_eq!(bound, usize::from(u16::MAX - EPHEMERAL_FIRST) + 1);
     }
 }

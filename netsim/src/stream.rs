@@ -3,29 +3,29 @@
 //! A write becomes a segment that arrives in order after the link's delay; the window bounds what is under way or
 //! unread. Loss costs the time of a retransmission. A cut stalls the sender, which tries again after ever longer
 //! pauses, and fails after [`StreamConfig::timeout`]; the receiver learns nothing, as with TCP. What arrives at an end
-//! that no longer exists is answered by a reset. The handles that tasks hold are in `stream/handle.rs`.
+//! that no longer exists is answered by a reset. How streams
+//! begin is in `stream/dial.rs`, the handles that tasks hold are in `stream/handle.rs`.
 
+mod dial;
 mod handle;
 
 use crate::agenda::{Event, remember};
 use crate::clock::{Nanos, nanos};
 use crate::exec::HostId;
 use crate::kernel::Wire;
-use crate::ports::{self, Ports};
+use crate::link::FaultId;
+use crate::ports::Ports;
 use bytes::{Buf, Bytes};
+use dial::{Dial, Listening};
 pub(crate) use handle::{Connecting, SimListener};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-/// Streams that wait to be accepted; further attempts are tried again by the dialler.
-const BACKLOG_MAX: usize = 1024;
 /// The longest pause between two attempts to get a segment through, as on Linux.
 const PAUSE_MAX: Nanos = 120_000_000_000;
-/// The first pause before a connection attempt is repeated, as on Linux.
-const DIAL_PAUSE: Nanos = 1_000_000_000;
 /// How often an end that has read asks whether the way back is open again.
 const PROBE: Nanos = 500_000_000;
 
@@ -139,34 +139,17 @@ impl End {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dial {
-    /// Under way since then, to be repeated after the pause.
-    Waiting { since: Nanos, pause: Nanos },
-    /// The answer is on its way to a dialler that has waited since then.
-    Answered { since: Nanos, answer: Result<(), ErrorKind> },
-    /// The dialler knows.
-    Done(Result<(), ErrorKind>),
-}
-
 #[derive(Debug)]
 struct Conn {
     ends: [End; 2],
     dial: Dial,
-}
-
-#[derive(Debug)]
-struct Listening {
-    host: HostId,
-    local: SocketAddrV4,
-    backlog: VecDeque<u64>,
-    waker: Option<Waker>,
+    /// An end's host has another address now, because of this: nothing gets through any more.
+    stranded: Option<FaultId>,
 }
 
 /// All streams and listeners of a world.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    hosts: usize,
     config: StreamConfig,
     ports: Ports,
     listeners: BTreeMap<u64, Listening>,
@@ -192,7 +175,7 @@ impl Streams {
     pub(crate) fn new(hosts: usize, config: StreamConfig) -> Self {
         let (listeners, conns) = (BTreeMap::new(), BTreeMap::new());
         let of_host = vec![BTreeSet::new(); hosts];
-        Self { hosts, config, ports: Ports::new(hosts), listeners, conns, of_host, opened: 0 }
+        Self { config, ports: Ports::new(hosts), listeners, conns, of_host, opened: 0 }
     }
 
     /// Ends of streams that somebody holds: a leak shows here.
@@ -209,119 +192,6 @@ impl Streams {
             Kind::Retry(side) => self.on_retry(wire, id, side),
             Kind::Credit(side, bytes) => self.on_credit(wire, id, side, bytes),
             Kind::Reset(side) => self.on_reset(wire, id, side),
-        }
-    }
-
-    // Listening and dialling.
-
-    fn listen(&mut self, host: HostId, addr: SocketAddr) -> io::Result<(u64, SocketAddrV4)> {
-        let local = self.ports.bind(host, addr, self.opened)?;
-        let id = self.opened;
-        self.opened += 1;
-        self.listeners.insert(id, Listening { host, local, backlog: VecDeque::new(), waker: None });
-        Ok((id, local))
-    }
-
-    fn unlisten(&mut self, wire: &mut Wire<'_>, id: u64) {
-        let Some(listener) = self.listeners.remove(&id) else { return };
-        self.ports.free(listener.host, listener.local.port(), id);
-        for conn in listener.backlog {
-            self.vanish(wire, conn, 1);
-        }
-    }
-
-    /// The next stream that waits: its name, the peer's address and its own.
-    fn accept(&mut self, id: u64, waker: &Waker) -> Poll<io::Result<(u64, SocketAddrV4, SocketAddrV4)>> {
-        let Some(listener) = self.listeners.get_mut(&id) else {
-            return Poll::Ready(Err(ErrorKind::NetworkDown.into()));
-        };
-        while let Some(conn) = listener.backlog.pop_front() {
-            if let Some(Conn { ends: [peer, own], .. }) = self.conns.get(&conn) {
-                return Poll::Ready(Ok((conn, peer.addr, own.addr)));
-            }
-        }
-        remember(&mut listener.waker, waker);
-        Poll::Pending
-    }
-
-    fn dial(&mut self, wire: &mut Wire<'_>, host: HostId, to: SocketAddr) -> io::Result<(u64, SocketAddrV4)> {
-        let to = ports::v4(to)?;
-        let Some(target) = ports::host_at(host, *to.ip(), self.hosts) else {
-            return Err(ErrorKind::HostUnreachable.into());
-        };
-        let local = SocketAddrV4::new(ports::source(host, *to.ip()), self.ports.ephemeral(host)?);
-        let window = self.config.window_bytes;
-        let ends = [End::new(host, local, window, true), End::new(target, to, window, false)];
-        let id = self.opened;
-        self.opened += 1;
-        self.conns.insert(id, Conn { ends, dial: Dial::Waiting { since: wire.now, pause: DIAL_PAUSE } });
-        self.of_host[host].insert((id, 0));
-        wire.trace_addresses(local, to);
-        let at = wire.links.segment(wire.now, host, target, 0);
-        wire.stream(at, id, Kind::Dial);
-        Ok((id, local))
-    }
-
-    fn on_dial(&mut self, wire: &mut Wire<'_>, id: u64) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let Dial::Waiting { since, .. } = conn.dial else { return };
-        let [from, to] = &mut conn.ends;
-        let listener = self.ports.holder(to.host, to.addr).and_then(|id| self.listeners.get_mut(&id));
-        let full = listener.as_ref().is_some_and(|listener| listener.backlog.len() >= BACKLOG_MAX);
-        if wire.links.is_cut(from.host, to.host) || full {
-            return self.dial_again(wire, id, Kind::Dial);
-        }
-        let answer = match listener {
-            None => Err(ErrorKind::ConnectionRefused),
-            Some(listener) => {
-                listener.backlog.push_back(id);
-                wire.wakes.extend(listener.waker.take());
-                to.alive = true;
-                self.of_host[to.host].insert((id, 1));
-                Ok(())
-            }
-        };
-        conn.dial = Dial::Answered { since, answer };
-        wire.trace_addresses(from.addr, to.addr);
-        let at = wire.links.segment(wire.now, to.host, from.host, 0);
-        to.last_arrival = at;
-        wire.stream(at, id, Kind::Answer);
-    }
-
-    fn dial_again(&mut self, wire: &mut Wire<'_>, id: u64, kind: Kind) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let Dial::Waiting { since, pause } = conn.dial else { return };
-        if wire.now - since >= nanos(self.config.timeout) {
-            conn.dial = Dial::Done(Err(ErrorKind::TimedOut));
-            wire.wakes.extend(conn.ends[0].writer.take());
-            return;
-        }
-        conn.dial = Dial::Waiting { since, pause: (pause * 2).min(PAUSE_MAX) };
-        wire.stream(wire.now + pause, id, kind);
-    }
-
-    fn on_answer(&mut self, wire: &mut Wire<'_>, id: u64) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let Dial::Answered { since, answer } = conn.dial else { return };
-        let cut = wire.links.is_cut(conn.ends[1].host, conn.ends[0].host);
-        if cut && wire.now - since < nanos(self.config.timeout) {
-            // The dialler repeats itself and is answered again; half a second stands for that.
-            wire.stream(wire.now + PROBE, id, Kind::Answer);
-            return;
-        }
-        conn.dial = Dial::Done(if cut { Err(ErrorKind::TimedOut) } else { answer });
-        wire.wakes.extend(conn.ends[0].writer.take());
-    }
-
-    /// How the attempt ended, once it has.
-    fn dialled(&mut self, id: u64, waker: &Waker) -> Poll<io::Result<()>> {
-        let Some(conn) = self.conns.get_mut(&id) else { return Poll::Ready(Err(ErrorKind::NetworkDown.into())) };
-        match conn.dial {
-            Dial::Done(result) => Poll::Ready(result.map_err(io::Error::from)),
-            Dial::Waiting { .. } | Dial::Answered { .. } => {
-                remember(&mut conn.ends[0].writer, waker);
-                Poll::Pending
-            }
         }
     }
 
@@ -468,13 +338,12 @@ impl Streams {
 
     fn on_credit(&mut self, wire: &mut Wire<'_>, id: u64, side: Side, bytes: usize) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        let (sender, reader) = (&conn.ends[side], conn.ends[1 - side].host);
-        if !sender.takes() {
+        if !conn.ends[side].takes() {
             return;
         }
-        if wire.links.is_cut(reader, sender.host) {
+        if conn.is_cut(wire, 1 - side) {
             wire.stream(wire.now + PROBE, id, Kind::Credit(side, bytes));
-            if sender.stall.is_none() {
+            if conn.ends[side].stall.is_none() {
                 self.stall(wire, id, side, None);
             }
             return;
@@ -486,9 +355,8 @@ impl Streams {
 
     fn on_reset(&mut self, wire: &mut Wire<'_>, id: u64, side: Side) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        let from = conn.ends[1 - side].host;
         // A reset that is cut off is not repeated: the other end stays half open, as with TCP.
-        if conn.ends[side].alive && !wire.links.is_cut(from, conn.ends[side].host) {
+        if conn.ends[side].alive && !conn.is_cut(wire, 1 - side) {
             wire.trace_stream(id, side, 3);
             conn.ends[side].fail(ErrorKind::ConnectionReset, wire.wakes);
         }
@@ -531,6 +399,32 @@ impl Streams {
         }
     }
 
+    /// Lets nothing through any more between `host`, which has another address now, and others.
+    pub(crate) fn strand(&mut self, host: HostId, fault: FaultId) {
+        for conn in self.conns.values_mut() {
+            let hosts = [conn.ends[0].host, conn.ends[1].host];
+            if hosts.contains(&host) && hosts[0] != hosts[1] {
+                conn.stranded.get_or_insert(fault);
+            }
+        }
+    }
+
+    /// Fails both ends of all streams of `host`, and its attempts to open some. Returns how many there were.
+    pub(crate) fn reset(&mut self, wire: &mut Wire<'_>, host: HostId) -> u64 {
+        let held: BTreeSet<u64> = self.of_host[host].iter().map(|(id, _)| *id).collect();
+        for &id in &held {
+            let Some(conn) = self.conns.get_mut(&id) else { continue };
+            if !matches!(conn.dial, Dial::Done(_)) {
+                conn.dial = Dial::Done(Err(ErrorKind::ConnectionReset));
+            }
+            wire.trace_stream(id, 0, 3);
+            for end in &mut conn.ends {
+                end.fail(ErrorKind::ConnectionReset, wire.wakes);
+            }
+        }
+        held.len() as u64
+    }
+
     /// Closes everything of `host`; its peers get resets.
     pub(crate) fn kill(&mut self, wire: &mut Wire<'_>, host: HostId) {
         for id in self.ports.clear(host) {
@@ -549,14 +443,23 @@ enum Way {
 }
 
 impl Conn {
+    /// True when nothing gets through from `side` to the other.
+    fn is_cut(&self, wire: &mut Wire<'_>, side: Side) -> bool {
+        if let Some(fault) = self.stranded {
+            wire.links.faults.bite(fault, 1);
+            return true;
+        }
+        wire.links.is_cut(self.ends[side].host, self.ends[1 - side].host)
+    }
+
     /// Hands over what `side` sent and is due. `Way::Cut` when it, or its acknowledgement, does not get through.
     fn deliver(&mut self, wire: &mut Wire<'_>, id: u64, side: Side) -> Way {
-        let [first, second] = &mut self.ends;
-        let (sender, receiver) = if side == 0 { (first, second) } else { (second, first) };
-        while sender.flight.front().is_some_and(|segment| segment.at <= wire.now) {
-            if wire.links.is_cut(sender.host, receiver.host) {
+        while self.ends[side].flight.front().is_some_and(|segment| segment.at <= wire.now) {
+            if self.is_cut(wire, side) {
                 return Way::Cut;
             }
+            let [first, second] = &mut self.ends;
+            let (sender, receiver) = if side == 0 { (first, second) } else { (second, first) };
             let Some(segment) = sender.flight.pop_front() else { break };
             if !receiver.takes() {
                 sender.flight.clear();
@@ -572,7 +475,7 @@ impl Conn {
             }
             wire.wakes.extend(receiver.reader.take());
         }
-        if wire.links.is_cut(receiver.host, sender.host) { Way::Cut } else { Way::Open }
+        if self.is_cut(wire, 1 - side) { Way::Cut } else { Way::Open }
     }
 }
 

@@ -1,13 +1,17 @@
 //! A world: hosts, the network between them, time, and the hand that a test has in all of it.
+//!
+//! What can go wrong between hosts is in `world/faults.rs`, what can with their clocks in `world/clocks.rs`.
 
-use crate::clock::{Drift, Nanos, nanos};
+mod clocks;
+mod faults;
+
+use crate::clock::{Nanos, nanos};
 use crate::exec::Executor;
 use crate::host::{Host, Life, Process};
 use crate::kernel::{Kernel, State};
-use crate::link::{Bite, Counters, Degrade, FaultId, Link, Links};
-use crate::net::Datagrams;
+use crate::link::{Bite, Counters, Fate, FaultId, Link, Links};
 use crate::ports;
-use crate::stream::{StreamConfig, Streams};
+use crate::stream::StreamConfig;
 use lattice_broker::env::Platform;
 use std::fmt;
 use std::net::SocketAddr;
@@ -65,7 +69,6 @@ struct Slot {
     /// Incarnations begun so far.
     lives: u32,
     started: bool,
-    drift: Drift,
     process: Option<Arc<dyn Process>>,
     down: Option<FaultId>,
     paused: Option<FaultId>,
@@ -100,14 +103,13 @@ impl World {
         let hosts = config.hosts;
         assert!(hosts <= ports::HOSTS_MAX, "{hosts} hosts, addresses for {}", ports::HOSTS_MAX);
         let links = Links::new(seed, hosts, config.link, config.loopback);
-        let state = State::new(seed, links, Datagrams::new(hosts), Streams::new(hosts, config.stream));
+        let state = State::new(seed, hosts, links, config.stream);
         let executor = Executor::new(seed, hosts);
         let kernel = Arc::new(Kernel::new(seed, hosts, executor.inbox(), state));
         let slots = (0..hosts).map(|host| Slot {
-            life: Some(Arc::new(Life::new(kernel.clone(), host, 0, Drift::default()))),
+            life: Some(Arc::new(Life::new(kernel.clone(), host, 0))),
             lives: 1,
             started: false,
-            drift: Drift::default(),
             process: None,
             down: None,
             paused: None,
@@ -145,7 +147,7 @@ impl World {
         let (slot, kernel) = (&mut self.slots[i], &self.kernel);
         let life = slot.life.get_or_insert_with(|| {
             slot.lives += 1;
-            Arc::new(Life::new(kernel.clone(), i, slot.lives - 1, slot.drift))
+            Arc::new(Life::new(kernel.clone(), i, slot.lives - 1))
         });
         life.clone()
     }
@@ -173,15 +175,15 @@ impl World {
         self.slots[i].started = false;
         self.mark(format_args!("kill {i}"));
         let fault = self.kernel.with(|state, now| {
-            let fault = state.links.note(now, format!("crash {i}"));
-            state.links.bite(fault, tasks as u64);
+            let fault = state.links.faults.note(now, format!("crash {i}"));
+            state.links.faults.bite(fault, tasks as u64);
             fault
         });
         self.slots[i].down = Some(fault);
         fault
     }
 
-    /// Kills host `i` if it runs, and boots it: the same address, the next incarnation.
+    /// Kills host `i` if it runs, and boots it: its address stays, its incarnation is the next.
     pub fn restart(&mut self, i: usize) {
         self.kill(i);
         self.boot(i);
@@ -194,7 +196,7 @@ impl World {
         }
         self.mark(format_args!("pause {i}"));
         self.executor.pause(i);
-        let fault = self.kernel.with(|state, now| state.links.note(now, format!("pause {i}")));
+        let fault = self.kernel.with(|state, now| state.links.faults.note(now, format!("pause {i}")));
         self.slots[i].paused = Some(fault);
         fault
     }
@@ -203,21 +205,8 @@ impl World {
     pub fn resume(&mut self, i: usize) {
         let Some(fault) = self.slots[i].paused.take() else { return };
         let woken = self.executor.resume(i);
-        self.kernel.with(|state, _| state.links.bite(fault, woken as u64));
+        self.kernel.with(|state, _| state.links.faults.bite(fault, woken as u64));
         self.lift(fault);
-    }
-
-    /// Lets the clock of host `i` run `ppm` parts per million too fast, from its next boot on.
-    ///
-    /// # Panics
-    /// When it runs.
-    pub fn drift(&mut self, i: usize, ppm: i32) {
-        let slot = &mut self.slots[i];
-        assert!(!slot.started, "host {i} is running");
-        slot.drift = Drift::new(ppm);
-        if slot.life.is_some() {
-            slot.life = Some(Arc::new(Life::new(self.kernel.clone(), i, slot.lives - 1, slot.drift)));
-        }
     }
 
     /// Host `i` as it is now.
@@ -235,10 +224,10 @@ impl World {
         self.slots[i].life.is_some()
     }
 
-    /// The address of host `i`, with `port`.
+    /// The present address of host `i`, with `port`.
     #[must_use]
     pub fn addr(&self, i: usize, port: u16) -> SocketAddr {
-        (ports::address(i), port).into()
+        self.kernel.addr(i, port)
     }
 
     /// Runs a task of the test's own on host `i`: a client, a probe. It dies with the host.
@@ -248,67 +237,6 @@ impl World {
     pub fn spawn_on(&self, i: usize, task: impl Future<Output = ()> + Send + 'static) {
         let life = self.slots[i].life.as_ref().expect("the host is up");
         life.spawn(Box::pin(task));
-    }
-
-    // The network.
-
-    /// Gives the direction from one host to another its own link.
-    pub fn link(&mut self, from: usize, to: usize, link: Link) {
-        self.kernel.with(|state, _| state.links.set(from, to, link));
-    }
-
-    /// Lets nothing through between hosts of different groups. A host in no group is not affected.
-    pub fn partition(&mut self, groups: &[&[usize]]) -> FaultId {
-        self.fault(|links, now| links.partition(now, groups))
-    }
-
-    /// Lets nothing through between two hosts.
-    pub fn cut(&mut self, a: usize, b: usize) -> FaultId {
-        self.fault(|links, now| links.cut(now, &[a], &[b], true))
-    }
-
-    /// Lets nothing through from one host to another; the other way stays open.
-    pub fn cut_one_way(&mut self, from: usize, to: usize) -> FaultId {
-        self.cut_all(&[from], &[to], false)
-    }
-
-    /// Lets nothing through from any of one set to any of another, and the other way if `both_ways`.
-    pub fn cut_all(&mut self, from: &[usize], to: &[usize], both_ways: bool) -> FaultId {
-        self.fault(|links, now| links.cut(now, from, to, both_ways))
-    }
-
-    /// Worsens all links between any of one set and any of another, both ways.
-    pub fn degrade(&mut self, a: &[usize], b: &[usize], by: Degrade) -> FaultId {
-        self.fault(|links, now| links.degrade(now, a, b, by))
-    }
-
-    fn fault(&mut self, strike: impl FnOnce(&mut Links, Nanos) -> FaultId) -> FaultId {
-        self.kernel.with(|state, now| {
-            let fault = strike(&mut state.links, now);
-            let what = &state.links.bites()[fault.0].what;
-            state.trace.word(now);
-            state.trace.bytes(what.as_bytes());
-            fault
-        })
-    }
-
-    /// Ends one fault of the network. Hosts that are down or paused stay so.
-    pub fn lift(&mut self, fault: FaultId) {
-        self.mark(format_args!("lift {}", fault.0));
-        self.kernel.with(|state, now| state.links.lift(now, fault));
-    }
-
-    /// Ends all faults of the network. Hosts that are down or paused stay so.
-    pub fn heal(&mut self) {
-        self.mark(format_args!("heal"));
-        self.kernel.with(|state, now| state.links.heal(now));
-    }
-
-    fn mark(&mut self, what: fmt::Arguments<'_>) {
-        self.kernel.with(|state, now| {
-            state.trace.word(now);
-            state.trace.bytes(what.to_string().as_bytes());
-        });
     }
 
     // Time.
@@ -368,10 +296,29 @@ impl World {
         self.kernel.with(|state, _| state.trace.hex())
     }
 
+    /// One fault, and how often it made a difference until now.
+    #[must_use]
+    pub fn bite(&self, fault: FaultId) -> Bite {
+        self.kernel.with(|state, _| state.links.faults.bites()[fault.0].clone())
+    }
+
     /// All faults until now, and how often each made a difference. Those that never did prove nothing.
     #[must_use]
     pub fn bites(&self) -> Vec<Bite> {
-        self.kernel.with(|state, _| state.links.bites().to_vec())
+        self.kernel.with(|state, _| state.links.faults.bites().to_vec())
+    }
+
+    /// What chance, partitions and cuts did to datagrams until now, one by one: the first 100,000 of
+    /// [`World::fates_total`]. [`World::force`] makes them happen again.
+    #[must_use]
+    pub fn fates(&self) -> Vec<Fate> {
+        self.kernel.with(|state, _| state.links.ledger.recorded().to_vec())
+    }
+
+    /// How much chance, partitions and cuts did to datagrams until now.
+    #[must_use]
+    pub fn fates_total(&self) -> u64 {
+        self.kernel.with(|state, _| state.links.ledger.total())
     }
 
     /// Datagrams by what became of them.

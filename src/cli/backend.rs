@@ -4,6 +4,7 @@ use super::CliError;
 use crate::config::Config;
 use crate::control::InviteRequest;
 use crate::identity::{Advice, Folder, Identity, Invite, StoreVouchers};
+use crate::mesh::announcement::OwnShelf;
 use crate::mesh::{join as joining, quic};
 use crate::node::{self, InviteError, Node, Parts, StartError};
 use crate::status::Status;
@@ -82,6 +83,7 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
         identity: Arc::new(identity),
         store,
         crypto: quic::crypto_provider(),
+        shelf: Arc::new(OwnShelf),
         warnings: replaced.iter().map(ToString::to_string).collect(),
     };
     let node = Arc::new(Node::start(parts)?);

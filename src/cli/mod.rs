@@ -5,6 +5,7 @@ mod error;
 mod invite;
 mod join;
 mod nats;
+mod netsim;
 mod output;
 mod peers;
 mod publish;
@@ -66,6 +67,8 @@ enum Command {
     Request(request::Args),
     /// Answer requests.
     Reply(reply::Args),
+    /// Simulate a site: cuts, crashes and foul weather in virtual time, repeatable from a seed.
+    Netsim(netsim::Args),
 }
 
 /// Which node a command is about.
@@ -133,6 +136,11 @@ fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Result<u8, CliError> {
     let matches = matches.subcommand().map(|(_, matches)| matches).expect("a command was parsed from a subcommand");
+    if let Command::Netsim(args) = &command
+        && let Some(done) = netsim::simulate(args, output)
+    {
+        return done;
+    }
     let mut builder = match command {
         Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
         Command::Invite(_)
@@ -142,7 +150,8 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
         | Command::Pub(_)
         | Command::Sub(_)
         | Command::Request(_)
-        | Command::Reply(_) => tokio::runtime::Builder::new_current_thread(),
+        | Command::Reply(_)
+        | Command::Netsim(_) => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build().map_err(|error| CliError::new(format!("cannot start: {error}")))?;
     let result = runtime.block_on(async {
@@ -157,6 +166,7 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
             Command::Sub(args) => subscribe::run(&env, &args, output).await,
             Command::Request(args) => request::run(&env, &args, output).await,
             Command::Reply(args) => reply::run(&env, &args, output).await,
+            Command::Netsim(args) => netsim::run(&env, &args, output).await,
         }
     });
     // What still runs has been asked to end, and had its time: a name lookup that hangs must not hold the process.

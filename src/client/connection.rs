@@ -26,7 +26,10 @@ const MESSAGE_OVERHEAD: usize = 256;
 const COMPLAINTS_MAX: usize = 16;
 /// How long a broken connection may still bring what the server said before.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
-const READ_CHUNK: usize = 64 << 10;
+/// Room for what a client gets at a time as a rule, …
+const READ_CHUNK: usize = 4 << 10;
+/// … and for more when that was not all.
+const READ_CHUNK_MORE: usize = 64 << 10;
 /// The subscription that answers to requests arrive on.
 const ANSWERS_SID: u64 = 1;
 
@@ -448,15 +451,21 @@ async fn check_task(shared: Arc<Shared>) {
 pub(super) async fn read_some(stream: &dyn Stream, input: &mut BytesMut) -> io::Result<usize> {
     loop {
         poll_fn(|cx| stream.poll_read_ready(cx)).await?;
-        let old = input.len();
-        input.resize(old + READ_CHUNK, 0);
-        let read = stream.try_read(&mut input[old..]);
-        input.truncate(old + read.as_ref().map_or(0, |len| *len));
-        match read {
+        match read_now(stream, input, READ_CHUNK) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // What stands in the way of more shows at the next call.
+            Ok(READ_CHUNK) => return Ok(READ_CHUNK + read_now(stream, input, READ_CHUNK_MORE).unwrap_or(0)),
             other => return other,
         }
     }
+}
+
+fn read_now(stream: &dyn Stream, input: &mut BytesMut, chunk: usize) -> io::Result<usize> {
+    let old = input.len();
+    input.resize(old + chunk, 0);
+    let read = stream.try_read(&mut input[old..]);
+    input.truncate(old + read.as_ref().map_or(0, |len| *len));
+    read
 }
 
 pub(super) async fn write_all(stream: &dyn Stream, mut bytes: &[u8]) -> io::Result<()> {

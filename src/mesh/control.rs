@@ -5,8 +5,9 @@
 //!                    └──────► interest ──┴──────► Action::SetInterest, Action::MemberGone
 //! ```
 //!
-//! Contract: after each [`Control::handle`], drain [`Control::poll_action`] to `None` in order, then arm
-//! [`Control::poll_timeout`] and answer it with [`Event::Timeout`]. One task owns it.
+//! Contract: after each [`Control::handle`], or several [`Control::take`] and one [`Control::settle`], drain
+//! [`Control::poll_action`] to `None` in order, then arm [`Control::poll_timeout`] and answer it with
+//! [`Event::Timeout`]. One task owns it.
 //!
 //! How nodes agree:
 //! - What is new (an announcement, changes of interest) is flooded: passed on over every link but the one that it
@@ -24,11 +25,14 @@ mod own;
 mod reach;
 mod repair;
 
+use super::announcement::{Announcement, Shelf};
 use super::frame::{ControlFrame, FEATURES, FrameError, Hello, PROTOCOL};
 use super::id::{LinkId, NodeId};
-use super::interest::{Interest, Key, Limits};
-use super::lsdb::{Lsa, LsaError, Lsdb, Signer};
+use super::interest::{Held, Interest, Key, Limits};
+use super::lsdb::{LsaError, Lsdb, Signer};
+use super::sorted::Sorted;
 use super::spf::Routes;
+use super::view::InterestView;
 use crate::ports::{InterestChange, UpstreamId};
 use bytes::Bytes;
 use link::Link;
@@ -50,8 +54,13 @@ pub struct Config {
     pub remove_delay: Duration,
     /// Least time between two announcements of this node.
     pub announce_interval: Duration,
+    /// How long after a link has come up it is announced: links tend to come up together, and each announcement goes
+    /// to every node. A link that has ended is announced at once.
+    pub link_up_delay: Duration,
     /// Least time between two computations of the routes.
     pub routes_interval: Duration,
+    /// The same while the graph goes on changing.
+    pub routes_interval_max: Duration,
     /// Least time between two floods of changes of this node's interest.
     pub flush_interval: Duration,
     /// How often digests of the databases are compared, and sent when they have changed.
@@ -77,7 +86,9 @@ impl Default for Config {
             interest: Limits::default(),
             remove_delay: Duration::from_millis(250),
             announce_interval: Duration::from_millis(50),
+            link_up_delay: Duration::from_millis(20),
             routes_interval: Duration::from_millis(5),
+            routes_interval_max: Duration::from_millis(80),
             flush_interval: Duration::from_millis(5),
             digest_interval: Duration::from_secs(1),
             digest_idle: Duration::from_secs(10),
@@ -278,12 +289,16 @@ pub struct Control {
     pulls: Pulls,
     routes: Arc<Routes>,
     /// Nodes whose interest has been handed out, with the index and boot epoch that it was under.
-    in_force: BTreeMap<NodeId, (u32, u64)>,
+    in_force: Sorted<NodeId, (u32, u64)>,
     /// Upstreams that this node was last said to serve.
     serving: std::collections::BTreeSet<u64>,
     routes_due: Option<Instant>,
     routes_last: Option<Instant>,
+    /// Least time from the last computation to the next.
+    routes_wait: Duration,
     digest_due: Option<Instant>,
+    /// The digest of what is known, until that changes.
+    digest: Option<u64>,
     actions: VecDeque<Action>,
     counters: Counters,
 }
@@ -291,8 +306,8 @@ pub struct Control {
 impl Control {
     /// A node without links. Its first routes, to nobody, are among its actions at once.
     #[must_use]
-    pub fn new(config: Config, me: Identity, signer: Box<dyn Signer>, now: Instant) -> Self {
-        let lsdb = Lsdb::new(me.node, config.nodes_max);
+    pub fn new(config: Config, me: Identity, signer: Box<dyn Signer>, shelf: Arc<dyn Shelf>, now: Instant) -> Self {
+        let lsdb = Lsdb::new(me.node, config.nodes_max, shelf);
         let mut control = Self {
             lsdb,
             interest: Interest::new(config.interest),
@@ -300,11 +315,13 @@ impl Control {
             own: Own::new(&me, config.interest, config.remove_delay),
             pulls: Pulls::default(),
             routes: Arc::new(Routes::alone(me.node, 0, me.boot)),
-            in_force: BTreeMap::new(),
+            in_force: Sorted::default(),
             serving: std::collections::BTreeSet::new(),
             routes_due: Some(now),
             routes_last: None,
+            routes_wait: config.routes_interval,
             digest_due: None,
+            digest: None,
             actions: VecDeque::new(),
             counters: Counters::default(),
             config,
@@ -312,12 +329,21 @@ impl Control {
             signer,
         };
         control.own.announce_at(now);
-        control.run(now);
+        control.settle(now);
         control
     }
 
-    /// Takes an event in. Work is bounded by the size of the event and of the database.
+    /// Takes an event in and does what follows. Work is bounded by the size of the event and of the database.
     pub fn handle(&mut self, now: Instant, event: Event<'_>) {
+        self.take(now, event);
+        self.settle(now);
+    }
+
+    /// Takes an event in. What follows from it is left to [`Control::settle`], which must come soon, and at no earlier `now`.
+    pub fn take(&mut self, now: Instant, event: Event<'_>) {
+        if !matches!(event, Event::Timeout | Event::Frame { frame: ControlFrame::Digest(_), .. }) {
+            self.digest = None;
+        }
         match event {
             Event::LinkUp { link, peer, cost, hello } => self.link_up(now, link, peer, cost, hello),
             Event::LinkDown { link } => self.link_down(now, link),
@@ -328,7 +354,6 @@ impl Control {
             Event::Upstreams(upstreams) => self.set_upstreams(now, upstreams),
             Event::Timeout => {}
         }
-        self.run(now);
     }
 
     /// What is to be done next.
@@ -364,9 +389,24 @@ impl Control {
         links.min_by_key(|(id, link)| (link.cost, **id)).map(|(id, _)| *id)
     }
 
-    /// Every node that is known, this one too, as it announces itself, and whether it can be reached.
-    pub fn nodes(&self) -> impl Iterator<Item = (&Lsa, bool)> {
-        self.lsdb.iter().map(|(node, entry)| (&entry.lsa, self.routes.reachable.contains_key(&node)))
+    /// The announcement of every node that is known, this one too, in the order of their keys.
+    pub fn announcements(&self) -> impl Iterator<Item = &Arc<Announcement>> {
+        self.lsdb.iter().map(|(_, entry)| &entry.announcement)
+    }
+
+    /// What this node wants of the others, as they are told, and what is known of each of them. Costs a list as long.
+    #[must_use]
+    pub fn interest(&self) -> Vec<InterestView> {
+        let others = self.lsdb.iter().filter(|(node, _)| *node != self.me.node);
+        let others = others.map(|(node, _)| (node, self.in_force.contains_key(&node), self.interest.get(node)));
+        let all = std::iter::once((self.me.node, true, Some(self.own.interest.held()))).chain(others);
+        let entries = |held: &Held| held.entries().map(|(key, weight)| (key.clone(), weight)).collect();
+        let view = |(node, in_force, held): (_, _, Option<&Held>)| InterestView {
+            node,
+            in_force,
+            entries: held.map(entries).unwrap_or_default(),
+        };
+        all.map(view).collect()
     }
 
     /// What has happened since the start.
@@ -376,7 +416,7 @@ impl Control {
     }
 
     /// Does what is due, in the order in which one thing leads to the next.
-    fn run(&mut self, now: Instant) {
+    pub fn settle(&mut self, now: Instant) {
         self.flush_interest(now);
         self.announce(now);
         self.forget(now);
@@ -395,7 +435,7 @@ impl Control {
                 self.link_down(now, link);
                 Ok(())
             }
-            ControlFrame::Lsa(signed) => self.ingest_lsa(now, link, signed),
+            ControlFrame::Lsa(signed) => self.ingest_lsa(now, link, &signed),
             ControlFrame::Delta(delta) => self.ingest_delta(now, link, delta),
             ControlFrame::Snapshot(part) => self.ingest_snapshot(now, link, part),
             ControlFrame::Summary(known) => {
@@ -423,16 +463,23 @@ impl Control {
     }
 
     fn send(&mut self, link: LinkId, frame: &ControlFrame) {
-        self.actions.push_back(Action::Send { link, frame: frame.encode() });
+        self.send_encoded(link, frame.encode());
+    }
+
+    fn send_encoded(&mut self, link: LinkId, frame: Bytes) {
+        self.actions.push_back(Action::Send { link, frame });
     }
 
     /// Sends to every neighbour but the one at `except`.
     fn flood(&mut self, except: Option<LinkId>, frame: &ControlFrame) {
-        let links = self.links.keys().filter(|link| Some(**link) != except);
-        let encoded = (links.clone().next().is_some()).then(|| frame.encode());
-        if let Some(frame) = encoded {
-            self.actions.extend(links.map(|&link| Action::Send { link, frame: frame.clone() }));
+        if self.links.keys().any(|link| Some(*link) != except) {
+            self.flood_encoded(except, &frame.encode());
         }
+    }
+
+    fn flood_encoded(&mut self, except: Option<LinkId>, frame: &Bytes) {
+        let links = self.links.keys().filter(|link| Some(**link) != except);
+        self.actions.extend(links.map(|&link| Action::Send { link, frame: frame.clone() }));
     }
 }
 

@@ -7,6 +7,7 @@ use super::link::{self, Ended};
 use super::quic::{Connected, DialError};
 use super::shared::Shared;
 use crate::identity::NodeId;
+use crate::planted::{self, Bug};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -68,6 +69,10 @@ pub(super) async fn keep(shared: Arc<Shared>, address: String) {
                 attempts.give_up();
                 shared.dial_problems.clear(&address);
                 if let Ended::AfterUp = run(&shared, connected).await {
+                    // Planted: it is taken for the end of the peer.
+                    if planted::is(Bug::NeverRedials) {
+                        return;
+                    }
                     backoff.reset();
                 }
                 next = shared.env.now() + backoff.wait(&mut rng);

@@ -7,9 +7,9 @@ use super::outbuf::Refused;
 use super::plane::{Table, is_one_word};
 use super::shared::{Input, Shared};
 use super::spf::Routes;
-use super::view::View;
+use super::view::{Outlook, Sight};
+use crate::planted::{self, Bug};
 use crate::ports::{Bus, RemoteInterest, UpstreamId};
-use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -19,13 +19,16 @@ const COST_BASE: u32 = 10;
 /// The greatest cost that a slow round trip leads to.
 const COST_MAX: u32 = 10_000;
 
+/// Inputs that are taken in before the control plane's actions are carried out.
+const INPUTS_AT_ONCE_MAX: usize = 64;
+
 /// The control plane and what it acts on.
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
     pub(super) control: Control,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) inputs: mpsc::Receiver<Input>,
-    pub(super) view: Arc<ArcSwap<View>>,
+    pub(super) sight: Arc<Sight>,
     pub(super) serving: watch::Sender<BTreeMap<UpstreamId, bool>>,
     pub(super) links: BTreeMap<LinkId, Arc<Link>>,
 }
@@ -48,7 +51,7 @@ impl Driver {
                 biased;
                 () = self.shared.stop.cancelled() => return,
                 input = self.inputs.recv() => match input {
-                    Some(input) => self.input(input),
+                    Some(input) => self.inputs(input),
                     None => return,
                 },
                 () = self.shared.plane.interest.ready() => self.interest(),
@@ -58,27 +61,40 @@ impl Driver {
         }
     }
 
+    /// Takes in what waits, a bounded part of it: what follows from many frames goes out together.
+    fn inputs(&mut self, first: Input) {
+        self.input(first);
+        for _ in 1..INPUTS_AT_ONCE_MAX {
+            let Ok(input) = self.inputs.try_recv() else { break };
+            self.input(input);
+        }
+        self.control.settle(self.shared.env.now());
+    }
+
     fn input(&mut self, input: Input) {
         let now = self.shared.env.now();
         match input {
             Input::Up(link, hello) => {
                 let cost = cost(&link);
                 self.links.insert(link.id, Arc::clone(&link));
-                self.control.handle(now, Event::LinkUp { link: link.id, peer: link.peer, cost, hello: &hello });
+                self.control.take(now, Event::LinkUp { link: link.id, peer: link.peer, cost, hello: &hello });
             }
             Input::Down(link) => {
                 self.links.remove(&link);
-                self.control.handle(now, Event::LinkDown { link });
+                self.control.take(now, Event::LinkDown { link });
                 self.install(&Arc::clone(self.control.routes()));
             }
-            Input::Frame(link, frame) => self.control.handle(now, Event::Frame { link, frame }),
+            Input::Frame(link, frame) => self.control.take(now, Event::Frame { link, frame }),
+            // Who asked may have gone.
+            Input::ShowInterest(asked) => drop(asked.send(self.control.interest())),
         }
     }
 
     fn interest(&mut self) {
         let now = self.shared.env.now();
         let shared = Arc::clone(&self.shared);
-        shared.plane.interest.take(|change| self.control.handle(now, Event::LocalInterest(*change)));
+        shared.plane.interest.take(|change| self.control.take(now, Event::LocalInterest(*change)));
+        self.control.settle(now);
     }
 
     fn act(&mut self) {
@@ -103,10 +119,7 @@ impl Driver {
         for link in self.links.values() {
             link.control.flush();
         }
-        let (view, counters) = (self.view.load(), self.control.counters());
-        if view.counters != counters {
-            self.view.store(Arc::new(view.recounted(counters)));
-        }
+        *self.sight.counters() = self.control.counters();
     }
 
     fn send(&self, link: LinkId, frame: &[u8]) {
@@ -140,7 +153,11 @@ impl Driver {
     fn install(&self, routes: &Arc<Routes>) {
         let link_to = |peer| self.control.link_to(peer).and_then(|link| self.links.get(&link)).cloned();
         self.shared.plane.set_table(Table::new(Arc::clone(routes), link_to));
-        self.view.store(Arc::new(View::new(&self.control, routes)));
+        // Planted: what was seen is put to the links and routes that it came by.
+        if planted::is(Bug::FlowWindowForgotten) {
+            self.shared.arrivals.lock().expect("no holder of this lock panics").forget();
+        }
+        self.sight.show(Outlook::new(&self.control, routes));
     }
 }
 

@@ -4,6 +4,7 @@
 //! what passes here is strictly increasing: a repeat and a frame overtaken on a route change are both refused.
 //! Putting overtaken frames back in order, and asking for what is missing, builds on the same numbers.
 
+use crate::planted::{self, Bug};
 use std::collections::BTreeMap;
 
 /// Rows that are remembered: twice as many as a database has nodes.
@@ -78,6 +79,8 @@ impl Guard {
             self.origins.insert(origin, Seen { boot, last: seq });
             return Verdict::New { missing: 0 };
         };
+        // Planted: a new life's frames judged by what was seen of the last one.
+        let boot = if planted::is(Bug::RestartUnnoticed) { seen.boot } else { boot };
         if boot < seen.boot {
             return Verdict::StaleBoot;
         }
@@ -85,12 +88,21 @@ impl Guard {
             *seen = Seen { boot, last: seq };
             return Verdict::New { missing: seq.saturating_sub(1) };
         }
+        // Planted: what was overtaken is let through after all.
+        if seq < seen.last && planted::is(Bug::LateReleased) {
+            return Verdict::New { missing: 0 };
+        }
         if seq <= seen.last {
             return Verdict::Late;
         }
         let missing = seq - seen.last - 1;
         seen.last = seq;
         Verdict::New { missing }
+    }
+
+    /// Forgets all that has been seen: only a planted bug does.
+    pub(super) fn forget(&mut self) {
+        self.origins.clear();
     }
 }
 

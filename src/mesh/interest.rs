@@ -14,6 +14,7 @@ use super::digest::{Digest, Element};
 use super::frame::{Delta, Snapshot};
 use super::id::NodeId;
 use crate::codec::{Decode, Encode};
+use crate::planted::{self, Bug};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -330,7 +331,15 @@ impl Interest {
         let others = self.bytes - held.bytes;
         let limits = room(self.limits, others);
         let new = &delta.changes[skipped..];
-        let changed = new.iter().filter(|change| held.step(change, limits, &mut self.refused)).cloned().collect();
+        let mut step = |change: &&Change| {
+            // Planted: every fifth change is counted and not made.
+            if planted::is(Bug::InterestDeltaDropped) && held.version % 5 == 4 {
+                held.version += 1;
+                return false;
+            }
+            held.step(change, limits, &mut self.refused)
+        };
+        let changed = new.iter().filter(&mut step).cloned().collect();
         self.bytes = others + held.bytes;
         Applied::New { skipped, changed }
     }

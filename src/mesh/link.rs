@@ -12,6 +12,7 @@ use super::outbuf::Outbuf;
 use super::plane::{Batch, Touched};
 use super::quic::{Connected, close as code, plain};
 use super::shared::{Input, Shared};
+use crate::planted::{self, Bug};
 use crate::ports::BoxFuture;
 use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
@@ -140,8 +141,12 @@ async fn serve(shared: &Arc<Shared>, greeted: Greeted) {
 /// Waits for the end of the link, sending heartbeats and listening for the peer's.
 async fn watch(shared: &Shared, link: &Link) -> Reason {
     let config = &shared.config;
-    let mut heartbeat = Heartbeat::new(shared.env.now(), config.heartbeat, config.dead_after);
+    let mut heartbeat = Heartbeat::new(shared.env.now(), config.heartbeat, config.dead_after, link.dialed);
     let mut timer = shared.env.timer(heartbeat.next());
+    if planted::is(Bug::TimerLeaked) {
+        // Planted: a timer that nobody drops when the link has ended.
+        std::mem::forget(shared.env.timer(heartbeat.next()));
+    }
     loop {
         let due = std::future::poll_fn(|cx| timer.as_mut().poll(cx));
         tokio::select! {
@@ -153,9 +158,13 @@ async fn watch(shared: &Shared, link: &Link) -> Reason {
                 Err(error) => return Reason::Closed(error),
             },
             () = due => {
-                if link.heard.swap(false, Ordering::Relaxed) {
+                // Planted: the heartbeats that are sent count for those that should come.
+                if link.heard.swap(false, Ordering::Relaxed) || planted::is(Bug::HalfOpenBelieved) {
                     heartbeat.heard(shared.env.now());
                 }
+                // What the peer acknowledges it has decrypted: as good a sign of life as a heartbeat of its own.
+                let stats = link.connection.stats();
+                heartbeat.acknowledged(shared.env.now(), stats.frame_rx.acks, stats.path.rtt);
                 match heartbeat.due(shared.env.now()) {
                     Due::Nothing => {}
                     // An error here means that the connection is closed, which the next round sees.
@@ -213,6 +222,8 @@ async fn read_control(shared: Arc<Shared>, link: Arc<Link>, mut stream: ControlR
                 shared.tell(Input::Frame(link.id, frame)).await;
             }
             Err(ReadFailed::Frame(error)) => return reject(&shared, &link, &error),
+            // Planted: the task goes on waiting for a link that has ended.
+            Err(ReadFailed::Gone) if planted::is(Bug::TaskLeaked) => std::future::pending().await,
             Err(ReadFailed::Gone) => return,
         }
     }

@@ -3,17 +3,21 @@
 //! It checks, orders, bounds and ages announcements. Where they are sent is left to the control plane, and what the
 //! graph that they form means to the shortest paths.
 
+use super::announcement::{Announcement, Shelf};
 use super::id::NodeId;
 use super::spf::COST;
 use crate::codec::{self, Decode, Encode};
 use crate::identity::check_name;
+use crate::planted::{self, Bug};
 use bincode::de::{BorrowDecoder, Decoder};
 use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
+use bytes::Bytes;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Most neighbours that a node announces.
@@ -195,11 +199,23 @@ pub fn derive_index(node: NodeId, salt: u32) -> u32 {
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Its newest announcement.
-    pub lsa: Lsa,
-    /// The same as it was signed.
-    pub signed: Vec<u8>,
+    pub announcement: Arc<Announcement>,
     /// Since when no path to it is known.
     pub unreachable_since: Option<Instant>,
+}
+
+impl Entry {
+    /// Its newest announcement, decoded.
+    #[must_use]
+    pub fn lsa(&self) -> &Lsa {
+        self.announcement.lsa()
+    }
+
+    /// The same as it is sent to neighbours.
+    #[must_use]
+    pub fn frame(&self) -> Bytes {
+        self.announcement.frame()
+    }
 }
 
 /// What became of an announcement.
@@ -210,7 +226,7 @@ pub enum Ingest {
         /// Whose it is.
         node: NodeId,
         /// What was known before.
-        before: Option<Box<Lsa>>,
+        before: Option<Arc<Announcement>>,
         /// Who had to make room for it.
         evicted: Option<NodeId>,
     },
@@ -234,14 +250,17 @@ pub enum Ingest {
 pub struct Lsdb {
     me: NodeId,
     nodes_max: usize,
+    shelf: Arc<dyn Shelf>,
+    /// Since when the node that has been out of reach the longest is so: asked after every event.
+    oldest_unreachable: Option<Instant>,
     nodes: BTreeMap<NodeId, Entry>,
 }
 
 impl Lsdb {
-    /// A database of `me`, for at most `nodes_max` nodes, itself included.
+    /// A database of `me`, for at most `nodes_max` nodes, itself included, whose announcements stand on `shelf`.
     #[must_use]
-    pub fn new(me: NodeId, nodes_max: usize) -> Self {
-        Self { me, nodes_max, nodes: BTreeMap::new() }
+    pub fn new(me: NodeId, nodes_max: usize, shelf: Arc<dyn Shelf>) -> Self {
+        Self { me, nodes_max, shelf, oldest_unreachable: None, nodes: BTreeMap::new() }
     }
 
     /// Takes in an announcement that a neighbour has sent.
@@ -251,21 +270,22 @@ impl Lsdb {
     ///
     /// # Errors
     /// [`LsaError`]: the neighbour broke the protocol.
-    pub fn ingest(&mut self, now: Instant, signed: Vec<u8>) -> Result<Ingest, LsaError> {
-        let lsa = Lsa::decode(&signed)?;
+    pub fn ingest(&mut self, now: Instant, signed: &[u8]) -> Result<Ingest, LsaError> {
+        let announcement = self.shelf.read(signed)?;
+        let lsa = announcement.lsa();
         let node = lsa.node;
         let known = self.nodes.get(&node);
         if let Some(known) = known {
             // Two processes with one key may say different things under one number: that is for the node to settle.
-            let same = known.lsa.age() == lsa.age() && (node != self.me || known.signed == signed);
+            let same = known.lsa().age() == lsa.age() && (node != self.me || known.announcement.signed() == signed);
             if same {
                 return Ok(Ingest::Known);
             }
-            if known.lsa.age() > lsa.age() {
+            if known.lsa().age() > lsa.age() {
                 return Ok(Ingest::Old(node));
             }
         }
-        lsa.verify(&signed)?;
+        announcement.verify()?;
         if node == self.me {
             return Ok(Ingest::Own { boot: lsa.boot, seq: lsa.seq });
         }
@@ -277,13 +297,24 @@ impl Lsdb {
                 return Ok(Ingest::Full);
             }
         }
-        let before = self.nodes.insert(node, Entry { lsa, signed, unreachable_since });
-        Ok(Ingest::New { node, before: before.map(|entry| Box::new(entry.lsa)), evicted })
+        let before = self.nodes.insert(node, Entry { announcement, unreachable_since });
+        if evicted.is_some() {
+            self.find_oldest();
+        } else if let Some(since) = unreachable_since {
+            self.oldest_unreachable = Some(self.oldest_unreachable.map_or(since, |oldest| oldest.min(since)));
+        }
+        Ok(Ingest::New { node, before: before.map(|entry| entry.announcement), evicted })
+    }
+
+    /// Where announcements stand, and keys of interest.
+    #[must_use]
+    pub fn shelf(&self) -> &dyn Shelf {
+        &*self.shelf
     }
 
     /// Puts this node's own announcement in place of the one before.
-    pub fn install(&mut self, lsa: Lsa, signed: Vec<u8>) {
-        self.nodes.insert(self.me, Entry { lsa, signed, unreachable_since: None });
+    pub fn install(&mut self, announcement: Arc<Announcement>) {
+        self.nodes.insert(self.me, Entry { announcement, unreachable_since: None });
     }
 
     /// What is known of `node`.
@@ -302,12 +333,17 @@ impl Lsdb {
         for (node, entry) in &mut self.nodes {
             entry.unreachable_since = if reachable(*node) { None } else { entry.unreachable_since.or(Some(now)) };
         }
+        self.find_oldest();
     }
 
     /// Since when the node that has been out of reach the longest is so.
     #[must_use]
     pub fn oldest_unreachable(&self) -> Option<Instant> {
-        self.nodes.values().filter_map(|entry| entry.unreachable_since).min()
+        self.oldest_unreachable
+    }
+
+    fn find_oldest(&mut self) {
+        self.oldest_unreachable = self.nodes.values().filter_map(|entry| entry.unreachable_since).min();
     }
 
     /// Forgets the nodes that have been out of reach since `limit` or longer, and returns them.
@@ -315,19 +351,24 @@ impl Lsdb {
         let stale = |entry: &Entry| entry.unreachable_since.is_some_and(|since| since <= limit);
         let forgotten = self.nodes.iter().filter(|(_, entry)| stale(entry)).map(|(node, _)| *node).collect();
         self.nodes.retain(|_, entry| !stale(entry));
+        self.find_oldest();
         forgotten
     }
 
     /// An index for this node: `current` unless a smaller key has it, else the first that nobody has.
     #[must_use]
     pub fn pick_index(&self, current: Option<u32>) -> u32 {
+        // Planted: nobody looks whether it is taken; few indices, since of all there are it hardly ever is.
+        if planted::is(Bug::IndexCollision) {
+            return derive_index(self.me, 0) % 8 + 1;
+        }
         let others = || self.nodes.iter().filter(|(node, _)| **node != self.me);
         if let Some(index) = current
-            && !others().any(|(node, entry)| entry.lsa.index == index && *node < self.me)
+            && !others().any(|(node, entry)| entry.lsa().index == index && *node < self.me)
         {
             return index;
         }
-        let taken: std::collections::BTreeSet<u32> = others().map(|(_, entry)| entry.lsa.index).collect();
+        let taken: std::collections::BTreeSet<u32> = others().map(|(_, entry)| entry.lsa().index).collect();
         let candidates = (0..).map(|salt| derive_index(self.me, salt));
         candidates.into_iter().find(|index| !taken.contains(index)).expect("fewer nodes than indices")
     }

@@ -5,6 +5,7 @@
 //! (`plane`, `flow`) forwards by. All but `quic`, `join`, `link`, `dialer` and `driver` is free of IO.
 //! Who may be a member is left to `crate::identity`, local delivery to the broker behind `crate::ports`.
 
+pub mod announcement;
 pub mod backoff;
 pub mod control;
 pub mod counters;
@@ -28,26 +29,27 @@ pub mod plane;
 pub mod queue;
 pub mod quic;
 mod shared;
+pub mod sorted;
 pub mod spf;
 pub mod view;
 
 use crate::identity::{Identity, Vouchers};
 use crate::ports::{Bus, UpstreamId};
-use arc_swap::ArcSwap;
+use announcement::Shelf;
 use control::Control;
 use driver::Driver;
 use lattice_broker::env::Env;
 use links::Link;
 use plane::{Arrivals, Plane};
-use shared::Shared;
+use shared::{Input, Shared};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use view::View;
+use view::{Backlog, InterestView, Sight, View};
 
 /// Control frames that may wait for the control plane; the links wait when there are more.
 const INPUTS_MAX: usize = 256;
@@ -117,6 +119,8 @@ pub struct Parts {
     pub bus: Arc<dyn Bus>,
     /// The real servers that this node is configured for.
     pub upstreams: Vec<UpstreamId>,
+    /// Where its announcements stand.
+    pub shelf: Arc<dyn Shelf>,
 }
 
 /// A running mesh.
@@ -125,7 +129,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Mesh {
     shared: Arc<Shared>,
-    view: Arc<ArcSwap<View>>,
+    sight: Arc<Sight>,
     serving: watch::Receiver<BTreeMap<UpstreamId, bool>>,
     accepting: CancellationToken,
 }
@@ -151,7 +155,7 @@ impl Mesh {
     /// Starts the links and the control plane: accepts, dials `config.peers`, and routes. Spawns its tasks on `env`.
     #[must_use]
     pub fn start(env: Env, config: Config, parts: Parts) -> Self {
-        let Parts { identity, vouchers, transport, plane, bus, upstreams } = parts;
+        let Parts { identity, vouchers, transport, plane, bus, upstreams, shelf } = parts;
         let facts = greeting::Facts {
             id: identity.node_id(),
             name: identity.name().to_owned(),
@@ -160,7 +164,7 @@ impl Mesh {
         };
         let (inputs, received) = mpsc::channel(INPUTS_MAX);
         let (serving_tx, serving) = watch::channel(BTreeMap::new());
-        let view = Arc::new(ArcSwap::default());
+        let sight = Arc::new(Sight::default());
         let peers = config.peers.clone();
         let shared = Arc::new(Shared {
             identity: Arc::clone(&identity),
@@ -177,14 +181,14 @@ impl Mesh {
             config,
             env,
         });
-        let mut control = control_of(&shared, identity);
+        let mut control = control_of(&shared, identity, shelf);
         control.handle(shared.env.now(), control::Event::Upstreams(&upstreams));
         let driver = Driver {
             shared: Arc::clone(&shared),
             control,
             bus,
             inputs: received,
-            view: Arc::clone(&view),
+            sight: Arc::clone(&sight),
             serving: serving_tx,
             links: BTreeMap::new(),
         };
@@ -199,19 +203,60 @@ impl Mesh {
                 let _ = accepting.run_until_cancelled(keep).await;
             });
         }
-        Self { shared, view, serving, accepting }
+        Self { shared, sight, serving, accepting }
     }
 
     /// Every other node that is known, and the way to it.
     #[must_use]
-    pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
+    pub fn view(&self) -> View {
+        self.sight.view()
+    }
+
+    /// How many other nodes can be reached.
+    #[must_use]
+    pub fn reachable(&self) -> usize {
+        self.shared.plane.reachable()
     }
 
     /// The links that are up.
     #[must_use]
     pub fn links(&self) -> Vec<LinkView> {
         self.shared.links.all().iter().map(link_view).collect()
+    }
+
+    /// Whose links are up, each once for each link.
+    #[must_use]
+    pub fn peers(&self) -> Vec<crate::identity::NodeId> {
+        self.shared.links.all().iter().map(|link| link.peer).collect()
+    }
+
+    /// What waits for the streams of the links, control and data, in the order of their peers' keys.
+    #[must_use]
+    pub fn backlogs(&self) -> Vec<Backlog> {
+        let links = self.shared.links.all();
+        let buffers = links.iter().flat_map(|link| [(link.peer, &link.control), (link.peer, &link.data)]);
+        buffers
+            .map(|(peer, out)| Backlog {
+                peer,
+                bytes: out.pending(),
+                bytes_most: out.most(),
+                bytes_max: out.bytes_max(),
+            })
+            .collect()
+    }
+
+    /// Frames that found a link's buffer full.
+    #[must_use]
+    pub fn dropped_full(&self) -> u64 {
+        self.shared.plane.counters.dropped_link_full.count()
+    }
+
+    /// This node's interest as the others are told, and then that of each other node as far as it is known here. Nothing
+    /// once the mesh has been drained. A copy of all of it is made: for looking at, not for every second.
+    pub async fn interest(&self) -> Vec<InterestView> {
+        let (asked, answer) = oneshot::channel();
+        self.shared.tell(Input::ShowInterest(asked)).await;
+        answer.await.unwrap_or_default()
     }
 
     /// Peers that are configured and not linked at present, with the reason.
@@ -256,7 +301,7 @@ impl Mesh {
     }
 }
 
-fn control_of(shared: &Shared, identity: Arc<Identity>) -> Control {
+fn control_of(shared: &Shared, identity: Arc<Identity>, shelf: Arc<dyn Shelf>) -> Control {
     let me = control::Identity {
         node: shared.facts.id,
         name: shared.facts.name.clone(),
@@ -264,7 +309,7 @@ fn control_of(shared: &Shared, identity: Arc<Identity>) -> Control {
         lattice: shared.facts.lattice,
     };
     let signer = Box::new(move |message: &[u8]| identity.key().sign(message));
-    Control::new(shared.config.control.clone(), me, signer, shared.env.now())
+    Control::new(shared.config.control.clone(), me, signer, shelf, shared.env.now())
 }
 
 fn link_view(link: &Arc<Link>) -> LinkView {

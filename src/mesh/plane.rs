@@ -18,6 +18,7 @@ use super::links::Link;
 use super::outbuf::Refused;
 use super::queue;
 use super::spf::Routes;
+use crate::planted::{self, Bug};
 use crate::ports::{
     BoxFuture, Bus, Candidate, Groups, Inbound, InterestChange, Message, Neighbor, Pick, UpstreamId, Waiting,
 };
@@ -58,19 +59,27 @@ pub struct Plane {
 #[derive(Debug)]
 pub struct Table {
     routes: Arc<Routes>,
-    next: BTreeMap<u32, Arc<Link>>,
+    /// In the order of the routes.
+    next: Box<[Option<Arc<Link>>]>,
 }
 
 impl Table {
     /// The table for `routes`; `link_to` knows the link to a neighbour, if it is still up.
     #[must_use]
     pub fn new(routes: Arc<Routes>, link_to: impl Fn(NodeId) -> Option<Arc<Link>>) -> Self {
-        let next = routes.by_index.iter().filter_map(|(index, route)| Some((*index, link_to(route.next)?))).collect();
+        let mut links: BTreeMap<NodeId, Option<Arc<Link>>> = BTreeMap::new();
+        let mut link = |peer| links.entry(peer).or_insert_with(|| link_to(peer)).clone();
+        let next = routes.by_index.values().map(|route| link(route.next)).collect();
         Self { routes, next }
     }
 
+    /// The link that leads to the node that frames call `index`.
+    fn next(&self, index: u32) -> Option<&Arc<Link>> {
+        self.next[self.routes.by_index.position(&index)?].as_ref()
+    }
+
     fn link(&self, id: u64) -> Option<&Arc<Link>> {
-        self.next.values().find(|link| link.id.0 == id)
+        self.next.iter().flatten().find(|link| link.id.0 == id)
     }
 }
 
@@ -148,6 +157,11 @@ impl Arrivals {
         let inbound = bus.inbound();
         Self { bus, inbound, guard: Guard::default() }
     }
+
+    /// Forgets what has been seen of each origin: only a planted bug does.
+    pub(super) fn forget(&mut self) {
+        self.guard.forget();
+    }
 }
 
 impl Plane {
@@ -156,22 +170,32 @@ impl Plane {
     #[must_use]
     pub fn new(env: Env, me: NodeId, body_max: usize) -> Self {
         let alone = Table::new(Arc::new(Routes::alone(me, 0, 0)), |_| None);
+        // Planted: forgotten as soon as learnt.
+        let learnt_for = if planted::is(Bug::InboxExpiredEarly) { Duration::ZERO } else { LEARNT_FOR };
         Self {
             env,
             table: ArcSwap::from_pointee(alone),
             body_max: body_max.min(DATA_MAX - HEADER_MAX),
             departures: Mutex::default(),
-            learnt: Mutex::new(Learnt::new(LEARNT_MAX, LEARNT_FOR)),
+            learnt: Mutex::new(Learnt::new(LEARNT_MAX, learnt_for)),
             interest: InterestQueue::default(),
             counters: Counters::default(),
         }
+    }
+
+    /// How many other nodes there are routes to.
+    #[must_use]
+    pub fn reachable(&self) -> usize {
+        self.table.load().routes.by_index.len()
     }
 
     /// Puts new routes in force.
     pub fn set_table(&self, table: Table) {
         let mut departures = self.departures.lock().expect("no holder of this lock panics");
         let before = self.table.load();
-        if (before.routes.index, before.routes.boot) != (table.routes.index, table.routes.boot) {
+        let renamed = (before.routes.index, before.routes.boot) != (table.routes.index, table.routes.boot);
+        // Planted: any other table counts as a new name.
+        if renamed || planted::is(Bug::NumbersRestarted) {
             departures.numbering = Numbering::default();
         }
         departures.numbering.prune(|index| table.routes.by_index.contains_key(&index));
@@ -212,12 +236,13 @@ impl Plane {
         }
         let seq = header.destinations[position].seq;
         let known = |origin| self.table.load().routes.by_index.contains_key(&origin);
-        match arrivals.guard.admit(header.origin, header.boot, seq, known) {
-            Verdict::New { missing } => self.counters.missing.add(missing),
+        let missing = match arrivals.guard.admit(header.origin, header.boot, seq, known) {
+            Verdict::New { missing } => missing,
             Verdict::Late => return self.counters.dropped_late.add(1),
             Verdict::StaleBoot => return self.counters.dropped_stale_boot.add(1),
             Verdict::Stranger => return self.counters.dropped_stranger.add(1),
-        }
+        };
+        self.counters.missing.add(missing);
         if let Some(reply) = header.reply
             && header.reply_home != 0
             && self.learn(header.account, reply, header.reply_home)
@@ -232,6 +257,10 @@ impl Plane {
             .collect();
         let takers =
             arrivals.inbound.publish(header.account, &message, Groups::Only(&picks), header.via.map(UpstreamId));
+        // Planted: what came after a gap is released once more when the gap is given up.
+        if missing > 0 && planted::is(Bug::GapDeliveredTwice) {
+            arrivals.inbound.publish(header.account, &message, Groups::Only(&picks), header.via.map(UpstreamId));
+        }
         self.counters.delivered.add(1);
         if takers == 0 {
             self.counters.unwanted.add(1);
@@ -242,7 +271,7 @@ impl Plane {
     fn forward(&self, table: &Table, header: &DataHeader<'_>, body: &[u8], touched: &mut Touched) -> Waiting {
         let mut hops: SmallVec<[Hop<'_>; 4]> = SmallVec::new();
         for (position, destination) in header.destinations.iter().enumerate() {
-            let Some(link) = table.next.get(&destination.index) else {
+            let Some(link) = table.next(destination.index) else {
                 self.counters.dropped_no_route.add(1);
                 continue;
             };
@@ -253,6 +282,10 @@ impl Plane {
         }
         let mut fullest = Waiting::default();
         for (link, positions) in hops {
+            // Planted: what is written to a link while something waits there is lost.
+            if planted::is(Bug::LinkBufferDropped) && link.data.pending() > 0 {
+                continue;
+            }
             let written = if positions.len() == header.destinations.len() {
                 link.data.push(|out| header.encode(body, out))
             } else {
@@ -315,6 +348,13 @@ impl Neighbor for Plane {
         let Departures { numbering, touched } = &mut *departures;
         // Looked at under the lock: the numbers belong to this table's index and boot.
         let table = self.table.load();
+        let twice: SmallVec<[Pick<'_>; 8]>;
+        let picks = if planted::is(Bug::QueuePickedTwice) {
+            twice = picked_twice(picks, &table);
+            &twice
+        } else {
+            picks
+        };
         let reply_home = message.reply.map_or(0, |reply| self.home(account, reply).unwrap_or(table.routes.index));
         let mut header = DataHeader {
             class: CLASS_DEFAULT,
@@ -359,7 +399,7 @@ impl Neighbor for Plane {
 
     fn learnt(&self, account: &[u8], subject: &[u8]) -> Option<u32> {
         let home = self.home(account, subject)?;
-        self.table.load().next.contains_key(&home).then_some(home)
+        self.table.load().next(home).map(|_| home)
     }
 
     fn choose(&self, candidates: &[Candidate], random: u64) -> usize {
@@ -370,6 +410,13 @@ impl Neighbor for Plane {
 /// Whether `text` can stand in a line of the NATS protocol: not empty, without blanks and ends of lines.
 pub(super) fn is_one_word(text: &[u8]) -> bool {
     !text.is_empty() && !text.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
+/// Planted: for each pick, a second one of another node within reach; it has an effect where that has members too.
+fn picked_twice<'a>(picks: &[Pick<'a>], table: &Table) -> SmallVec<[Pick<'a>; 8]> {
+    let others = |pick: &Pick<'a>| table.routes.by_index.keys().copied().find(|index| *index != pick.member);
+    let again = picks.iter().filter_map(|pick| Some(Pick { member: others(pick)?, ..*pick }));
+    picks.iter().copied().chain(again).collect()
 }
 
 /// Addresses `header` to `members` and to the members of `picks`, with the next number for each. There are never more

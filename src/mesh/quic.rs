@@ -208,6 +208,7 @@ impl Transport {
     /// # Errors
     /// [`DialError`]: which of them are worth another attempt is said there.
     pub async fn dial(&self, addr: SocketAddr) -> Result<Connected, DialError> {
+        self.counters.dials.add();
         let (connection, peer) = self.dialer.link(addr).await?;
         if peer == self.me {
             connection.close(VarInt::from_u32(close::MYSELF), b"");

@@ -7,11 +7,12 @@ use super::greeting::Facts;
 use super::links::{Link, LinkId, Links};
 use super::plane::{Arrivals, Plane};
 use super::quic::Transport;
+use super::view::InterestView;
 use crate::identity::{Identity, Vouchers};
 use lattice_broker::env::Env;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// The parts of a running mesh.
@@ -41,6 +42,8 @@ pub(super) enum Input {
     Down(LinkId),
     /// A control frame came.
     Frame(LinkId, ControlFrame),
+    /// Somebody wants to see whose interest is known.
+    ShowInterest(oneshot::Sender<Vec<InterestView>>),
 }
 
 impl Shared {

@@ -1,15 +1,18 @@
-//! The lattice as this node sees it, for people: a copy that status commands may read at any time.
+//! The lattice as this node sees it, for people: made when somebody asks.
 
+use super::announcement::Announcement;
 use super::control::{Control, Counters};
+use super::interest::Key;
 use super::spf::Routes;
 use crate::identity::NodeId;
-use std::sync::Arc;
+use arc_swap::ArcSwap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Every other node that is known, and what the control plane has counted.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// In the order of their keys; shared by the views between two changes of the routes.
-    pub nodes: Arc<Vec<NodeView>>,
+    /// In the order of their keys.
+    pub nodes: Vec<NodeView>,
     /// What the control plane has counted.
     pub counters: Counters,
 }
@@ -36,25 +39,82 @@ pub struct WayView {
     pub hops: u32,
 }
 
+/// What one node wants of the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterestView {
+    /// Whose interest.
+    pub node: NodeId,
+    /// Whether messages go there by it: the node is within reach, or this one.
+    pub in_force: bool,
+    /// The entries with their weights, in order.
+    pub entries: Vec<(Arc<Key>, u32)>,
+}
+
+/// What waits for one stream of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Whose link.
+    pub peer: NodeId,
+    /// Bytes that wait, those being written included.
+    pub bytes: usize,
+    /// The most that have waited since the link came up, not counting a single large frame that waited alone…
+    pub bytes_most: usize,
+    /// …which must never be more than this.
+    pub bytes_max: usize,
+}
+
+/// What a [`View`] is made of when somebody asks: what the control plane knew when the routes last changed.
+#[derive(Debug, Default)]
+pub(super) struct Outlook {
+    /// Every node that was known.
+    announcements: Vec<Arc<Announcement>>,
+    routes: Option<Arc<Routes>>,
+}
+
+impl Outlook {
+    pub(super) fn new(control: &Control, routes: &Arc<Routes>) -> Self {
+        let announcements = control.announcements().cloned().collect();
+        Self { announcements, routes: Some(Arc::clone(routes)) }
+    }
+}
+
+/// Where the control plane puts what there is to see, and others look.
+#[derive(Debug, Default)]
+pub(super) struct Sight {
+    outlook: ArcSwap<Outlook>,
+    counters: Mutex<Counters>,
+}
+
+impl Sight {
+    pub(super) fn show(&self, outlook: Outlook) {
+        self.outlook.store(Arc::new(outlook));
+    }
+
+    pub(super) fn counters(&self) -> MutexGuard<'_, Counters> {
+        self.counters.lock().expect("no holder of this lock panics")
+    }
+
+    pub(super) fn view(&self) -> View {
+        let counters = *self.counters();
+        View::new(&self.outlook.load(), counters)
+    }
+}
+
 impl View {
-    /// The present view.
+    /// The lattice as `outlook` shows it.
     #[must_use]
-    pub(super) fn new(control: &Control, routes: &Routes) -> Self {
+    pub(super) fn new(outlook: &Outlook, counters: Counters) -> Self {
+        let Some(routes) = &outlook.routes else { return Self { nodes: Vec::new(), counters } };
         let way = |index| {
             let route = routes.by_index.get(&index)?;
             Some((route.node, WayView { next: route.next, cost: route.cost, hops: route.hops }))
         };
-        let nodes = control.nodes().filter(|(lsa, _)| lsa.node != routes.me).map(|(lsa, _)| NodeView {
+        let others = outlook.announcements.iter().map(|known| known.lsa()).filter(|lsa| lsa.node != routes.me);
+        let nodes = others.map(|lsa| NodeView {
             id: lsa.node,
             name: lsa.name.clone(),
             way: way(lsa.index).filter(|(node, _)| *node == lsa.node).map(|(_, way)| way),
         });
-        Self { nodes: Arc::new(nodes.collect()), counters: control.counters() }
-    }
-
-    /// The same nodes, with newer counts.
-    #[must_use]
-    pub(super) fn recounted(&self, counters: Counters) -> Self {
-        Self { nodes: Arc::clone(&self.nodes), counters }
+        Self { nodes: nodes.collect(), counters }
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{UPSTREAM_PING_INTERVAL, Upstream};
 use crate::identity::Applicant;
+use crate::mesh::announcement::OwnShelf;
 use crate::store::MemoryStore;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
@@ -21,6 +22,7 @@ fn parts(env: &Env, config: Config, store: MemoryStore) -> Parts {
         identity: Arc::new(Identity::generate_root(&mut env.rng("identity"), "first")),
         store: Arc::new(store),
         crypto: quic::crypto_provider(),
+        shelf: Arc::new(OwnShelf),
         warnings: Vec::new(),
         config,
     }

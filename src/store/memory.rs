@@ -1,4 +1,4 @@
-//! `MemoryStore`: a store that forgets, for tests and the simulator.
+//! `MemoryStore`: a store that forgets, for tests.
 
 use super::{Record, Store, StoreError, check_sizes};
 use lattice_broker::env::BoxFuture;

@@ -69,6 +69,11 @@ impl Process {
         self.log.lock().unwrap().iter().any(|line| line.contains(text))
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, when it has.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()

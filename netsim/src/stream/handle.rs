@@ -105,7 +105,7 @@ pub(crate) struct SimListener {
 
 impl SimListener {
     pub(crate) fn bind(kernel: &Arc<Kernel>, host: HostId, addr: SocketAddr) -> io::Result<Self> {
-        let (id, local) = kernel.with(|state, _| state.streams.listen(host, addr))?;
+        let (id, local) = kernel.with(|state, _| state.streams.listen(&state.addresses, host, addr))?;
         Ok(Self { kernel: kernel.clone(), id, local: local.into() })
     }
 }

@@ -140,6 +140,53 @@ fn the_window_stops_a_writer_until_the_reader_reads() {
     assert_eq!(read.lock().unwrap().iter().flatten().sum::<usize>(), 1_000_000);
 }
 
+/// Goal: the end of a stream waits behind a full window as bytes do, and the other direction goes on meanwhile.
+#[test]
+fn a_half_close_behind_a_full_window_comes_after_all_bytes() {
+    let mut world = world(2);
+    let (gate, read, answered) = (Arc::new(tokio::sync::Notify::new()), Log::default(), Log::default());
+    let (opened, log) = (gate.clone(), read.clone());
+    serve(&world, 0, async move |stream| {
+        write_all(&*stream, b"while you wait").await.unwrap();
+        opened.notified().await;
+        drain(&*stream, log).await;
+        write_all(&*stream, b"and after").await.unwrap();
+    });
+    let log = answered.clone();
+    client(&world, 1, async move |_, stream| {
+        let stream = stream.unwrap();
+        write_all(&*stream, &[1; 256 * 1024]).await.unwrap();
+        stream.shutdown_write();
+        drain(&*stream, log).await;
+    });
+    world.run_for(secs(5));
+    assert_eq!((bytes(&answered), read.lock().unwrap().len()), (14, 0));
+    gate.notify_one();
+    world.run_until(|| answered.lock().unwrap().last() == Some(&Ok(0)), LIMIT).unwrap();
+    assert_eq!((bytes(&read), bytes(&answered)), (256 * 1024, 23));
+}
+
+/// Goal: a writer that waits for the window learns at once that its stream has been reset.
+#[test]
+fn a_reset_wakes_a_writer_that_waits_for_the_window() {
+    let mut world = world(2);
+    serve(&world, 0, async |stream| {
+        std::future::pending::<()>().await;
+        drop(stream);
+    });
+    let failed = Log::default();
+    let log = failed.clone();
+    client(&world, 1, async move |_, stream| {
+        let error = write_all(&*stream.unwrap(), &[1; 1024 * 1024]).await.unwrap_err();
+        log.lock().unwrap().push(error.kind());
+    });
+    world.run_for(secs(5));
+    assert!(failed.lock().unwrap().is_empty());
+    world.reset_streams(0);
+    world.run_for(Duration::from_millis(1));
+    assert_eq!(*failed.lock().unwrap(), [ErrorKind::ConnectionReset]);
+}
+
 #[test]
 fn killing_a_host_resets_its_peers_and_frees_its_ports() {
     let mut world = world(2);
@@ -363,6 +410,124 @@ fn giving_up_a_connection_attempt_leaves_nothing_behind() {
     world.run_until(filled(&ended), LIMIT).unwrap();
     world.run_for(secs(1));
     assert_eq!((world.usage().streams, world.usage().tasks), (0, 0));
+}
+
+/// Goal: a host that gets another address loses its streams as slowly as TCP does, and no others.
+#[test]
+fn another_address_strands_the_streams_to_other_hosts_only() {
+    let mut world = world(3);
+    let (read, failed) = chatter(&world);
+    let within = Log::default();
+    let log = within.clone();
+    let env = world.host(1).env();
+    let mut listener = env.tcp_listen(([127, 0, 0, 1], 81).into()).unwrap();
+    world.spawn_on(1, async move {
+        let dialled = env.tcp_connect(([127, 0, 0, 1], 81).into()).await.unwrap();
+        let accepted = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        loop {
+            write_all(&*dialled, b"x").await.unwrap();
+            read_some(&*accepted, &mut [0; 8]).await.unwrap();
+            log.lock().unwrap().push(env.now());
+            env.sleep(Duration::from_millis(100)).await;
+        }
+    });
+    world.run_for(secs(5));
+    let fault = world.readdress(1);
+    world.run_for(Duration::from_millis(20));
+    let before = bytes(&read);
+    let took = world.run_until(filled(&failed), LIMIT).unwrap();
+    assert_eq!((failed.lock().unwrap()[0], bytes(&read)), (ErrorKind::TimedOut, before));
+    assert!((secs(119)..secs(122)).contains(&took), "{took:?}");
+    assert!(within.lock().unwrap().len() > 1_200, "{}", within.lock().unwrap().len());
+    assert!(world.bites()[fault.0].hits > 5, "{:?}", world.bites());
+}
+
+/// Goal: what dials and what listens goes by the present address.
+#[test]
+fn streams_begin_at_the_present_address() {
+    let mut world = world(2);
+    let env = world.host(0).env();
+    let old = world.addr(0, 80);
+    let mut listener = env.tcp_listen(old).unwrap();
+    world.readdress(0);
+    let (env, seen) = (world.host(1).env(), Log::default());
+    let (log, new) = (seen.clone(), world.addr(0, 80));
+    world.spawn_on(1, async move {
+        let error = env.tcp_connect(old).await.unwrap_err();
+        log.lock().unwrap().push(Err(error.kind()));
+        let found = env.resolve("host-0:80").await.unwrap();
+        let stream = env.tcp_connect(found[0]).await.unwrap();
+        log.lock().unwrap().push(Ok(stream.peer_addr()));
+    });
+    world.spawn_on(0, async move {
+        poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+    });
+    world.run_for(secs(1));
+    assert_eq!(*seen.lock().unwrap(), [Err(ErrorKind::HostUnreachable), Ok(new)]);
+    assert_ne!(old, new);
+}
+
+/// Goal: a reset from the way hits both ends, within the host too, and attempts; a new stream works.
+#[test]
+fn a_reset_of_all_streams_fails_both_ends_and_attempts() {
+    let mut world = world(3);
+    let (served, dialled, attempt) = (Log::default(), Log::default(), Log::default());
+    for (i, to) in [(1, world.addr(0, 80)), (0, ([127, 0, 0, 1], 80).into())] {
+        let (env, log) = (world.host(i).env(), dialled.clone());
+        world.spawn_on(i, async move {
+            let stream = env.tcp_connect(to).await.unwrap();
+            drain(&*stream, log).await;
+        });
+    }
+    let mut listener = world.host(0).env().tcp_listen(([0, 0, 0, 0], 80).into()).unwrap();
+    let (env, log) = (world.host(0).env(), served.clone());
+    world.spawn_on(0, async move {
+        while let Ok(stream) = poll_fn(|cx| listener.poll_accept(cx)).await {
+            let log = log.clone();
+            env.spawn(async move { drain(&*stream, log).await });
+        }
+    });
+    let (env, to, log) = (world.host(0).env(), world.addr(2, 80), attempt.clone());
+    world.cut(0, 2);
+    world.spawn_on(0, async move {
+        let error = env.tcp_connect(to).await.unwrap_err();
+        log.lock().unwrap().push(error.kind());
+    });
+    world.run_for(secs(1));
+    let fault = world.reset_streams(0);
+    world.run_for(secs(1));
+    let reset = ErrorKind::ConnectionReset;
+    assert_eq!(*dialled.lock().unwrap(), [Err(reset); 2]);
+    assert_eq!(*served.lock().unwrap(), [Err(reset); 2]);
+    assert_eq!(*attempt.lock().unwrap(), [reset]);
+    assert_eq!((world.bites()[fault.0].hits, world.usage().streams), (3, 0));
+    client(&world, 1, async |_, stream| write_all(&*stream.unwrap(), b"again").await.unwrap());
+    world.run_for(secs(1));
+    assert!(served.lock().unwrap().contains(&Ok(5)));
+}
+
+/// Goal: bytes that had arrived before a reset are still read, as on Linux; then the reset shows.
+#[test]
+fn what_arrived_before_a_reset_can_be_read() {
+    let mut world = world(2);
+    let (gate, seen) = (Arc::new(tokio::sync::Notify::new()), Log::default());
+    let (opened, log) = (gate.clone(), seen.clone());
+    serve(&world, 0, async move |stream| {
+        opened.notified().await;
+        drain(&*stream, log).await;
+    });
+    client(&world, 1, async |env, stream| {
+        let stream = stream.unwrap();
+        write_all(&*stream, b"in time").await.unwrap();
+        env.sleep(secs(2)).await;
+        assert_eq!(write_all(&*stream, b"late").await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+    world.run_for(secs(1));
+    assert_eq!(world.reset_streams(1), world.bites()[0].fault);
+    gate.notify_one();
+    world.run_for(secs(2));
+    assert_eq!(*seen.lock().unwrap(), [Ok(7), Err(ErrorKind::ConnectionReset)]);
+    assert_eq!(world.usage().tasks, 0);
 }
 
 proptest! {

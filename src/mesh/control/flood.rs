@@ -1,27 +1,30 @@
 //! Taking in what neighbours flood, and passing on what is new.
 
 use super::{Action, Control, Violation};
+use crate::mesh::announcement::{Announcement, Shelf};
 use crate::mesh::frame::{ControlFrame, Delta, More, Snapshot, Want};
 use crate::mesh::id::{LinkId, NodeId};
 use crate::mesh::interest::{Applied, Change, flaw};
-use crate::mesh::lsdb::{Ingest, Lsa};
+use crate::mesh::lsdb::{Entry, Ingest, Lsa};
+use crate::planted::{self, Bug};
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Control {
-    pub(super) fn ingest_lsa(&mut self, now: Instant, link: LinkId, signed: Vec<u8>) -> Result<(), Violation> {
+    pub(super) fn ingest_lsa(&mut self, now: Instant, link: LinkId, signed: &[u8]) -> Result<(), Violation> {
         match self.lsdb.ingest(now, signed)? {
             Ingest::New { node, before, evicted } => {
                 if let Some(evicted) = evicted {
                     self.drop_interest(evicted);
                 }
                 self.counters.announcements += 1;
-                self.announced(now, link, node, before.as_deref());
+                self.announced(now, link, node, before.as_deref().map(Announcement::lsa));
             }
             Ingest::Own { boot, seq } => self.outbid(now, boot, seq),
             Ingest::Old(node) => {
                 // The sender, or the node itself after a restart, has to know that there is a newer one.
-                if let Some(known) = self.lsdb.get(node) {
-                    self.send(link, &ControlFrame::Lsa(known.signed.clone()));
+                if let Some(frame) = self.lsdb.get(node).map(Entry::frame) {
+                    self.send_encoded(link, frame);
                 }
             }
             Ingest::Known => {}
@@ -33,12 +36,16 @@ impl Control {
     /// A new announcement of `node` is in the database.
     fn announced(&mut self, now: Instant, link: LinkId, node: NodeId, before: Option<&Lsa>) {
         let entry = self.lsdb.get(node).expect("it has just been taken in");
-        let frame = ControlFrame::Lsa(entry.signed.clone());
-        let (boot, index) = (entry.lsa.boot, entry.lsa.index);
-        let topology = |lsa: &Lsa| (lsa.boot, lsa.index, lsa.adjacency.clone(), lsa.upstreams.clone());
-        let same_graph = before.is_some_and(|before| topology(before) == topology(&entry.lsa));
-        self.flood(Some(link), &frame);
-        if before.is_none_or(|before| before.boot < boot) {
+        let (frame, lsa) = (entry.frame(), entry.lsa());
+        let (boot, index) = (lsa.boot, lsa.index);
+        let same_graph = before.is_some_and(|before| {
+            (before.boot, before.index, &before.adjacency, &before.upstreams)
+                == (lsa.boot, lsa.index, &lsa.adjacency, &lsa.upstreams)
+        });
+        self.flood_encoded(Some(link), &frame);
+        // Planted: whoever was known is taken for the same life as before.
+        let same_life = |before: &Lsa| before.boot >= boot || planted::is(Bug::StaleBootAccepted);
+        if !before.is_some_and(same_life) {
             // Its clients went with it: what they wanted before its start counts no more.
             self.drop_interest(node);
             self.interest.reset(node, boot);
@@ -55,7 +62,7 @@ impl Control {
 
     /// Compares the copy of a node's interest with what the node has signed.
     fn check_anchor(&mut self, link: LinkId, node: NodeId) {
-        let Some((lsa, held)) = self.lsdb.get(node).map(|entry| &entry.lsa).zip(self.interest.get(node)) else {
+        let Some((lsa, held)) = self.lsdb.get(node).map(Entry::lsa).zip(self.interest.get(node)) else {
             return;
         };
         let (version, digest) = (lsa.interest_version, lsa.interest_digest);
@@ -68,7 +75,7 @@ impl Control {
         }
     }
 
-    pub(super) fn ingest_delta(&mut self, now: Instant, link: LinkId, delta: Delta) -> Result<(), Violation> {
+    pub(super) fn ingest_delta(&mut self, now: Instant, link: LinkId, mut delta: Delta) -> Result<(), Violation> {
         let Delta { node, boot, from, ref changes } = delta;
         let to = from.checked_add(changes.len() as u64).ok_or(Violation::Interest("a version out of range"))?;
         if let Some(what) = flaw(changes) {
@@ -81,7 +88,7 @@ impl Control {
             self.outbid_interest(now, boot, to);
             return Ok(());
         }
-        let known = self.lsdb.get(node).map(|entry| entry.lsa.boot);
+        let known = self.lsdb.get(node).map(|entry| entry.lsa().boot);
         if known.is_none_or(|known| known < boot) {
             // Announcements go first, so one was lost on the way to this neighbour; it has it by now.
             self.send(link, &ControlFrame::Pull(vec![Want { node, lsa: true, interest: None }]));
@@ -91,6 +98,7 @@ impl Control {
         if known.is_some_and(|known| known > boot) {
             return Ok(());
         }
+        share(self.lsdb.shelf(), &mut delta.changes);
         match self.interest.apply(&delta) {
             Applied::Old => {}
             Applied::Gap => self.offer(link, node, boot, to),
@@ -104,7 +112,7 @@ impl Control {
         Ok(())
     }
 
-    pub(super) fn ingest_snapshot(&mut self, now: Instant, link: LinkId, part: Snapshot) -> Result<(), Violation> {
+    pub(super) fn ingest_snapshot(&mut self, now: Instant, link: LinkId, mut part: Snapshot) -> Result<(), Violation> {
         if let Some(what) = flaw(&part.entries) {
             return Err(Violation::Interest(what));
         }
@@ -112,6 +120,7 @@ impl Control {
         let last = part.entries.last().map(|change| change.key.clone());
         let Some(pull) = self.pulls.of(node, link, part.boot) else { return Ok(()) };
         pull.deadline = now + self.config.pull_timeout;
+        share(self.lsdb.shelf(), &mut part.entries);
         let Some(staging) = self.interest.stage(pull.staging.take(), &part) else { return Ok(()) };
         match more {
             More::Next => pull.staging = Some(staging),
@@ -145,5 +154,12 @@ impl Control {
         let Some(&(member, _)) = self.in_force.get(&node) else { return };
         let set = |Change { key, weight }| Action::SetInterest { member, key, weight };
         self.actions.extend(changed.into_iter().map(set));
+    }
+}
+
+/// Lets the nodes of one process, where there are several, keep equal keys once.
+fn share(shelf: &dyn Shelf, changes: &mut [Change]) {
+    for change in changes {
+        change.key = shelf.key(Arc::clone(&change.key));
     }
 }

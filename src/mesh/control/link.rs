@@ -3,6 +3,7 @@
 use super::{Config, Control, Hello, PROTOCOL, Violation};
 use crate::mesh::id::{LinkId, NodeId};
 use crate::mesh::spf::COST;
+use crate::planted::{self, Bug};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub(super) struct Link {
     pub(super) repair_wait: Duration,
     /// Interest that the peer has newer than this node: boot epoch and version.
     pub(super) offers: BTreeMap<NodeId, Offer>,
+    /// The peer has this node's own announcement and knows of its interest.
+    pub(super) told_own: bool,
     answers: Allowance,
 }
 
@@ -70,6 +73,7 @@ impl Link {
             repair_after: now,
             repair_wait: config.digest_interval * 2,
             offers: BTreeMap::new(),
+            told_own: false,
             answers: Allowance { rate: config.answer_rate, left: config.answer_rate * BURST, at: now },
         }
     }
@@ -97,7 +101,7 @@ impl Control {
             return self.reject(now, link, reason);
         }
         self.links.insert(link, Link::new(now, peer, cost, &self.config));
-        self.own.changed(now, self.config.announce_interval);
+        self.own.changed(now + self.config.link_up_delay, self.config.announce_interval);
         self.digest_due.get_or_insert(now + self.config.digest_interval);
         self.greet(link);
     }
@@ -107,6 +111,10 @@ impl Control {
             return;
         }
         self.pulls.abandon(link);
+        // Planted: nobody is told.
+        if planted::is(Bug::StaleRouteKept) {
+            return;
+        }
         self.own.changed(now, self.config.announce_interval);
         if self.links.is_empty() {
             self.digest_due = None;
@@ -118,7 +126,7 @@ impl Control {
         entry.cost = clamp(cost);
         let peer = entry.peer;
         let announced = self.lsdb.get(self.me.node).and_then(|own| {
-            let adjacency = &own.lsa.adjacency;
+            let adjacency = &own.lsa().adjacency;
             adjacency.binary_search_by_key(&peer, |(node, _)| *node).ok().map(|at| adjacency[at].1)
         });
         let actual = self.adjacency().get(&peer).copied();

@@ -1,12 +1,14 @@
 //! What this node says about itself: its announcement and its interest.
 
 use super::{Control, Identity};
+use crate::mesh::announcement::Announcement;
 use crate::mesh::frame::{ControlFrame, Delta};
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Key, Limits, Local, frames};
 use crate::mesh::lsdb::{ADDRESSES_MAX, ADJACENCY_MAX, Address, Lsa, UPSTREAMS_MAX};
 use crate::ports::{InterestChange, InterestSource, UpstreamId};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest wait before this node contradicts another that speaks in its name once more.
@@ -111,6 +113,7 @@ impl Control {
     /// Withdraws what has ended, and tells the others what is new once that is due.
     pub(super) fn flush_interest(&mut self, now: Instant) {
         while self.own.interest.expire(now) {
+            self.digest = None;
             if self.own.interest.full() {
                 self.tell_interest(now);
             }
@@ -147,6 +150,7 @@ impl Control {
         if due.is_none_or(|due| due > now) {
             return;
         }
+        self.digest = None;
         if own.heard_boot > self.me.boot {
             self.me.boot = own.heard_boot;
             own.seq = 0;
@@ -163,13 +167,15 @@ impl Control {
         own.refresh_due = Some(now + self.config.refresh);
         let lsa = self.own_lsa(index);
         let signed = lsa.sign(&*self.signer);
-        self.flood(None, &ControlFrame::Lsa(signed.clone()));
-        let rebooted = self.lsdb.get(self.me.node).is_some_and(|before| before.lsa.boot < lsa.boot);
-        self.lsdb.install(lsa, signed);
+        let rebooted = self.lsdb.get(self.me.node).is_some_and(|before| before.lsa().boot < lsa.boot);
+        let announcement = Announcement::own(lsa, &signed);
+        self.flood_encoded(None, &announcement.frame());
+        self.lsdb.install(Arc::new(announcement));
         if rebooted {
             // What the others have of this node's interest is void now: offer it to them anew.
             self.offer_to_all(None, self.me.node);
         }
+        self.introduce();
         self.routes_changed(now);
     }
 

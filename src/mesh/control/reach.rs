@@ -2,23 +2,45 @@
 
 use super::{Action, Control};
 use crate::mesh::id::NodeId;
-use crate::mesh::spf::{Routes, Vertex};
+use crate::mesh::sorted::Sorted;
+use crate::mesh::spf::{Routes, Vertex, alternates};
+use crate::planted::{self, Bug};
 use crate::ports::UpstreamId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 impl Control {
-    /// The graph has changed: compute the routes, at once when it was calm before, else a little later.
+    /// The graph has changed: compute the routes, at once when it was calm before, else a little later. As long as it
+    /// goes on changing the computations get rarer: a lattice that forms would keep every node busy with them.
     pub(super) fn routes_changed(&mut self, now: Instant) {
-        let due = self.routes_last.map_or(now, |last| now.max(last + self.config.routes_interval));
+        let due = self.routes_last.map_or(now, |last| now.max(last + self.routes_wait));
         self.routes_due.get_or_insert(due);
+    }
+
+    fn pace_routes(&mut self, now: Instant) {
+        let (min, max) = (self.config.routes_interval, self.config.routes_interval_max);
+        let calm = self.routes_last.is_none_or(|last| last + max * 2 <= now);
+        self.routes_wait = if calm { min } else { (self.routes_wait * 2).min(max) };
+        self.routes_last = Some(now);
+    }
+
+    /// For each node within reach the neighbour to turn to when the link that leads there is in doubt.
+    #[must_use]
+    pub fn alternates(&self) -> BTreeMap<NodeId, NodeId> {
+        alternates(self.me.node, &self.vertices())
+    }
+
+    fn vertices(&self) -> Vec<Vertex<'_>> {
+        let announced = self.lsdb.iter().map(|(node, entry)| (node, entry.lsa()));
+        announced.map(|(node, lsa)| Vertex { node, index: lsa.index, adjacency: &lsa.adjacency }).collect()
     }
 
     /// Forgets the nodes that have been out of reach for too long.
     pub(super) fn forget(&mut self, now: Instant) {
         let Some(limit) = now.checked_sub(self.config.forget) else { return };
         if self.lsdb.oldest_unreachable().is_some_and(|since| since <= limit) {
+            self.digest = None;
             for node in self.lsdb.forget(limit) {
                 self.drop_interest(node);
             }
@@ -30,15 +52,10 @@ impl Control {
         if self.routes_due.is_none_or(|due| due > now) {
             return;
         }
-        self.routes_due = None;
-        self.routes_last = Some(now);
+        (self.routes_due, self.digest) = (None, None);
+        self.pace_routes(now);
         self.counters.routes_computed += 1;
-        let vertices: Vec<Vertex<'_>> = self
-            .lsdb
-            .iter()
-            .map(|(node, entry)| Vertex { node, index: entry.lsa.index, adjacency: &entry.lsa.adjacency })
-            .collect();
-        let routes = Routes::compute(self.me.node, self.me.boot, &vertices);
+        let routes = Routes::compute(self.me.node, self.me.boot, &self.vertices());
         self.lsdb.set_reachable(now, |node| routes.reachable.contains_key(&node));
         let wanted = self.to_be_in_force(&routes);
         self.withdraw_others(&wanted);
@@ -51,34 +68,29 @@ impl Control {
     }
 
     /// The nodes whose interest should count, with the index and boot epoch that it counts under.
-    fn to_be_in_force(&self, routes: &Routes) -> BTreeMap<NodeId, (u32, u64)> {
-        let boot = |node| Some(self.lsdb.get(node)?.lsa.boot);
+    fn to_be_in_force(&self, routes: &Routes) -> Sorted<NodeId, (u32, u64)> {
+        let boot = |node| Some(self.lsdb.get(node)?.lsa().boot);
         let reachable = routes.by_index.iter();
         reachable.filter_map(|(index, route)| Some((route.node, (*index, boot(route.node)?)))).collect()
     }
 
     /// Withdraws the interest of all nodes that are in force otherwise than `wanted`. All of this comes before any
     /// interest is set: an index may have passed from one node to another.
-    fn withdraw_others(&mut self, wanted: &BTreeMap<NodeId, (u32, u64)>) {
-        let actions = &mut self.actions;
-        self.in_force.retain(|node, under| {
-            let stays = wanted.get(node) == Some(under);
-            if !stays {
-                actions.push_back(Action::MemberGone { member: under.0 });
-            }
-            stays
-        });
+    fn withdraw_others(&mut self, wanted: &Sorted<NodeId, (u32, u64)>) {
+        // Planted: who is out of reach stays in force.
+        let kept = |node: &NodeId| !wanted.contains_key(node) && planted::is(Bug::GoneMemberKept);
+        let others = self.in_force.iter().filter(|(node, under)| wanted.get(node) != Some(under) && !kept(node));
+        self.actions.extend(others.map(|(_, under)| Action::MemberGone { member: under.0 }));
     }
 
-    fn enforce(&mut self, wanted: BTreeMap<NodeId, (u32, u64)>) {
-        for (node, (member, boot)) in wanted {
-            if self.in_force.insert(node, (member, boot)).is_some() {
-                continue;
-            }
-            let held = self.interest.get(node).filter(|held| held.boot() == boot);
+    fn enforce(&mut self, wanted: Sorted<NodeId, (u32, u64)>) {
+        for (node, under) in wanted.iter().filter(|(node, under)| self.in_force.get(node) != Some(under)) {
+            let &(member, boot) = under;
+            let held = self.interest.get(*node).filter(|held| held.boot() == boot);
             let entries = held.into_iter().flat_map(|held| held.entries());
             self.actions.extend(entries.map(|(key, weight)| Action::SetInterest { member, key: key.clone(), weight }));
         }
+        self.in_force = wanted;
     }
 
     /// Withdraws a node's interest and forgets it.
@@ -94,7 +106,7 @@ impl Control {
     fn elect(&mut self) {
         let mut first: BTreeMap<u64, NodeId> = BTreeMap::new();
         for (node, entry) in self.lsdb.iter().filter(|(node, _)| self.routes.reachable.contains_key(node)) {
-            for &upstream in &entry.lsa.upstreams {
+            for &upstream in &entry.lsa().upstreams {
                 first.entry(upstream).or_insert(node);
             }
         }

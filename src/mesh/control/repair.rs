@@ -10,6 +10,7 @@ use crate::mesh::digest::{Digest, Element};
 use crate::mesh::frame::{ControlFrame, Delta, Known, More, Snapshot, Want, WantInterest};
 use crate::mesh::id::{LinkId, NodeId};
 use crate::mesh::interest::{Held, Key, Staging, frames};
+use crate::mesh::lsdb::Entry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -86,18 +87,28 @@ impl Want {
 }
 
 impl Control {
-    /// Tells a new neighbour who this node is and what it knows.
+    /// Tells a new neighbour what this node knows of the others. About this node itself it is told with the announcement
+    /// that has the link in it: an earlier one would go through the whole lattice for nothing.
     pub(super) fn greet(&mut self, link: LinkId) {
-        if let Some(own) = self.lsdb.get(self.me.node) {
-            self.send(link, &ControlFrame::Lsa(own.signed.clone()));
+        self.summarize(link, Some(self.me.node));
+    }
+
+    /// Tells new neighbours which interest this node has. They have its announcement.
+    pub(super) fn introduce(&mut self) {
+        let new = |(id, link): (&LinkId, &mut Link)| (!std::mem::replace(&mut link.told_own, true)).then_some(*id);
+        let new: Vec<LinkId> = self.links.iter_mut().filter_map(new).collect();
+        if let Some(known) = self.known(self.me.node) {
+            for link in new {
+                self.send(link, &ControlFrame::Summary(vec![known]));
+            }
         }
-        self.summarize(link);
     }
 
     /// Sends what is known of the nodes within reach. Of the others nobody needs to be told: who can reach them knows
     /// better.
-    fn summarize(&mut self, link: LinkId) {
-        let known: Vec<Known> = self.routes.reachable.keys().filter_map(|&node| self.known(node)).collect();
+    fn summarize(&mut self, link: LinkId, except: Option<NodeId>) {
+        let nodes = self.routes.reachable.keys().filter(|node| Some(**node) != except);
+        let known: Vec<Known> = nodes.filter_map(|&node| self.known(node)).collect();
         for known in known.chunks(LIST) {
             self.send(link, &ControlFrame::Summary(known.to_vec()));
         }
@@ -111,7 +122,7 @@ impl Control {
     }
 
     fn known(&self, node: NodeId) -> Option<Known> {
-        let lsa = &self.lsdb.get(node)?.lsa;
+        let lsa = self.lsdb.get(node)?.lsa();
         let interest = self.held(node).filter(|held| held.boot() == lsa.boot).map_or(0, Held::exact_version);
         Some(Known { node, boot: lsa.boot, seq: lsa.seq, interest })
     }
@@ -124,7 +135,7 @@ impl Control {
     pub(super) fn compare(&mut self, now: Instant, link: LinkId, theirs: &[Known]) {
         let mut wants = Vec::new();
         for &Known { node, boot, seq, interest } in theirs {
-            if self.lsdb.get(node).is_none_or(|known| known.lsa.age() < (boot, seq)) {
+            if self.lsdb.get(node).is_none_or(|known| known.lsa().age() < (boot, seq)) {
                 wants.push(Want { node, lsa: true, interest: None });
             }
             if node == self.me.node {
@@ -231,10 +242,10 @@ impl Control {
                 continue;
             }
             let announcement = self.lsdb.get(want.node).filter(|_| want.lsa);
-            let announcement = announcement.map(|known| ControlFrame::Lsa(known.signed.clone()));
+            let announcement = announcement.map(Entry::frame);
             let interest = want.interest.as_ref().map(|part| self.interest_for(want.node, part));
-            for frame in announcement.into_iter().chain(interest.into_iter().flatten()) {
-                let frame = frame.encode();
+            let interest = interest.into_iter().flatten().map(|frame| frame.encode());
+            for frame in announcement.into_iter().chain(interest) {
                 self.links.get_mut(&link).map(|link| link.may_answer(now, frame.len()));
                 self.actions.push_back(super::Action::Send { link, frame });
             }
@@ -289,7 +300,9 @@ impl Control {
             return;
         }
         self.digest_due = Some(now + self.config.digest_interval);
-        let (digest, idle) = (self.digest(), self.config.digest_idle);
+        let digest = self.digest.unwrap_or_else(|| self.digest());
+        self.digest = Some(digest);
+        let idle = self.config.digest_idle;
         let (mut tell, mut repair) = (Vec::new(), Vec::new());
         for (&id, link) in &mut self.links {
             if link.told.is_none_or(|(told, at)| told != digest || at + idle <= now) {
@@ -305,7 +318,7 @@ impl Control {
         }
         for link in repair {
             self.counters.repairs += 1;
-            self.summarize(link);
+            self.summarize(link, None);
         }
     }
 

@@ -2,7 +2,7 @@ mod world;
 
 use super::*;
 use crate::mesh::frame::{Delta, Kind};
-use crate::mesh::lsdb::derive_index;
+use crate::mesh::lsdb::{Lsa, derive_index};
 use world::{Keys, LATTICE, Rng, World, secs};
 
 /// Runs a story for many seeds, and names the seed that fails.
@@ -335,10 +335,10 @@ fn quiet_hours() {
         world.cut(link);
     }
     world.run(secs(3590));
-    assert_eq!(world.nodes[1].control.nodes().count(), 5);
+    assert_eq!(world.nodes[1].control.announcements().count(), 5);
     world.run(secs(60));
-    assert_eq!(world.nodes[1].control.nodes().count(), 4);
-    assert_eq!(world.nodes[0].control.nodes().count(), 1);
+    assert_eq!(world.nodes[1].control.announcements().count(), 4);
+    assert_eq!(world.nodes[0].control.announcements().count(), 1);
     world.link(0, 1);
     world.converge(secs(2));
 }
@@ -359,7 +359,7 @@ fn limits_refuse_and_count() {
     let mut small = World::with(1, 3, Config { nodes_max: 2, ..Config::default() });
     shape(&mut small, 0);
     small.run(secs(60));
-    assert!(small.nodes.iter().all(|node| node.control.nodes().count() <= 2));
+    assert!(small.nodes.iter().all(|node| node.control.announcements().count() <= 2));
     assert!(small.nodes[1].control.counters().nodes_refused > 0);
 }
 
@@ -446,7 +446,7 @@ fn broken_peers_are_rejected_by_name() {
         change(&mut hello);
         rejection(&hello, None)
     };
-    assert_eq!(hello(&|h| h.protocol = 9), "peer speaks link protocol 9, this node 1");
+    assert_eq!(hello(&|h| h.protocol = 9), "peer speaks link protocol 9, this node 2");
     assert_eq!(hello(&|h| h.lattice = [1; 32]), "peer belongs to another lattice");
     assert_eq!(hello(&|h| h.node = me), "peer has the same key as this node");
     let sends = |frame| rejection(&good, Some(frame));

@@ -2,7 +2,7 @@
 //!
 //! None of them is on the way of a message, so they own their parts. When each is sent is left to the control plane.
 
-use super::{FrameError, Kind, Raw, append};
+use super::{FrameError, Kind, LENGTH, Raw, append};
 use crate::codec::{self, Decode, Encode};
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Change, Key};
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// The version of the link protocol, exchanged in [`Hello`]; links need the same.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 /// Bits of [`Hello::features`] that this version has.
 pub const FEATURES: u64 = 0;
 
@@ -172,6 +172,15 @@ impl ControlFrame {
             Self::Welcome => codec::encode_into(&(), out),
         });
         out.into()
+    }
+
+    /// The payload of a whole frame, as [`ControlFrame::encode`] makes it.
+    ///
+    /// # Panics
+    /// When `frame` is shorter than any frame.
+    #[must_use]
+    pub fn payload(frame: &[u8]) -> &[u8] {
+        &frame[LENGTH + 1..]
     }
 
     /// Decodes a frame.

@@ -4,6 +4,7 @@
 //! reconnects, a program that subscribes for every request. The flooding itself is left to the control plane.
 
 use super::{Change, ENTRY_MAX, Held, Key, LOG_BYTES_MAX, LOG_CHANGES_MAX, Limits};
+use crate::planted::{self, Bug};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,6 +61,10 @@ impl Local {
         }
         if let Some((_, to)) = self.waning.get_mut(&key) {
             *to = weight;
+            return;
+        }
+        // Planted: the others never hear that it has ended.
+        if planted::is(Bug::RemovalNeverFlooded) {
             return;
         }
         let (key, at) = (Arc::new(key), now + self.delay);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::mesh::announcement::OwnShelf;
 use crate::mesh::start_of_time;
 use proptest::prelude::*;
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -54,22 +55,22 @@ fn a_signed_announcement_comes_back_as_it_was() {
 #[test]
 fn only_the_newer_one_counts() {
     let (now, author) = (start_of_time(), node(1));
-    let mut lsdb = Lsdb::new(node(9).id, 10);
-    assert!(matches!(lsdb.ingest(now, signed(&author, 4)).unwrap(), Ingest::New { before: None, .. }));
-    assert_eq!(lsdb.ingest(now, signed(&author, 4)).unwrap(), Ingest::Known);
-    assert_eq!(lsdb.ingest(now, signed(&author, 3)).unwrap(), Ingest::Old(author.id));
+    let mut lsdb = Lsdb::new(node(9).id, 10, Arc::new(OwnShelf));
+    assert!(matches!(lsdb.ingest(now, &signed(&author, 4)).unwrap(), Ingest::New { before: None, .. }));
+    assert_eq!(lsdb.ingest(now, &signed(&author, 4)).unwrap(), Ingest::Known);
+    assert_eq!(lsdb.ingest(now, &signed(&author, 3)).unwrap(), Ingest::Old(author.id));
     let rebooted = Lsa { boot: 2, ..lsa(&author, 1) }.sign(&author);
-    assert!(matches!(lsdb.ingest(now, rebooted).unwrap(), Ingest::New { before: Some(_), .. }));
-    assert_eq!(lsdb.get(author.id).unwrap().lsa.age(), (2, 1));
+    assert!(matches!(lsdb.ingest(now, &rebooted).unwrap(), Ingest::New { before: Some(_), .. }));
+    assert_eq!(lsdb.get(author.id).unwrap().lsa().age(), (2, 1));
 }
 
 #[test]
 fn a_forged_one_is_refused() {
     let (author, forger) = (node(1), node(2));
-    let mut lsdb = Lsdb::new(node(9).id, 10);
+    let mut lsdb = Lsdb::new(node(9).id, 10, Arc::new(OwnShelf));
     let forged = lsa(&author, 4).sign(&forger);
-    assert!(matches!(lsdb.ingest(start_of_time(), forged), Err(LsaError::Signature(id)) if id == author.id));
-    assert!(matches!(lsdb.ingest(start_of_time(), vec![0; 63]), Err(LsaError::Unsigned)));
+    assert!(matches!(lsdb.ingest(start_of_time(), &forged), Err(LsaError::Signature(id)) if id == author.id));
+    assert!(matches!(lsdb.ingest(start_of_time(), &[0; 63]), Err(LsaError::Unsigned)));
     assert!(lsdb.get(author.id).is_none());
 }
 
@@ -113,23 +114,23 @@ fn the_longest_announcement_fits_its_frame() {
 fn who_is_out_of_reach_makes_room() {
     let start = start_of_time();
     let at = |secs| start + Duration::from_secs(secs);
-    let mut lsdb = Lsdb::new(node(9).id, 2);
-    lsdb.ingest(at(0), signed(&node(1), 1)).unwrap();
-    lsdb.ingest(at(1), signed(&node(2), 1)).unwrap();
+    let mut lsdb = Lsdb::new(node(9).id, 2, Arc::new(OwnShelf));
+    lsdb.ingest(at(0), &signed(&node(1), 1)).unwrap();
+    lsdb.ingest(at(1), &signed(&node(2), 1)).unwrap();
     lsdb.set_reachable(at(1), |id| id == node(1).id);
-    let outcome = lsdb.ingest(at(2), signed(&node(3), 1)).unwrap();
+    let outcome = lsdb.ingest(at(2), &signed(&node(3), 1)).unwrap();
     assert!(matches!(outcome, Ingest::New { evicted: Some(id), .. } if id == node(2).id));
     lsdb.set_reachable(at(3), |_| true);
-    assert_eq!(lsdb.ingest(at(4), signed(&node(4), 1)).unwrap(), Ingest::Full);
+    assert_eq!(lsdb.ingest(at(4), &signed(&node(4), 1)).unwrap(), Ingest::Full);
 }
 
 #[test]
 fn who_is_out_of_reach_for_long_is_forgotten() {
     let start = start_of_time();
     let at = |secs| start + Duration::from_secs(secs);
-    let mut lsdb = Lsdb::new(node(9).id, 9);
-    lsdb.ingest(at(0), signed(&node(1), 1)).unwrap();
-    lsdb.ingest(at(5), signed(&node(2), 1)).unwrap();
+    let mut lsdb = Lsdb::new(node(9).id, 9, Arc::new(OwnShelf));
+    lsdb.ingest(at(0), &signed(&node(1), 1)).unwrap();
+    lsdb.ingest(at(5), &signed(&node(2), 1)).unwrap();
     lsdb.set_reachable(at(9), |_| false);
     assert_eq!(lsdb.oldest_unreachable(), Some(at(0)));
     assert_eq!(lsdb.forget(at(4)), [node(1).id]);
@@ -141,10 +142,10 @@ fn who_is_out_of_reach_for_long_is_forgotten() {
 fn the_smaller_key_keeps_an_index() {
     let (small, large) = if node(1).id < node(2).id { (node(1), node(2)) } else { (node(2), node(1)) };
     for (me, other, keeps) in [(&small, &large, true), (&large, &small, false)] {
-        let mut lsdb = Lsdb::new(me.id, 9);
+        let mut lsdb = Lsdb::new(me.id, 9, Arc::new(OwnShelf));
         let mine = lsdb.pick_index(None);
         assert_eq!(mine, derive_index(me.id, 0));
-        lsdb.ingest(start_of_time(), Lsa { index: mine, ..lsa(other, 1) }.sign(other)).unwrap();
+        lsdb.ingest(start_of_time(), &Lsa { index: mine, ..lsa(other, 1) }.sign(other)).unwrap();
         assert_eq!(lsdb.pick_index(Some(mine)) == mine, keeps);
         assert_eq!(lsdb.pick_index(Some(mine)), lsdb.pick_index(Some(mine)));
     }
@@ -153,16 +154,16 @@ fn the_smaller_key_keeps_an_index() {
 proptest! {
     #[test]
     fn garbage_is_an_error(mut bytes: Vec<u8>, at: usize, byte: u8) {
-        let mut lsdb = Lsdb::new(node(9).id, 9);
-        prop_assert!(lsdb.ingest(start_of_time(), bytes.clone()).is_err());
+        let mut lsdb = Lsdb::new(node(9).id, 9, Arc::new(OwnShelf));
+        prop_assert!(lsdb.ingest(start_of_time(), &bytes).is_err());
         bytes.insert(0, codec::VERSION);
-        prop_assert!(lsdb.ingest(start_of_time(), bytes).is_err());
+        prop_assert!(lsdb.ingest(start_of_time(), &bytes).is_err());
         let (mut broken, author) = (signed(&node(1), 1), node(1).id);
         let at = at % broken.len();
         prop_assume!(broken[at] != byte);
         broken[at] = byte;
         // Only the codec's version, the record or the signature can be hit; none of them goes unnoticed.
-        prop_assert!(lsdb.ingest(start_of_time(), broken).is_err());
+        prop_assert!(lsdb.ingest(start_of_time(), &broken).is_err());
         prop_assert!(lsdb.get(author).is_none());
     }
 }

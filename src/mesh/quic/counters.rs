@@ -11,6 +11,8 @@ const REMEMBERED: usize = 16;
 /// Counts since the start. All only grow.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// Connections that this node tried to make to others.
+    pub dials: Count,
     /// Handshakes that made a link, as the accepting side.
     pub links_accepted: Count,
     /// Handshakes that began a join.
@@ -52,6 +54,7 @@ impl Counters {
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<String, u64> {
         [
+            ("quic_dials", &self.dials),
             ("quic_links_accepted", &self.links_accepted),
             ("quic_joins_accepted", &self.joins_accepted),
             ("quic_handshakes_failed", &self.handshakes_failed),

@@ -29,10 +29,16 @@ fn database(count: usize, edges: &[(usize, usize, u32, u32, u8)]) -> Database {
     indexed.map(|(n, (node, edges))| (node, (n as u32 + 1, edges.into_iter().collect()))).collect()
 }
 
+fn vertices(database: &Database) -> Vec<Vertex<'_>> {
+    database.iter().map(|(&node, (index, adjacency))| Vertex { node, index: *index, adjacency }).collect()
+}
+
 fn compute(database: &Database, me: NodeId) -> Routes {
-    let vertices: Vec<_> =
-        database.iter().map(|(&node, (index, adjacency))| Vertex { node, index: *index, adjacency }).collect();
-    Routes::compute(me, 1, &vertices)
+    Routes::compute(me, 1, &vertices(database))
+}
+
+fn route(routes: &Routes, index: u32) -> Route {
+    *routes.by_index.get(&index).unwrap()
 }
 
 /// Costs between all nodes, by the simplest algorithm there is (Floyd and Warshall).
@@ -83,17 +89,17 @@ proptest! {
     fn following_the_routes_arrives_within_the_hops_promised(database in graph()) {
         let all: BTreeMap<NodeId, Routes> = database.keys().map(|&n| (n, compute(&database, n))).collect();
         for routes in all.values() {
-            for (index, route) in &routes.by_index {
+            for (index, way) in routes.by_index.iter() {
                 let (mut at, mut cost) = (routes.me, 0);
                 for _ in 0..database.len() {
-                    if at == route.node {
+                    if at == way.node {
                         break;
                     }
-                    let next = all[&at].by_index[index].next;
+                    let next = route(&all[&at], *index).next;
                     cost += database[&at].1.iter().find(|&&(n, _)| n == next).unwrap().1;
                     at = next;
                 }
-                prop_assert_eq!((at, cost), (route.node, route.cost));
+                prop_assert_eq!((at, cost), (way.node, way.cost));
             }
         }
     }
@@ -105,17 +111,18 @@ proptest! {
             database.keys().map(|&n| (n, compute(&database, n))).collect::<BTreeMap<_, _>>(),
         );
         for (&me, routes) in &all {
-            for (index, route) in &routes.by_index {
+            let alternates = alternates(me, &vertices(&database));
+            for (index, way) in routes.by_index.iter() {
                 let candidates = database[&me].1.iter().filter(|&&(n, _)| {
-                    n != route.next && costs.contains_key(&(me, n)) && n != me && costs.contains_key(&(n, route.node))
+                    n != way.next && costs.contains_key(&(me, n)) && n != me && costs.contains_key(&(n, way.node))
                         && database[&n].1.iter().any(|&(back, _)| back == me)
-                        && costs[&(n, route.node)] < costs[&(n, me)] + costs[&(me, route.node)]
+                        && costs[&(n, way.node)] < costs[&(n, me)] + costs[&(me, way.node)]
                 });
-                prop_assert_eq!(route.alternate.is_some(), candidates.count() > 0);
-                let Some(mut at) = route.alternate else { continue };
-                while at != route.node {
+                prop_assert_eq!(alternates.contains_key(&way.node), candidates.count() > 0);
+                let Some(mut at) = alternates.get(&way.node).copied() else { continue };
+                while at != way.node {
                     prop_assert_ne!(at, me, "the alternate's own path comes back");
-                    at = all[&at].by_index[index].next;
+                    at = route(&all[&at], *index).next;
                 }
             }
         }
@@ -129,11 +136,10 @@ fn equal_paths_are_decided_by_hops_and_then_by_key() {
     let database = database(4, &square);
     let index = |database: &Database, n| database[&id(n)].0;
     let routes = compute(&database, id(0));
-    let route = routes.by_index[&index(&database, 3)];
-    assert_eq!(route.next, id(1).min(id(2)));
-    assert_eq!(route.alternate, Some(id(1).max(id(2))));
+    assert_eq!(route(&routes, index(&database, 3)).next, id(1).min(id(2)));
+    assert_eq!(alternates(id(0), &vertices(&database)).get(&id(3)), Some(&id(1).max(id(2))));
     let direct = self::database(4, &[&square[..], &[(0, 3, 4, 4, 0)]].concat());
-    assert_eq!(compute(&direct, id(0)).by_index[&index(&direct, 3)].hops, 1);
+    assert_eq!(route(&compute(&direct, id(0)), index(&direct, 3)).hops, 1);
 }
 
 #[test]
@@ -142,8 +148,8 @@ fn an_alternate_that_avoids_the_next_node_is_preferred() {
     let edges =
         [(0, 1, 1, 1, 0), (1, 9, 10, 10, 0), (0, 2, 1, 1, 0), (2, 1, 1, 1, 0), (0, 3, 8, 8, 0), (3, 9, 11, 11, 0)];
     let database = database(10, &edges);
-    let route = compute(&database, id(0)).by_index[&database[&id(9)].0];
-    assert_eq!((route.next, route.alternate), (id(1), Some(id(3))));
+    assert_eq!(route(&compute(&database, id(0)), database[&id(9)].0).next, id(1));
+    assert_eq!(alternates(id(0), &vertices(&database)).get(&id(9)), Some(&id(3)));
 }
 
 #[test]
@@ -153,7 +159,7 @@ fn an_index_that_two_claim_belongs_to_the_smaller_key() {
         *index = 7;
     }
     let keys: Vec<_> = database.keys().copied().collect();
-    assert_eq!(compute(&database, keys[2]).by_index[&7].node, keys[0]);
+    assert_eq!(route(&compute(&database, keys[2]), 7).node, keys[0]);
     assert!(compute(&database, keys[0]).by_index.is_empty());
     assert_eq!(compute(&database, keys[0]).reachable.len(), 3);
 }

@@ -1,5 +1,6 @@
 //! Several control planes joined by links in virtual time: seeded, and the same for the same seed.
 
+use crate::mesh::announcement::OwnShelf;
 use crate::mesh::control::{Action, Config, Control, Event, Identity};
 use crate::mesh::digest::{Digest, Element};
 use crate::mesh::frame::{ControlFrame, Kind, Reader};
@@ -127,7 +128,7 @@ impl World {
     fn control(&self, seed: u64, boot: u64) -> Control {
         let (keys, name) = (Keys::new(seed), format!("node-{seed}"));
         let identity = Identity { node: keys.id(), name, boot, lattice: LATTICE };
-        Control::new(self.config.clone(), identity, Box::new(keys), self.now)
+        Control::new(self.config.clone(), identity, Box::new(keys), Arc::new(OwnShelf), self.now)
     }
 
     pub(super) fn add(&mut self, seed: u64, boot: u64) -> usize {

@@ -20,7 +20,7 @@ pub fn follow(host: Host) {
 /// Logs what `RUST_LOG` asks for, when it does.
 pub fn start() {
     if std::env::var_os(EnvFilter::DEFAULT_ENV).is_some() {
-        let format = tracing_subscriber::fmt().with_timer(VirtualTime).with_ansi(false).with_test_writer();
+        let format = tracing_subscriber::fmt().with_timer(VirtualTime).with_ansi(false).with_writer(std::io::stderr);
         // Another test of this process may have been first.
         let _ = format.with_env_filter(EnvFilter::from_default_env()).try_init();
     }
