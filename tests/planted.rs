@@ -27,13 +27,9 @@ fn sign_of(bug: Bug) -> Check {
         Bug::FlowWindowForgotten | Bug::LateReleased => Check::Order,
         Bug::GapDeliveredTwice => Check::Duplicate,
         Bug::NumbersRestarted | Bug::RestartUnnoticed | Bug::LinkBufferDropped | Bug::IndexCollision => Check::Complete,
-        Bug::StaleBootAccepted | Bug::InterestDeltaDropped => Check::Interest,
+        Bug::StaleBootAccepted | Bug::InterestDeltaDropped | Bug::RemovalNeverFlooded => Check::Interest,
         Bug::NeverRedials => Check::Resume,
-        Bug::RemovalNeverFlooded
-        | Bug::GoneMemberKept
-        | Bug::HalfOpenBelieved
-        | Bug::StaleRouteKept
-        | Bug::InboxExpiredEarly => Check::Request,
+        Bug::GoneMemberKept | Bug::HalfOpenBelieved | Bug::StaleRouteKept | Bug::InboxExpiredEarly => Check::Request,
         Bug::QueuePickedTwice => Check::Queue,
         Bug::BufferUnbounded => Check::Buffer,
         Bug::RouteLoop => Check::Loop,

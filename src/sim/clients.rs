@@ -7,6 +7,7 @@ use super::record::{Answer, Question, Record, Service};
 use crate::client::{Client, ClientError, Options, ServerUrl, Subscription};
 use crate::control::InviteRequest;
 use lattice_netsim::{Checker, Hear, Host, MessageId, Scenario};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,27 @@ impl Clients {
             Hear::Neighbors => scenario.topology.neighbors(),
         };
         Self { scenario: Arc::new(scenario.clone()), feeds: Arc::new(feeds), checker, record: Record::default(), nodes }
+    }
+
+    /// What the client on node `me` is subscribed to when all is quiet, with the queue group after a blank. Inboxes for
+    /// answers come on top.
+    pub(super) fn wants(&self, me: usize) -> BTreeSet<String> {
+        let scenario = &self.scenario;
+        let mut wants: BTreeSet<String> = self.feeds_of(me).into_iter().collect();
+        if scenario.workers().contains(&me) {
+            wants.insert("work crew".to_owned());
+        }
+        if scenario.traffic.ask_every > 0 {
+            wants.insert(format!("ask.{me}"));
+        }
+        wants
+    }
+
+    fn feeds_of(&self, me: usize) -> Vec<String> {
+        match self.feeds.get(me) {
+            Some(of) => of.iter().map(|node| format!("feed.{node}")).collect(),
+            None => vec!["feed.*".to_owned()],
+        }
     }
 
     /// Starts the client on `host`, beside its node. It connects again whenever it loses its connection.
@@ -85,11 +107,7 @@ impl OneClient {
     /// All that is done over one connection, until it ends.
     async fn serve(&self, client: &Client) -> Result<(), ClientError> {
         let (env, me) = (self.host.env(), self.host.index());
-        let names = match self.all.feeds.get(me) {
-            Some(of) => of.iter().map(|node| format!("feed.{node}")).collect(),
-            None => vec!["feed.*".to_owned()],
-        };
-        for feed in names {
+        for feed in self.all.feeds_of(me) {
             env.spawn(self.clone().hear(client.subscribe(&feed, None).await?));
         }
         let scenario = &self.all.scenario;
@@ -198,8 +216,9 @@ impl OneClient {
         while self.host.time() < until {
             let questions = client.subscribe(&format!("shift.{me}"), None).await?;
             self.all.record.shift(self.host.time(), me, true);
-            // It ends, and the subscription with it, when the time is up.
-            let _ = env.timeout(shift, answer(client.clone(), questions)).await;
+            // It ends, and the subscription with it, when the time is up: at the latest when the quiet begins.
+            let length = shift.min(until.saturating_sub(self.host.time()));
+            let _ = env.timeout(length, answer(client.clone(), questions)).await;
             self.all.record.shift(self.host.time(), me, false);
             env.sleep(shift).await;
         }

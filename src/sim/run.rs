@@ -79,7 +79,7 @@ pub fn play_in(world: &mut World, scenario: &Scenario, setup: Setup) -> Run {
         }
     };
     world.install(0..nodes, Arc::new(process));
-    let mut eyes = Eyes::new(scenario, lattice, clients.record.clone());
+    let mut eyes = Eyes::new(scenario, lattice, clients.clone());
     let played = scenario.play(world, &checker, &mut eyes);
     Run { played, counts: clients.record.counts(), fates: world.fates() }
 }

@@ -1,8 +1,9 @@
 //! Looks into the nodes of a run: which links are up, how full buffers are, and at the end what each knows of all.
 
 use super::Nodes;
-use super::record::Record;
+use super::clients::Clients;
 use crate::identity::NodeId;
+use crate::mesh::interest::Key;
 use crate::node::Node;
 use lattice_netsim::{
     Check, Disk, DiskConfig, DiskFault, DiskModel, Edge, Epoch, Epochs, Scenario, Seen, Tally, Violation, Watch, World,
@@ -24,7 +25,7 @@ const SLOW_SYNC: Duration = Duration::from_secs(1);
 pub(super) struct Eyes<'a> {
     scenario: &'a Scenario,
     nodes: Nodes,
-    record: Record,
+    clients: Clients,
     found: Tally,
     /// Nodes whose buffers have been found too full: said once.
     too_full: BTreeSet<usize>,
@@ -45,15 +46,17 @@ type Held = BTreeMap<NodeId, u64>;
 struct Told {
     own: BTreeMap<usize, u64>,
     held: BTreeMap<usize, Held>,
+    /// What each node tells the others that its clients want, but for inboxes, with the queue group after a blank.
+    wants: BTreeMap<usize, BTreeSet<String>>,
 }
 
 impl<'a> Eyes<'a> {
-    pub(super) fn new(scenario: &'a Scenario, nodes: Nodes, record: Record) -> Self {
+    pub(super) fn new(scenario: &'a Scenario, nodes: Nodes, clients: Clients) -> Self {
         let numbers = nodes.ids().into_iter().zip(0..).collect();
         Self {
             scenario,
             nodes,
-            record,
+            clients,
             found: Tally::default(),
             too_full: BTreeSet::new(),
             overfilled: None,
@@ -107,8 +110,18 @@ impl<'a> Eyes<'a> {
 
     /// Compares what each node holds of the others with what those say themselves.
     fn judge_interest(&mut self, world: &mut World, epoch: &Epoch) {
-        let Told { own, held } = self.ask_for_interest(world);
+        let Told { own, held, wants } = self.ask_for_interest(world);
         let at = world.now();
+        for (number, told) in wants {
+            let wants = self.clients.wants(number);
+            if told != wants {
+                let (more, less): (Vec<_>, Vec<_>) =
+                    (told.difference(&wants).collect(), wants.difference(&told).collect());
+                let what =
+                    format!("its clients want {less:?}, of which it tells nobody, and not {more:?}, which it tells");
+                self.found.add(violation(at, Check::Interest, number, what));
+            }
+        }
         for (number, node) in self.running(world) {
             let Some(held) = held.get(&number) else {
                 self.found.add(violation(at, Check::Interest, number, "it does not say what it knows".to_owned()));
@@ -131,19 +144,21 @@ impl<'a> Eyes<'a> {
         for (number, node) in running {
             let answers = Arc::clone(&answers);
             world.spawn_on(number, async move {
-                let (mut own, mut held) = (0, Held::new());
+                let (mut own, mut held, mut wants) = (0, Held::new(), BTreeSet::new());
                 for view in node.mesh().interest().await.into_iter().filter(|view| view.in_force) {
                     let mut digest = DefaultHasher::new();
                     view.entries.hash(&mut digest);
                     let digest = digest.finish();
                     if view.node == node.id() {
                         own = digest;
+                        wants = view.entries.iter().filter_map(|(key, _)| want(key)).collect();
                     } else {
                         held.insert(view.node, digest);
                     }
                 }
                 let mut answers = answers.lock().expect("no holder of this lock panics");
                 answers.own.insert(number, own);
+                answers.wants.insert(number, wants);
                 answers.held.insert(number, held);
             });
         }
@@ -202,7 +217,7 @@ impl Watch for Eyes<'_> {
 
     fn judge(&mut self, world: &mut World, epochs: &Epochs) -> Tally {
         let known = self.scenario.bounds.resume();
-        let mut found = self.record.judge(epochs, &self.scenario.workers(), known);
+        let mut found = self.clients.record.judge(epochs, &self.scenario.workers(), known);
         for number in 0..self.scenario.nodes() {
             if !world.is_up(number) || self.nodes.node(number).is_none() {
                 found.add(violation(world.now(), Check::Resume, number, "it does not run at the end".to_owned()));
@@ -215,6 +230,14 @@ impl Watch for Eyes<'_> {
         found.merge(std::mem::take(&mut self.found));
         found
     }
+}
+
+/// An entry as a client's subscription, unless it is an inbox for answers.
+fn want(key: &Key) -> Option<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let subject = text(&key.subject);
+    let queue = key.queue.as_deref().map(|queue| format!(" {}", text(queue))).unwrap_or_default();
+    (!subject.starts_with("_INBOX.")).then(|| subject + &queue)
 }
 
 /// What a fault makes of a disk.
