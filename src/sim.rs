@@ -11,7 +11,7 @@ mod run;
 mod watch;
 
 pub use record::Counts;
-pub use run::{Run, Setup, check, cpu_time, play, play_caught, play_in};
+pub use run::{Run, Setup, check, cpu_time, memory_needed, play, play_caught, play_in};
 
 use crate::config::file::File;
 use crate::config::{Config, ConfigError, LINK_PORT};

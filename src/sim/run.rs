@@ -98,6 +98,15 @@ pub fn play_caught(scenario: &Scenario, seed: u64) -> Run {
     })
 }
 
+/// About how many bytes a run with so many nodes takes, as measured from 16 to 1,000: each keeps something of each other.
+#[must_use]
+pub fn memory_needed(nodes: usize) -> u64 {
+    const OF_EACH: u64 = 400_000;
+    const OF_EACH_PAIR: u64 = 2_600;
+    let nodes = nodes as u64;
+    nodes.saturating_mul(OF_EACH).saturating_add(nodes.saturating_mul(nodes).saturating_mul(OF_EACH_PAIR))
+}
+
 /// What this thread has used so far; nothing where the system does not tell.
 #[must_use]
 pub fn cpu_time() -> Duration {

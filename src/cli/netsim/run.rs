@@ -51,6 +51,9 @@ pub(super) struct PageArgs {
     /// Write a page to look at: one HTML file that needs nothing else.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Play it even if there seems to be too little memory for it.
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) fn run(args: &RunArgs, output: &Output) -> Result<u8, CliError> {
@@ -85,6 +88,28 @@ pub(super) fn show(args: &ShowArgs, output: &Output) -> Result<u8, CliError> {
     Ok(EXIT_OK)
 }
 
+/// Refuses a scenario that this machine has no memory for, unless told otherwise.
+fn fits(scenario: &Scenario, force: bool) -> Result<(), CliError> {
+    let needed = crate::sim::memory_needed(scenario.nodes());
+    let Some(free) = memory_free().filter(|free| *free < needed && !force) else { return Ok(()) };
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let message = format!(
+        "{} has {} nodes, which takes about {:.1} GiB of memory; {:.1} GiB are free",
+        scenario.name,
+        scenario.nodes(),
+        gib(needed),
+        gib(free)
+    );
+    Err(CliError::new(message).next("fewer nodes, or --force"))
+}
+
+/// What the system says can be used; nothing where it does not say.
+fn memory_free() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
 fn play(
     scenario: &Scenario,
     seed: u64,
@@ -93,6 +118,7 @@ fn play(
     page: &PageArgs,
     output: &Output,
 ) -> Result<u8, CliError> {
+    fits(scenario, page.force)?;
     let job = Job { scenario: scenario.clone(), seed, timeline: page.report.is_some(), fates: false };
     let answer = Worker::default().play(&job)?;
     let report = Report::new(&answer, vacuous_fails, replay.clone());
