@@ -155,8 +155,7 @@ impl Tally {
     /// Takes a violation in.
     pub fn add(&mut self, violation: Violation) {
         let count = self.by_check.entry(violation.check).or_default();
-        count.times += 1;
-        count.worst = count.worst.into_iter().chain(violation.figure).reduce(f64::max);
+        count.add(Count { times: 1, worst: violation.figure });
         if count.times <= KEPT_OF_EACH_MAX {
             self.kept.push(violation);
         }
@@ -176,19 +175,14 @@ impl Tally {
         self.by_check.values().map(|count| count.times).sum()
     }
 
-    /// Takes out all of one check.
-    pub fn forget(&mut self, check: Check) {
-        self.by_check.remove(&check);
-        self.kept.retain(|violation| violation.check != check);
-    }
-
     /// Takes out what is known to fall short, and is no worse than known. Returns it.
     fn excuse(&mut self, known: &[Shortfall]) -> BTreeMap<Check, f64> {
         let mut excused = BTreeMap::new();
         for Shortfall { check, at_most, why: _ } in known {
             let figure = self.by_check.get(check).map(Count::figure).filter(|figure| figure <= at_most);
             if let Some(figure) = figure {
-                self.forget(*check);
+                self.by_check.remove(check);
+                self.kept.retain(|violation| violation.check != *check);
                 excused.insert(*check, figure);
             }
         }

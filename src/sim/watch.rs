@@ -111,6 +111,7 @@ impl<'a> Eyes<'a> {
     /// Compares what each node holds of the others with what those say themselves.
     fn judge_interest(&mut self, world: &mut World, epoch: &Epoch) {
         let Told { own, held, wants } = self.ask_for_interest(world);
+        let ids = self.nodes.ids();
         let at = world.now();
         for (number, told) in wants {
             let wants = self.clients.wants(number);
@@ -127,9 +128,9 @@ impl<'a> Eyes<'a> {
                 self.found.add(violation(at, Check::Interest, number, "it does not say what it knows".to_owned()));
                 continue;
             };
-            for (other, id) in self.nodes.ids().into_iter().enumerate().filter(|(_, id)| *id != node.id()) {
+            for (other, id) in ids.iter().enumerate().filter(|(_, id)| **id != node.id()) {
                 let wanted = own.get(&other);
-                if epoch.joined(number, other) && wanted.is_some() && held.get(&id) != wanted {
+                if epoch.joined(number, other) && wanted.is_some() && held.get(id) != wanted {
                     let what = format!("what it knows of node {other}'s interest is not what node {other} has");
                     self.found.add(violation(at, Check::Interest, number, what));
                 }
