@@ -3,7 +3,7 @@
 //! One line of JSON each way, any number of times on one connection:
 //!
 //! ```text
-//! > {"v":1,"request":{"invite":{"expires":{"secs":3600,"nanos":0},"uses":1}}}
+//! > {"v":1,"request":{"invite":{"expires":{"secs":3600,"nanos":0},"uses":1,"grant":{"transit":true,…}}}}
 //! < {"v":1,"answer":{"invite":"lat1:…"}}
 //! < {"v":1,"refused":{"message":"…","likely":null,"try":"…"}}
 //! ```
@@ -17,7 +17,11 @@ mod socket;
 
 pub use socket::{Hold, SocketError, hold};
 
-use crate::status::Status;
+use crate::identity::Grant;
+use crate::status::events::{Events, Place};
+use crate::status::routes::{Routes, Takers};
+use crate::status::trace::Trace;
+use crate::status::{Member, Revoked, Status};
 use lattice_broker::env::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -25,12 +29,14 @@ use std::time::Duration;
 
 /// The version of what is said. Another one is refused, with the fix.
 pub const VERSION: u32 = 1;
-/// The longest request.
-const REQUEST_BYTES_MAX: usize = 64 << 10;
+/// The longest request: an import of all revocations that there can be.
+const REQUEST_BYTES_MAX: usize = 5 << 20;
 /// The longest answer: the status of thousands of nodes.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// How long either side waits for the other.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a node may wait for the answers to a trace: less than a client waits for the node.
+pub const TRACE_MAX: Duration = Duration::from_secs(8);
 /// How long a command that holds a data folder, or a node that starts or ends there, is waited for.
 pub const HELD_MAX: Duration = Duration::from_secs(5);
 /// How soon to look again.
@@ -44,17 +50,80 @@ pub enum Request {
     Status,
     /// For an invite.
     Invite(InviteRequest),
+    /// Who is a member.
+    Members,
+    /// To throw somebody out.
+    Revoke(RevokeRequest),
+    /// To show something of the lattice.
+    See(Question),
     /// To end, as with SIGTERM.
     Stop,
 }
 
+/// What to show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// The ways to all nodes.
+    Routes,
+    /// Who takes messages on this subject.
+    Takers(String),
+    /// What has happened after this place; from [`Place::default`] on for all that is remembered.
+    Events(Place),
+    /// The way of a message.
+    Trace(TraceRequest),
+}
+
+/// Which message's way to follow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceRequest {
+    /// One on this subject.
+    pub subject: String,
+    /// How long to wait for answers; no longer than [`TRACE_MAX`].
+    pub patience: Duration,
+}
+
+/// What was asked to be shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// To [`Question::Routes`].
+    Routes(Routes),
+    /// To [`Question::Takers`].
+    Takers(Takers),
+    /// To [`Question::Events`].
+    Events(Events),
+    /// To [`Question::Trace`].
+    Trace(Trace),
+}
+
+/// Whom to throw out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokeRequest {
+    /// The member of this name, short id or key.
+    Node(String),
+    /// Whoever this text tells of, as `lattice revoke --file` has written it.
+    Import(String),
+}
+
 /// What an invite shall grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InviteRequest {
     /// How long it is valid.
     pub expires: Duration,
     /// How many devices may join with it.
     pub uses: u32,
+    /// What they may do, at most.
+    pub grant: Grant,
+}
+
+impl InviteRequest {
+    /// For an invite without limits but these two.
+    #[must_use]
+    pub const fn new(expires: Duration, uses: u32) -> Self {
+        Self { expires, uses, grant: Grant::all() }
+    }
 }
 
 /// What a node answers.
@@ -65,6 +134,12 @@ pub enum Answer {
     Status(Box<Status>),
     /// To [`Request::Invite`]: the invite's text.
     Invite(String),
+    /// To [`Request::Members`].
+    Members(Vec<Member>),
+    /// To [`Request::Revoke`].
+    Revoked(Revoked),
+    /// To [`Request::See`].
+    Seen(Seen),
     /// To [`Request::Stop`]: it has begun to end.
     Stopping,
 }
@@ -90,6 +165,18 @@ pub trait Handler: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// What its user shall read.
     fn invite(&self, request: InviteRequest) -> BoxFuture<Result<String, Refused>>;
+    /// Who is a member.
+    fn members(&self) -> Vec<Member>;
+    /// Throws somebody out.
+    ///
+    /// # Errors
+    /// What its user shall read.
+    fn revoke(&self, request: RevokeRequest) -> BoxFuture<Result<Revoked, Refused>>;
+    /// Shows something of the lattice.
+    ///
+    /// # Errors
+    /// What its user shall read.
+    fn see(&self, question: Question) -> BoxFuture<Result<Seen, Refused>>;
     /// Begins to end; does not wait for it.
     fn stop(&self);
 }

@@ -3,12 +3,23 @@
 //! It has neither disk nor command line: what it is made of comes in as [`Parts`], so that the simulator builds the same
 //! node over simulated sockets. How the layers are joined is `wiring.rs`'s.
 
+mod members;
+mod seeing;
+
+pub use members::{RevokeError, list as list_members, told as told_revoked};
+pub use seeing::SeeError;
+
 use crate::config::{self, Config};
-use crate::control::InviteRequest;
+use crate::control::{InviteRequest, RevokeRequest};
 use crate::gateway::{self, Gateway};
-use crate::identity::{Identity, Invite, IssueError, LatticeId, NodeId, StoreVouchers, Terms, Vouchers};
+use crate::identity::{
+    Admission, Applicant, Identity, Invite, IssueError, Joiner, LatticeId, NodeId, Notary, Refusal, Revocation, Roll,
+    Terms, revocation,
+};
 use crate::mesh::announcement::Shelf;
-use crate::mesh::plane::Plane;
+use crate::mesh::plane::{self, Plane};
+use crate::mesh::resequence;
+use crate::mesh::spf::HOPS_MAX;
 use crate::mesh::{self, Mesh, quic};
 use crate::ports::{NeighborKind, UpstreamId};
 use crate::status::{self, Status};
@@ -20,11 +31,14 @@ use rustls::crypto::CryptoProvider;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Keys of the store: a peer to dial, by its address, and where this node last listened.
 const PEER_PREFIX: &[u8] = b"peer/";
 const LISTEN_KEY: &[u8] = b"link/listen";
+/// A connection that is silent for so long is dead, whatever its link thinks: more than twice the longest interval of
+/// heartbeats.
+const IDLE_MIN: Duration = Duration::from_secs(150);
 /// Most peers that are read back from the store.
 const PEERS_MAX: usize = 64;
 /// Most addresses in an invite: it is a line that people copy.
@@ -45,6 +59,8 @@ pub struct Parts {
     pub crypto: Arc<CryptoProvider>,
     /// Where announcements stand: a shelf of its own, or one shared with other nodes of this process.
     pub shelf: Arc<dyn Shelf>,
+    /// Who checks the members' chains: likewise.
+    pub notary: Arc<Notary>,
     /// What went wrong before the start and its user should know.
     pub warnings: Vec<String>,
 }
@@ -55,7 +71,7 @@ pub struct Node {
     env: Env,
     config: Config,
     identity: Arc<Identity>,
-    vouchers: Arc<StoreVouchers>,
+    roll: Arc<Roll>,
     broker: Broker,
     mesh: Mesh,
     gateway: Option<Arc<Gateway>>,
@@ -107,28 +123,30 @@ impl Node {
     /// # Errors
     /// [`StartError`] names what stands in the way.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { env, config, identity, store, crypto, shelf, warnings } = parts;
+        let Parts { env, config, identity, store, crypto, shelf, notary, warnings } = parts;
         let broker = Broker::new(env.clone(), broker_config(&config, &identity))?;
-        let vouchers = Arc::new(StoreVouchers::new(Arc::clone(&store)));
-        let transport = bind(&env, &config.link, &identity, Arc::clone(&vouchers) as _, &crypto)?;
+        let roll = Arc::new(Roll::open(&identity, Arc::clone(&store), notary)?);
+        let transport = bind(&env, &config.link, &identity, &roll, &crypto)?;
         let link = transport.local_addr();
         let gateway = config.upstream.as_ref().map(|upstream| gateway_of(&env, upstream, &identity)).transpose()?;
-        let mesh_config = mesh_config(&config, link, stored_peers(store.as_ref())?);
+        let mesh_config = mesh_config(&config, stored_peers(store.as_ref())?);
         store.put(LISTEN_KEY, link.to_string().as_bytes())?;
         // Last of what can fail: clients come at once, and no later error could take the listener back.
         let nats = broker.listen()?;
 
-        let plane = Arc::new(Plane::new(env.clone(), identity.node_id(), config.mesh.frame_max));
+        let bounds = plane_bounds(&config.mesh, &config.link);
+        let plane = Arc::new(Plane::new(env.clone(), identity.node_id(), config.mesh.frame_max, bounds));
         let bus = wiring::attach(&broker, NeighborKind::Mesh, Arc::clone(&plane) as _);
         let upstreams: Vec<UpstreamId> = gateway.iter().map(|gateway| gateway.upstream()).collect();
         let parts = mesh::Parts {
             identity: Arc::clone(&identity),
-            vouchers: Arc::clone(&vouchers) as _,
+            roll: Arc::clone(&roll),
             transport,
             plane,
             bus,
             upstreams,
             shelf,
+            store,
         };
         let mesh = Mesh::start(env.clone(), mesh_config, parts);
         if let Some(gateway) = &gateway {
@@ -138,7 +156,7 @@ impl Node {
             env.spawn(follow_election(Arc::clone(gateway), mesh.serving()));
         }
         let started = env.now();
-        Ok(Self { env, config, identity, vouchers, broker, mesh, gateway, nats, link, started, warnings })
+        Ok(Self { env, config, identity, roll, broker, mesh, gateway, nats, link, started, warnings })
     }
 
     /// Where NATS clients connect.
@@ -206,7 +224,43 @@ impl Node {
     /// # Errors
     /// [`InviteError`]; there is no invite then.
     pub async fn invite(&self, request: InviteRequest) -> Result<Invite, InviteError> {
-        issue(&self.env, &self.config, &self.identity, &self.vouchers, self.link, request).await
+        issue(&self.env, &self.config, &self.identity, &self.roll, self.link, request).await
+    }
+
+    /// Every member that is known.
+    #[must_use]
+    pub fn members(&self) -> Vec<status::Member> {
+        let view = self.mesh.view();
+        let reachable = |id| view.nodes.iter().find(|node| node.id == id).map(|node| node.way.is_some());
+        members::list(&self.identity, &self.roll, self.roll.now(self.env.wall()), reachable)
+    }
+
+    /// Throws a member out, or takes in what others have signed to that end. Ready when it survives a loss of power.
+    ///
+    /// # Errors
+    /// [`RevokeError`]; nobody is thrown out then.
+    pub async fn revoke(&self, request: RevokeRequest) -> Result<status::Revoked, RevokeError> {
+        let before = self.roll.list();
+        let revocations = revocations(&self.env, &self.identity, &self.roll, request)?;
+        // As far as there is room: those that are in the roll must be in force.
+        let taken = revocations.iter().try_for_each(|revocation| self.roll.revoke(revocation).map(drop));
+        self.mesh.revoke(revocations.clone()).await;
+        taken?;
+        self.roll.durable().await?;
+        Ok(members::told(&self.roll, &revocations, &before))
+    }
+
+    /// Admits a device that holds `invite`, without a network between the two: what a join does, for simulations.
+    ///
+    /// # Errors
+    /// [`Refusal`]; it is no member then.
+    pub async fn take_in(&self, invite: &Invite, applicant: &Applicant) -> Result<Admission, Refusal> {
+        let application = applicant.application();
+        let joiner = Joiner { node: NodeId(application.node.0), name: applicant.name().to_owned() };
+        let admitted = self.roll.admit(&self.identity, invite.chain(), &application, &joiner, self.env.wall())?;
+        admitted.durable.await.map_err(|error| Refusal::Unable { why: error.to_string() })?;
+        self.mesh.admitted(admitted.chain).await;
+        Ok(admitted.admission)
     }
 
     /// Ends the node in order: no new clients, what is there is delivered, the links say goodbye.
@@ -237,9 +291,24 @@ impl Node {
 
     fn problems(&self, peers: &[status::Peer], upstream: Option<&status::Upstream>) -> Vec<String> {
         let mut problems = self.warnings.clone();
+        if let Some(what) = self.roll.refuses(self.identity.membership()) {
+            problems.push(format!("this node is a member no more; revoked: {what}"));
+        }
+        let excess = self.roll.list().into_iter().filter(|member| member.excess && !member.revoked);
+        let excess: Vec<String> = excess.map(|member| member.name).collect();
+        if !excess.is_empty() {
+            problems.push(format!(
+                "admitted beyond the uses of an invite, in parts that were apart: {}",
+                excess.join(", ")
+            ));
+        }
         let lost: Vec<&str> = peers.iter().filter(|peer| !peer.reachable).map(|peer| peer.name.as_str()).collect();
         if !lost.is_empty() {
             problems.push(format!("cannot be reached: {}", lost.join(", ")));
+        }
+        let too_far = self.mesh.too_far();
+        if too_far > 0 {
+            problems.push(format!("{too_far} nodes are more than {HOPS_MAX} links away, where no message gets"));
         }
         if let Some(error) = upstream.filter(|upstream| !upstream.connected).and_then(|up| up.error.as_ref()) {
             problems.push(format!("upstream: {error}"));
@@ -264,6 +333,8 @@ impl Node {
         counters.extend(self.mesh.counters().into_iter().map(|(name, count)| (format!("mesh_{name}"), count)));
         let control = self.mesh.view().counters.by_name();
         counters.extend(control.into_iter().map(|(name, count)| (format!("control_{name}"), count)));
+        let forming = self.mesh.forming_counters().into_iter();
+        counters.extend(forming.map(|(name, count)| (format!("forming_{name}"), count)));
         counters.extend(self.mesh.transport_counters());
         if let Some(gateway) = &self.gateway {
             counters.extend(gateway.counters().into_iter().map(|(name, count)| (format!("upstream_{name}"), count)));
@@ -280,7 +351,7 @@ pub async fn issue(
     env: &Env,
     config: &Config,
     identity: &Identity,
-    vouchers: &StoreVouchers,
+    roll: &Roll,
     link: SocketAddr,
     request: InviteRequest,
 ) -> Result<Invite, InviteError> {
@@ -291,11 +362,30 @@ pub async fn issue(
         addresses.extend(looked_up.map_err(error)?);
     }
     if addresses.is_empty() {
-        addresses = own_addresses(link);
+        addresses = config::interfaces::addresses(env, link);
     }
     addresses.truncate(INVITE_ADDRESSES_MAX);
-    let terms = Terms { valid_for: request.expires, uses: request.uses, addresses };
-    Ok(vouchers.issue(identity, &mut env.rng("invite"), &terms, env.wall()).await?)
+    let InviteRequest { expires, uses, grant } = request;
+    let terms = Terms { valid_for: expires, uses, grant, addresses };
+    Ok(identity.issue(&mut env.rng("invite"), terms, roll.now(env.wall()))?)
+}
+
+/// The revocations that `request` asks for, each of which somebody has signed who may.
+///
+/// # Errors
+/// [`RevokeError`].
+pub fn revocations(
+    env: &Env,
+    identity: &Identity,
+    roll: &Roll,
+    request: RevokeRequest,
+) -> Result<Vec<Revocation>, RevokeError> {
+    let revocations = match request {
+        RevokeRequest::Node(name) => vec![members::revocation_of(identity, roll, &name, roll.now(env.wall()))?],
+        RevokeRequest::Import(text) => revocation::from_text(roll.root(), &text)?,
+    };
+    revocations.iter().try_for_each(|revocation| revocation.verify(roll.root()).map(drop))?;
+    Ok(revocations)
 }
 
 /// Where this node last listened for links: what an invite names while it does not run.
@@ -321,27 +411,22 @@ fn stored_peers(store: &dyn Store) -> Result<Vec<String>, StoreError> {
     Ok(records.into_iter().filter_map(address).collect())
 }
 
-fn own_addresses(link: SocketAddr) -> Vec<SocketAddr> {
-    config::interfaces::advertise(link).addresses.into_iter().map(|(address, _)| address).collect()
-}
-
 fn bind(
     env: &Env,
     link: &config::Link,
     identity: &Arc<Identity>,
-    vouchers: Arc<dyn Vouchers>,
+    roll: &Arc<Roll>,
     crypto: &Arc<CryptoProvider>,
 ) -> Result<quic::Transport, quic::BindError> {
     let transport = quic::Config {
-        // The links' own heartbeats notice first; this is for connections that never became a link.
-        idle_timeout: link.dead_after * 2,
-        keep_alive: link.dead_after / 2,
+        // Never sooner than the links' own heartbeats notice, however far apart these are: the ends agree on the shorter.
+        idle_timeout: IDLE_MIN.max(link.dead_after * 2),
         ..quic::Config::new(link.listen)
     };
-    let bound = quic::Transport::bind(env, &transport, identity, Arc::clone(&vouchers), crypto);
+    let bound = quic::Transport::bind(env, &transport, identity, roll, crypto);
     match (bound, link.listen_without_ipv6()) {
         (Err(quic::BindError::Io { .. }), Some(listen)) => {
-            quic::Transport::bind(env, &quic::Config { listen, ..transport }, identity, vouchers, crypto)
+            quic::Transport::bind(env, &quic::Config { listen, ..transport }, identity, roll, crypto)
         }
         (bound, _) => bound,
     }
@@ -392,16 +477,16 @@ fn broker_config(config: &Config, identity: &Identity) -> broker::Config {
 
 fn auth(auth: &config::Auth) -> broker::Auth {
     match auth {
-        config::Auth::Open => broker::Auth::None,
-        config::Auth::Token(token) => broker::Auth::Token(token.clone()),
+        config::Auth::Open => broker::Auth::default(),
+        config::Auth::Token(token) => broker::Auth::token(token),
         config::Auth::Users(users) => {
-            let user = |user: &config::User| broker::User { name: user.name.clone(), password: user.password.clone() };
-            broker::Auth::Users(users.iter().map(user).collect())
+            let user = |user: &config::User| broker::User::with_password(&user.name, &user.password);
+            broker::Auth::users(users.iter().map(user).collect())
         }
     }
 }
 
-fn mesh_config(config: &Config, link: SocketAddr, stored: Vec<String>) -> mesh::Config {
+fn mesh_config(config: &Config, stored: Vec<String>) -> mesh::Config {
     let mut peers = config.link.peers.clone();
     peers.extend(stored);
     peers.sort();
@@ -409,7 +494,8 @@ fn mesh_config(config: &Config, link: SocketAddr, stored: Vec<String>) -> mesh::
     mesh::Config {
         peers,
         advertise: config.link.advertise.clone(),
-        addresses: own_addresses(link),
+        forming: config.forming.clone(),
+        beacon: config.beacon.clone(),
         heartbeat: config.link.heartbeat,
         dead_after: config.link.dead_after,
         redial_min: config.link.redial_min,
@@ -420,14 +506,32 @@ fn mesh_config(config: &Config, link: SocketAddr, stored: Vec<String>) -> mesh::
     }
 }
 
+fn plane_bounds(config: &config::Mesh, link: &config::Link) -> plane::Bounds {
+    let hold = resequence::Bounds::default();
+    plane::Bounds {
+        hold: resequence::Bounds {
+            bytes_max: config.hold_max,
+            origin_bytes_max: config.hold_origin_max,
+            time: config.hold_time,
+            gone_time: hold.gone_time.max(link.dead_after),
+        },
+        parked_max: config.parked_max,
+        parked_for: config.parked_time,
+        ring_max: config.ring_max,
+    }
+}
+
 fn link_status(link: &mesh::LinkView, now: Instant) -> status::Link {
-    let (sent, lost) = link.packets;
     status::Link {
         address: link.address.to_string(),
         dialed: link.dialed,
         rtt_ms: link.rtt.as_secs_f64() * 1e3,
-        loss: if sent == 0 { 0.0 } else { lost as f64 / sent as f64 },
+        loss: link.health.loss,
+        suspected: link.health.suspected,
+        cost: link.health.cost(),
         up_secs: (now - link.since).as_secs(),
+        packets_sent: link.packets_sent,
+        packets_lost: link.packets_lost,
     }
 }
 

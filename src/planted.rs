@@ -8,9 +8,11 @@
 //!
 //! | Bug | What is wrong then | Check |
 //! |---|---|---|
-//! | `flow-window-forgotten` | a change of the routes forgets what has arrived: overtaken frames are new again | order |
-//! | `late-released` | a frame that a later one has overtaken is delivered instead of refused | order |
-//! | `gap-delivered-twice` | a frame that comes after a gap is delivered, and again with what the gap held up | duplicate |
+//! | `flow-window-forgotten` | a change of the routes forgets what has arrived: origins are asked for it again | duplicate |
+//! | `late-released` | a frame that comes after a gap is delivered before the gap has closed | order |
+//! | `gap-delivered-twice` | what a gap has held up is delivered twice | duplicate |
+//! | `ask-unanswered` | nobody answers a destination that asks for what it misses | lost |
+//! | `custody-dropped` | what a link leaves behind is lost, and nobody has it any more | lost |
 //! | `numbers-restarted` | new routes start the numbers of frames again, which their receivers refuse as seen | completeness |
 //! | `restart-unnoticed` | frames of an origin's new life are judged by the numbers of its last one | completeness |
 //! | `stale-boot-accepted` | a node's interest of before its restart stays, and refuses the changes since | resume, interest |
@@ -19,7 +21,6 @@
 //! | `gone-member-kept` | interest of nodes out of reach stays in force | request |
 //! | `inbox-expired-early` | where answers go is forgotten at once | request |
 //! | `queue-picked-twice` | a member of a queue group is chosen twice, and both choices get the message | queue group |
-//! | `link-buffer-dropped` | a frame that finds others waiting on a link is lost | completeness, request |
 //! | `buffer-unbounded` | a link's buffer takes whatever comes | buffer bound |
 //! | `half-open-believed` | what a link sends counts as a sign of its peer's life | request |
 //! | `stale-route-kept` | a link that is down is still announced | request |
@@ -56,6 +57,8 @@ bugs! {
     FlowWindowForgotten = "flow-window-forgotten",
     LateReleased = "late-released",
     GapDeliveredTwice = "gap-delivered-twice",
+    AskUnanswered = "ask-unanswered",
+    CustodyDropped = "custody-dropped",
     NumbersRestarted = "numbers-restarted",
     RestartUnnoticed = "restart-unnoticed",
     StaleBootAccepted = "stale-boot-accepted",
@@ -64,7 +67,6 @@ bugs! {
     GoneMemberKept = "gone-member-kept",
     InboxExpiredEarly = "inbox-expired-early",
     QueuePickedTwice = "queue-picked-twice",
-    LinkBufferDropped = "link-buffer-dropped",
     BufferUnbounded = "buffer-unbounded",
     HalfOpenBelieved = "half-open-believed",
     StaleRouteKept = "stale-route-kept",

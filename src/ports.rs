@@ -29,6 +29,8 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
 pub trait Inbound: Send {
     /// Hands a message to those who want it here. Returns how many takers it had.
     fn publish(&mut self, account: &[u8], message: &Message<'_>, groups: Groups<'_>, via: Option<UpstreamId>) -> usize;
+    /// Which picks of the last message, by their position in [`Groups::Only`], nobody took.
+    fn untaken(&self) -> &[usize];
     /// Writes out what `publish` has staged; call it whenever no more input is at hand.
     /// True when a taker is congested: await [`Inbound::ready`] before publishing more.
     fn flush(&mut self) -> bool;

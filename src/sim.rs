@@ -11,11 +11,11 @@ mod run;
 mod watch;
 
 pub use record::Counts;
-pub use run::{Run, Setup, check, cpu_time, memory_needed, play, play_caught, play_in};
+pub use run::{HUGE_PAGES, Run, Setup, check, cpu_time, memory_needed, play, play_caught, play_in};
 
 use crate::config::file::File;
 use crate::config::{Config, ConfigError, LINK_PORT};
-use crate::identity::{Identity, NodeId};
+use crate::identity::{Identity, NodeId, Notary};
 use crate::mesh::announcement::SharedShelf;
 use crate::node::{Node, Parts, StartError};
 use disk::DiskStore;
@@ -44,6 +44,7 @@ pub struct Nodes {
     tune: Arc<Tune>,
     /// What all nodes know is kept, and its signatures are checked, once.
     shelf: Arc<SharedShelf>,
+    notary: Arc<Notary>,
     /// Dropping a node would not end it, but its broker must be held for as long as it runs.
     running: Arc<Mutex<BTreeMap<usize, Arc<Node>>>>,
 }
@@ -103,7 +104,9 @@ fn settings(scenario: &Scenario) -> Result<Config, BadSettings> {
         return Err(BadSettings::Taken { key });
     }
     // Named here where the default looks at the machine.
-    let file = File { data: Some("/".into()), name: Some("node".to_owned()), ..file };
+    let mut file = File { data: Some("/".into()), name: Some("node".to_owned()), ..file };
+    // A scenario says who is linked to whom, and what must come of it follows from that.
+    file.forming.auto.get_or_insert(false);
     Ok(Config::resolve(file, None, &[])?)
 }
 
@@ -117,7 +120,8 @@ impl Nodes {
         Ok(Self { settings: Arc::new(settings), ..Self::new(world, scenario.nodes(), &scenario.edges()) })
     }
 
-    /// The nodes for `world`, on its hosts 0 to `nodes` - 1. Of each of `edges` the first dials the second.
+    /// The nodes for `world`, on its hosts 0 to `nodes` - 1. Of each of `edges` the first dials the second, and nobody dials
+    /// anybody else unless [`Nodes::tuned`] turns `forming.auto` on.
     ///
     /// # Panics
     /// When an edge names a host that the world has not.
@@ -131,12 +135,14 @@ impl Nodes {
         let disk = |i| Disk::new(Dice::new(world.seed(), "disk", i as u64), DiskConfig::default());
         let machine = |(i, identity)| Machine { identity, disk: disk(i), peers: peers(i) };
         let machines: Vec<Machine> = identities.into_iter().enumerate().map(machine).collect();
-        let settings = Arc::new(Config { data: "/".into(), ..Config::default() });
+        let mut settings = Config { data: "/".into(), ..Config::default() };
+        settings.forming.auto = false;
         Self {
             machines: Arc::new(machines),
-            settings,
+            settings: Arc::new(settings),
             tune: Arc::new(Box::new(|_, _| {})),
             shelf: Arc::default(),
+            notary: Arc::default(),
             running: Arc::default(),
         }
     }
@@ -197,6 +203,7 @@ impl Nodes {
             store: Arc::new(DiskStore::new(machine.disk.clone(), env.clone())),
             crypto: lattice_netsim::tls::provider(env.rng("tls")),
             shelf: Arc::clone(&self.shelf) as _,
+            notary: Arc::clone(&self.notary),
             warnings: Vec::new(),
             env,
         };

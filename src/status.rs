@@ -1,7 +1,13 @@
-//! What a node tells about itself: the answer to `lattice status` and `lattice peers`, as data.
+//! What a node tells about itself: the answers to `lattice status`, `lattice peers` and `lattice members`, as data; those
+//! to `lattice routes`, `lattice events` and `lattice trace` are in files of their own.
 //!
 //! How it is shown is left to `cli/output.rs`; where it comes from, to `node.rs`.
 
+pub mod events;
+pub mod routes;
+pub mod trace;
+
+use crate::identity::Grant;
 use serde::{Deserialize, Serialize};
 
 /// A node's view of itself and of the lattice, at one moment.
@@ -81,8 +87,66 @@ pub struct Link {
     pub dialed: bool,
     /// Round-trip time in milliseconds.
     pub rtt_ms: f64,
-    /// Share of packets lost, 0 to 1.
+    /// Share of the heartbeats that were lost of late, in either direction, as the end that dialled has measured it: 0 to 1.
     pub loss: f64,
+    /// True when it was silent for too long and traffic goes round it where it can.
+    #[serde(default)]
+    pub suspected: bool,
+    /// What routes count it with at present.
+    #[serde(default)]
+    pub cost: u32,
     /// Seconds since it came up.
     pub up_secs: u64,
+    /// Datagrams sent over it.
+    #[serde(default)]
+    pub packets_sent: u64,
+    /// Of these, those that were taken for lost, and whose content was sent again.
+    #[serde(default)]
+    pub packets_lost: u64,
+}
+
+/// A member of the lattice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// What it called itself when it was admitted.
+    pub name: String,
+    /// Its public key, `N…`.
+    pub id: String,
+    /// The name of the member that has admitted it; none for those that the root has certified.
+    pub admitted_by: Option<String>,
+    /// When, in seconds since 1970, by that member's clock.
+    pub admitted_secs: Option<u64>,
+    /// How long ago that is, by this node's clock.
+    pub ago_secs: Option<u64>,
+    /// What it may do.
+    pub grant: Grant,
+    /// True when it came by an invite that was used up by then, which two parts of the lattice could not know of each other.
+    pub excess: bool,
+    /// How it stands.
+    pub state: MemberState,
+}
+
+/// How a member stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberState {
+    /// It is the node that was asked.
+    Here,
+    /// There is a path to it.
+    Reachable,
+    /// It was within reach, and is not now.
+    Lost,
+    /// Nothing has been heard of it since the node that was asked has started.
+    Unseen,
+    /// It is a member no more.
+    Revoked,
+}
+
+/// What came of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Who is a member no more by it: names and ids.
+    pub nodes: Vec<String>,
+    /// The same for `lattice revoke --import`, where no link leads.
+    pub file: String,
 }

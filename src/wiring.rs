@@ -45,6 +45,10 @@ impl Inbound for BrokerInbound {
         self.0.publish(account, message, groups, via)
     }
 
+    fn untaken(&self) -> &[usize] {
+        self.0.untaken()
+    }
+
     fn flush(&mut self) -> bool {
         self.0.flush()
     }

@@ -129,6 +129,33 @@ mod invites {
     }
 
     #[test]
+    fn in_files() {
+        let (member, node) = (Node::alone(""), Node::new("new", ""));
+        let file = node.data().with_extension("invite");
+        let path = file.display().to_string();
+        member.invite_file(&path);
+        let whole = fs::read_to_string(&file).unwrap();
+        for (content, fact) in [("", "no invite"), (&whole[..whole.len() / 2], "damaged"), ("hello", "lat1:")] {
+            fs::write(&file, content).unwrap();
+            assert_refused(&join(&node, &path), &[fact]);
+        }
+        fs::write(&file, noise(50_000, 3)).unwrap();
+        assert_refused(&join(&node, &path), &[&path, "no invite is as long"]);
+        assert_refused(&command(&["invite", "--file", &path], &member.data()), &[&path, "exists"]);
+        fs::write(&file, whole).unwrap();
+        assert_eq!(join(&node, &path).code, Some(0));
+        assert_serves(member.address());
+    }
+
+    #[test]
+    fn with_impossible_terms() {
+        let member = Node::alone("");
+        let refused = |args: &[&str], facts: &[&str]| assert_refused(&command(args, &member.data()), facts);
+        refused(&["invite", "--expires", "400d"], &["--expires", "1s to 365d"]);
+        refused(&["invite", "--account", "two words"], &["two words", "1 to 64 bytes"]);
+    }
+
+    #[test]
     fn for_a_member_of_another_lattice() {
         let (member, other) = (Node::alone(""), Node::alone(""));
         let mut stopped = other;
@@ -163,6 +190,60 @@ mod invites {
         let invite = inviter.invite();
         inviter.stop();
         assert_refused(&join(&Node::new("new", ""), &invite), &[&inviter.link_address().to_string()]);
+    }
+}
+
+mod revocations {
+    use super::*;
+
+    #[test]
+    fn of_nobody_and_from_files_that_are_none() {
+        let (member, other) = (Node::alone(""), Node::alone(""));
+        let refused = |args: &[&str], facts: &[&str]| {
+            assert_refused(&command(&[&["revoke"], args].concat(), &member.data()), facts);
+        };
+        refused(&["nobody"], &["nobody", "lattice members"]);
+        refused(&["alone"], &["this node itself"]);
+        let file = member.data().with_extension("news");
+        let path = file.display().to_string();
+        refused(&["--import", &path], &[&path]);
+        for (content, fact) in [("", "latrev1:"), ("latrev1:!", "lost or changed"), ("latrev1:AAAA", "no revocations")]
+        {
+            fs::write(&file, content).unwrap();
+            refused(&["--import", &path], &[fact]);
+        }
+        let of_other = command(&["revoke", &member.status().id, "--file", &path], &other.data());
+        assert_eq!(of_other.code, Some(0), "{of_other:#?}");
+        refused(&["--import", &path], &["they are of lattice"]);
+        assert_serves(member.address());
+        assert_serves(other.address());
+    }
+}
+
+mod roots {
+    use super::*;
+
+    #[test]
+    fn that_cannot_be_exported_or_imported() {
+        let mut node = Node::alone("");
+        let file = node.data().with_extension("root");
+        let path = file.display().to_string();
+        let data = node.data();
+        let refused =
+            |args: &[&str], facts: &[&str]| assert_refused(&command(&[&["root"], args].concat(), &data), facts);
+        refused(&["export", &path, "--plain"], &["a node runs on"]);
+        node.stop();
+        refused(&["export", &path], &["passphrase", "--plain"]);
+        refused(&["import", &path], &[&path]);
+        fs::write(&file, "hello").unwrap();
+        refused(&["import", &path], &["no root key"]);
+        refused(&["export", &path, "--plain"], &[&path, "exists"]);
+        let mut other = Node::alone("");
+        other.stop();
+        fs::remove_file(&file).unwrap();
+        let exported = command(&["root", "export", &path, "--plain"], &other.data());
+        assert_eq!(exported.code, Some(0), "{exported:#?}");
+        refused(&["import", &path], &["root key of lattice"]);
     }
 }
 

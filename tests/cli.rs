@@ -3,6 +3,7 @@
 
 mod support;
 
+use lattice::status::MemberState;
 use support::cluster::{Cluster, Node, command, lattice};
 use support::process::{Process, run};
 use support::{LIMIT, wait_for};
@@ -107,4 +108,94 @@ fn a_lost_node_is_told_in_status() {
     assert!(degraded.stdout.contains("lost"), "{degraded:#?}");
     let stopped = command(&["status"], &cluster.nodes[1].data());
     assert!(stopped.code.is_some_and(|code| code != 0) && stopped.stderr.contains("no node runs"), "{stopped:#?}");
+}
+
+/// Goal: joining needs no particular node: the one that made the invite is off, and another member admits by it.
+#[test]
+fn any_member_admits_while_the_inviter_is_off() {
+    let a = Node::new("a", "");
+    let b = Node::new("b", "");
+    // Invites of a lead to both; what leads to itself leads nowhere while it is off.
+    let both = format!("[link]\nadvertise = [\"{}\", \"{}\"]\n", a.link_address(), b.link_address());
+    std::fs::write(a.config(), both).unwrap();
+    let mut cluster = Cluster::chain(vec![a, b]);
+    let invite = cluster.nodes[0].invite_of(&["--no-invite"]);
+    cluster.nodes[0].stop();
+    let (mut first, second) = (Node::new("first", ""), Node::new("second", ""));
+    let joined = command(&["join", &invite], &first.data());
+    assert_eq!(joined.code, Some(0), "{joined:#?}");
+    let again = command(&["join", &invite], &second.data());
+    assert!(again.code == Some(1) && again.stderr.contains("was used by"), "{again:#?}");
+    first.start(&[]);
+    wait_for("it reaches b", LIMIT, || (first.reaches() >= 1).then_some(()));
+    let refused = command(&["invite"], &first.data());
+    assert!(refused.code == Some(1) && refused.stderr.contains("no-invite"), "{refused:#?}");
+}
+
+/// Goal: nothing goes through a node that was invited without transit, which reaches both sides itself.
+#[test]
+fn nothing_goes_through_a_node_without_transit() {
+    let (mut a, mut b, mut c) = (Node::new("a", ""), Node::new("b", ""), Node::new("c", ""));
+    a.start(&[]);
+    b.start(&["--join", &a.invite_of(&["--no-transit"])]);
+    c.start(&["--join", &b.invite()]);
+    wait_for("b reaches both", LIMIT, || (b.reaches() == 2).then_some(()));
+    wait_for("both have heard of each other", LIMIT, || {
+        (a.members().len() == 3 && c.members().len() == 3).then_some(())
+    });
+    assert_eq!((a.reaches(), c.reaches()), (1, 1));
+    let listed = command(&["members"], &a.data());
+    assert!(listed.stdout.lines().filter(|line| line.contains("no-transit")).count() == 2, "{listed:#?}");
+}
+
+/// Goal: who is revoked is cut off everywhere, at once where links lead, and elsewhere by a file; and is told why.
+#[test]
+fn a_revoked_member_is_out() {
+    let cluster = Cluster::line(3);
+    let file = cluster.nodes[0].data().with_extension("news");
+    let path = file.display().to_string();
+    let revoked = command(&["revoke", "c", "--file", &path], &cluster.nodes[0].data());
+    assert_eq!(revoked.code, Some(0), "{revoked:#?}");
+    assert!(revoked.stdout.contains("members no more: c ("), "{revoked:#?}");
+    for at in [0, 1] {
+        let node = &cluster.nodes[at];
+        wait_for("c is out", LIMIT, || {
+            let out = node.members().iter().any(|(name, state)| name == "c" && *state == MemberState::Revoked);
+            (out && node.reaches() == 1).then_some(())
+        });
+    }
+    wait_for("c knows why", LIMIT, || {
+        cluster.nodes[2].status().problems.iter().any(|problem| problem.contains("has been revoked")).then_some(())
+    });
+    let imported = command(&["revoke", "--import", &path], &cluster.nodes[1].data());
+    assert_eq!(imported.code, Some(0), "{imported:#?}");
+    assert!(imported.stdout.contains("nobody who was a member until now"), "{imported:#?}");
+}
+
+/// Goal: the root's key leaves the node, which runs on without, and comes back.
+#[test]
+fn the_root_goes_offline_and_comes_back() {
+    let mut node = Node::alone("");
+    let (data, file) = (node.data(), node.data().with_extension("root"));
+    let path = file.display().to_string();
+    node.stop();
+    let with_passphrase = |args: &[&str]| {
+        let mut command = lattice();
+        command.args(args).arg("--data").arg(&data).env("LATTICE_PASSPHRASE", "correct horse battery");
+        run(&mut command, LIMIT)
+    };
+    let exported = with_passphrase(&["root", "export", &path]);
+    assert_eq!(exported.code, Some(0), "{exported:#?}");
+    assert!(!data.join("identity/root.key").exists());
+    node.start(&[]);
+    assert!(node.invite().starts_with("lat1:"), "its issuer does not need the root");
+    node.stop();
+    let again = with_passphrase(&["root", "export", &path]);
+    assert!(again.code == Some(1) && again.stderr.contains("does not hold the root key"), "{again:#?}");
+    let without = command(&["root", "import", &path], &data);
+    assert!(without.code == Some(1) && without.stderr.contains("passphrase"), "{without:#?}");
+    let imported = with_passphrase(&["root", "import", &path]);
+    assert_eq!(imported.code, Some(0), "{imported:#?}");
+    assert!(data.join("identity/root.key").exists());
+    node.start(&[]);
 }

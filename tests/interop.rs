@@ -128,6 +128,19 @@ mod line {
     }
 }
 
+/// Goal: what was meant for a member that has just left goes to another one: interest is withdrawn later than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_member_that_leaves_does_not_take_another_one_does() {
+    let cluster = Cluster::line(4);
+    let clients = connect_all(&urls(&cluster)).await;
+    let got = scenario::one_member_leaves(&clients[0], &clients[3], &clients[1], MESSAGES).await;
+    let counted = |node: usize, name: &str| cluster.nodes[node].status().counters[name];
+    let back = counted(1, "mesh_handed_back");
+    tell(&format!("the one that stayed and the one that left got {got:?}, {back} were handed back"));
+    assert!(back > 0, "nothing was on its way when the member left");
+    assert_eq!((counted(0, "mesh_chosen_again"), counted(0, "mesh_handed_back_lost")), (back, 0));
+}
+
 /// Goal: what a cut has split becomes one again by itself, and meanwhile each half knows that the other is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_split_line_heals() {

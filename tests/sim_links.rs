@@ -3,9 +3,12 @@
 
 use lattice::client::{Client, Options, ServerUrl};
 use lattice::control::InviteRequest;
+use lattice::identity::Applicant;
 use lattice::sim::Nodes;
 use lattice::status::Link;
+use lattice_broker::env::Rng;
 use lattice_netsim::{Burst, Degrade, DiskConfig, FaultId, World, WorldConfig};
+use rand_core::SeedableRng;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -165,11 +168,13 @@ fn a_node_that_boots_again_has_lost_what_was_not_synced() {
     let (node, done) = (pair.nodes.node(0).unwrap(), Arc::new(Mutex::new(false)));
     let finished = Arc::clone(&done);
     pair.world.spawn_on(0, async move {
-        node.invite(InviteRequest { expires: secs(3_600), uses: 1 }).await.unwrap();
+        let invite = node.invite(InviteRequest::new(secs(3_600), 1)).await.unwrap();
+        let applicant = Applicant::generate(&mut Rng::seed_from_u64(1), "device");
+        node.take_in(&invite, &applicant).await.unwrap();
         *finished.lock().unwrap() = true;
     });
     let took = pair.world.run_until(|| *done.lock().unwrap(), secs(10)).unwrap();
-    assert!(took >= secs(2), "the invite is handed out when it is safe: {took:?}");
+    assert!(took >= secs(2), "the device is told when its use of the invite is safe: {took:?}");
     let safe = disk.bytes();
     assert!(safe > written);
     disk.put(b"unsynced", b"x").unwrap();

@@ -4,28 +4,56 @@
 //! one gets the present state first. A neighbour must therefore not call the broker while it holds a lock that
 //! its [`interest`](crate::Neighbor::interest) takes.
 
+use crate::auth::{AccountLimits, Auth, Import};
+use crate::crossing::Crossing;
+use crate::env::{Env, Rng};
 use crate::few::Few;
 use crate::generation::Generations;
+use crate::imports::Imports;
 use crate::lock::{lock, read, write};
 use crate::message::UpstreamId;
 use crate::neighbor::{InterestChange, InterestSource, NeighborKind};
+use crate::responses::{self, Responses};
 use crate::route::{Attached, Route, RouteBuilder, TARGETS_KEPT_MAX};
-use crate::sublist::{Entries, MemberKey, NeighborId, Sublist};
+use crate::sublist::{Detail, Entries, MemberKey, NeighborId, Sublist};
 use crate::subscription::Subscription;
+use rand_core::Rng as _;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 
 /// Routes kept for all publishers of the account.
 const ROUTES_MAX: usize = 1024;
 /// Takers in all kept routes together.
 const ROUTE_TARGETS_MAX: usize = 128 * TARGETS_KEPT_MAX;
 
+/// What all accounts of a broker share.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) env: Env,
+    next_id: AtomicU64,
+    /// Of reply subjects of services: what this server's begin with, and chance for the rest.
+    reply_prefix: Box<[u8]>,
+    replies: Mutex<Rng>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Account {
+    /// Itself, for those who outlive it.
+    me: Weak<Self>,
+    common: Arc<Common>,
+    imports: Mutex<Imports>,
+    has_imports: AtomicBool,
+    /// Requests of other accounts to services of this one.
+    responses: Responses,
     name: Box<[u8]>,
     generations: Generations,
     state: RwLock<State>,
     routes: Mutex<Routes>,
+    /// Client connections, and how many there may be.
+    connections: AtomicUsize,
+    connections_max: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -38,9 +66,9 @@ struct State {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
-    filter: Box<[u8]>,
-    queue: Option<Box<[u8]>>,
-    via: Option<UpstreamId>,
+    /// As the sublist keeps it.
+    filter: Arc<[u8]>,
+    detail: Detail,
 }
 
 #[derive(Debug, Default)]
@@ -49,14 +77,122 @@ struct Routes {
     targets: usize,
 }
 
+impl Common {
+    pub(crate) fn new(env: Env) -> Self {
+        let mut rng = env.rng("replies");
+        let mut reply_prefix = responses::PREFIX.to_vec();
+        push_letters(&mut reply_prefix, rng.next_u64());
+        reply_prefix.push(b'.');
+        Self { env, next_id: AtomicU64::new(1), reply_prefix: reply_prefix.into(), replies: Mutex::new(rng) }
+    }
+
+    /// Numbers clients and subscriptions.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Relaxed)
+    }
+
+    /// A subject for answers that nobody can foresee.
+    pub(crate) fn reply_subject(&self) -> Vec<u8> {
+        let mut subject = self.reply_prefix.to_vec();
+        push_letters(&mut subject, lock(&self.replies).next_u64());
+        subject
+    }
+}
+
+/// Appends eight letters and digits of `random`.
+fn push_letters(out: &mut Vec<u8>, mut random: u64) {
+    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for _ in 0..8 {
+        out.push(LETTERS[(random % 62) as usize]);
+        random /= 62;
+    }
+}
+
 impl Account {
-    pub(crate) fn new(name: &[u8]) -> Self {
-        Self {
+    pub(crate) fn new(name: &[u8], common: &Arc<Common>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            common: common.clone(),
+            imports: Mutex::default(),
+            has_imports: AtomicBool::new(false),
+            responses: Responses::default(),
             name: name.into(),
             generations: Generations::default(),
             state: RwLock::default(),
             routes: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            connections_max: AtomicUsize::new(usize::MAX),
+        })
+    }
+
+    pub(crate) fn common(&self) -> &Common {
+        &self.common
+    }
+
+    /// Numbers subscriptions.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.common.next_id()
+    }
+
+    pub(crate) fn responses(&self) -> &Responses {
+        &self.responses
+    }
+
+    /// Sets what the account has from others, which has been validated; `accounts` are all that there are. Nothing is
+    /// disturbed when it has that already.
+    pub(crate) fn set_imports(&self, auth: &Auth, configured: &[Import], accounts: &BTreeMap<Box<[u8]>, Arc<Self>>) {
+        let mut imports = lock(&self.imports);
+        if !imports.replace(auth, &String::from_utf8_lossy(&self.name), configured, accounts) {
+            return;
         }
+        // Who subscribes after this sees it; who did before is found here.
+        self.has_imports.store(!configured.is_empty(), Release);
+        for subscription in self.subscriptions() {
+            imports.subscribed(&subscription);
+        }
+        self.generations.bump_all();
+    }
+
+    /// Those of this account's own clients.
+    fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        let mut found = Vec::new();
+        read(&self.state).sublist.walk(&mut |_, entries| {
+            let members = entries.groups().flat_map(|(_, members)| members);
+            let all = entries.plain().iter().chain(members).map(|(_, subscription)| subscription);
+            found.extend(all.filter(|subscription| subscription.shadow.is_none()).cloned());
+        });
+        found
+    }
+
+    /// The ways of `subject` into other accounts.
+    fn crossings(&self, subject: &[u8]) -> Vec<Crossing> {
+        let answer = subject.starts_with(responses::PREFIX).then(|| Crossing::Answer { of: self.me.clone() });
+        if !self.has_imports.load(Acquire) {
+            return answer.into_iter().collect();
+        }
+        let imports = lock(&self.imports);
+        let requests = imports.services.iter().filter_map(|import| {
+            let subject = import.mapping.to_there(subject)?.into();
+            let (from, to) = (self.me.clone(), import.from.clone());
+            Some(Crossing::Request { from, to, subject, response: import.response })
+        });
+        requests.chain(answer).collect()
+    }
+
+    /// Sets what the clients of the account may use, as far as that is looked at here.
+    pub(crate) fn limit(&self, limits: AccountLimits) {
+        self.connections_max.store(limits.connections_max.unwrap_or(usize::MAX), Relaxed);
+    }
+
+    /// A client comes in; false when there are enough.
+    pub(crate) fn enter(&self) -> bool {
+        let max = self.connections_max.load(Relaxed);
+        self.connections.try_update(Relaxed, Relaxed, |now| (now < max).then_some(now + 1)).is_ok()
+    }
+
+    /// A client that came in has gone.
+    pub(crate) fn leave(&self) {
+        self.connections.fetch_sub(1, Relaxed);
     }
 
     pub(crate) fn name(&self) -> &[u8] {
@@ -68,6 +204,13 @@ impl Account {
     }
 
     pub(crate) fn subscribe(&self, subscription: &Arc<Subscription>) {
+        self.add(subscription);
+        if self.has_imports.load(Acquire) && subscription.shadow.is_none() {
+            lock(&self.imports).subscribed(subscription);
+        }
+    }
+
+    fn add(&self, subscription: &Arc<Subscription>) {
         let (filter, queue) = (&*subscription.filter, subscription.queue.as_deref());
         let mut state = write(&self.state);
         let count = state.sublist.insert(filter, queue, subscription.id, subscription.clone());
@@ -79,6 +222,14 @@ impl Account {
 
     /// Removes a subscription; false when it was not there.
     pub(crate) fn unsubscribe(&self, subscription: &Subscription) -> bool {
+        let was_there = self.take_out(subscription);
+        if was_there && self.has_imports.load(Acquire) && subscription.shadow.is_none() {
+            lock(&self.imports).unsubscribed(subscription.id);
+        }
+        was_there
+    }
+
+    fn take_out(&self, subscription: &Subscription) -> bool {
         let (filter, queue) = (&*subscription.filter, subscription.queue.as_deref());
         let mut state = write(&self.state);
         let Some(left) = state.sublist.remove(filter, queue, subscription.id) else {
@@ -119,22 +270,12 @@ impl Account {
         let Some(kind) = state.neighbors.iter().find(|attached| attached.id == key.neighbor).map(|a| a.kind) else {
             return;
         };
-        if state.sublist.set_member(filter, key, weight) == weight {
+        if !state.set(filter, key, weight) {
             return;
         }
-        let held = Held { filter: filter.into(), queue: key.queue.clone(), via: key.via };
-        let owner = (key.neighbor, key.member);
-        if weight > 0 {
-            state.held.entry(owner).or_default().insert(held, ());
-        } else if let Some(all) = state.held.get_mut(&owner) {
-            all.remove(&held);
-            if all.is_empty() {
-                state.held.remove(&owner);
-            }
-        }
         self.generations.bump(filter);
-        let source = source(kind, key.member, key.via);
-        self.announce(&state, Some(key.neighbor), source, filter, key.queue.as_deref(), weight as usize);
+        let source = source(kind, key.member, key.detail.via());
+        self.announce(&state, Some(key.neighbor), source, filter, key.detail.queue(), weight as usize);
     }
 
     /// Withdraws all interest of a member.
@@ -166,7 +307,7 @@ impl Account {
         let mut found = None;
         read(&self.state).sublist.matching(subject, &mut |entries| {
             if found.is_none() {
-                found = entries.plain.iter().map(|(_, s)| s).find(|subscription| wanted(subscription)).cloned();
+                found = entries.plain().iter().map(|(_, s)| s).find(|subscription| wanted(subscription)).cloned();
             }
         });
         found
@@ -179,7 +320,9 @@ impl Account {
             state.sublist.matching(subject, &mut |entries| builder.add(entries));
             builder.finish(&state.neighbors)
         };
-        draft.ask(&self.name)
+        let mut route = draft.ask(&self.name);
+        route.crossings = self.crossings(subject);
+        route
     }
 
     fn withdraw(&self, state: &mut State, id: NeighborId, member: u32) {
@@ -187,11 +330,11 @@ impl Account {
             return;
         };
         for (held, ()) in state.held.remove(&(id, member)).unwrap_or_default() {
-            let key = MemberKey { neighbor: id, member, via: held.via, queue: held.queue };
-            state.sublist.set_member(&held.filter, &key, 0);
+            let key = MemberKey { neighbor: id, member, detail: held.detail };
+            state.sublist.remove_member(&held.filter, &key);
             self.generations.bump(&held.filter);
-            let source = source(kind, member, held.via);
-            self.announce(state, Some(id), source, &held.filter, key.queue.as_deref(), 0);
+            let source = source(kind, member, key.detail.via());
+            self.announce(state, Some(id), source, &held.filter, key.detail.queue(), 0);
         }
     }
 
@@ -221,17 +364,42 @@ impl Account {
         let tell = |source, queue, weight| {
             to.neighbor.interest(&InterestChange { source, account: &self.name, subject, queue, weight });
         };
-        if !entries.plain.is_empty() {
+        if !entries.plain().is_empty() {
             tell(InterestSource::Clients, None, 1);
         }
-        for (group, members) in &entries.groups {
+        for (group, members) in entries.groups() {
             tell(InterestSource::Clients, Some(group), u32::try_from(members.len()).unwrap_or(u32::MAX));
         }
         for (key, weight) in entries.members.iter() {
             if let Some(kind) = sources.get(&key.neighbor) {
-                tell(source(*kind, key.member, key.via), key.queue.as_deref(), *weight);
+                tell(source(*kind, key.member, key.detail.via()), key.detail.queue(), *weight);
             }
         }
+    }
+}
+
+impl State {
+    /// Sets the weight of a member's interest; false when it had that.
+    fn set(&mut self, filter: &[u8], key: &MemberKey, weight: u32) -> bool {
+        let owner = (key.neighbor, key.member);
+        let held = |filter| Held { filter, detail: key.detail.clone() };
+        if weight > 0 {
+            let (before, filter) = self.sublist.set_member(filter, key, weight);
+            if before == 0 {
+                self.held.entry(owner).or_default().insert(held(filter), ());
+            }
+            return before != weight;
+        }
+        let before = self.sublist.remove_member(filter, key);
+        if before > 0
+            && let Some(all) = self.held.get_mut(&owner)
+        {
+            all.remove(&held(filter.into()));
+            if all.is_empty() {
+                self.held.remove(&owner);
+            }
+        }
+        before > 0
     }
 }
 

@@ -11,7 +11,7 @@ use crate::route::{Attached, RouteCache};
 use crate::server::Stall;
 use crate::stats::add;
 use crate::subject::{BadFilter, Filter};
-use crate::sublist::MemberKey;
+use crate::sublist::{Detail, MemberKey};
 use std::future::{Future, poll_fn, ready};
 use std::sync::Arc;
 
@@ -32,9 +32,7 @@ struct Shared {
 impl Attachment {
     pub(crate) fn new(hub: Arc<Hub>, kind: NeighborKind, neighbor: Arc<dyn Neighbor>) -> Self {
         let attached = Arc::new(Attached { id: hub.next_neighbor(), kind, neighbor });
-        for account in hub.accounts() {
-            account.attach(&attached);
-        }
+        hub.attach(&attached);
         Self { shared: Arc::new(Shared { hub, attached }) }
     }
 
@@ -59,7 +57,7 @@ impl Attachment {
             add(&self.shared.hub.counters.drop_account, 1);
             return Ok(());
         };
-        let key = MemberKey { neighbor: self.shared.attached.id, member, via, queue: queue.map(Into::into) };
+        let key = MemberKey { neighbor: self.shared.attached.id, member, detail: Detail::new(via, queue) };
         account.set_interest(&filter, &key, weight);
         Ok(())
     }
@@ -90,9 +88,7 @@ impl Attachment {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        for account in self.hub.accounts() {
-            account.detach(self.attached.id);
-        }
+        self.hub.detach(&self.attached);
     }
 }
 
@@ -119,15 +115,18 @@ impl Publisher {
         groups: Groups<'_>,
         via: Option<UpstreamId>,
     ) -> usize {
+        self.batch.untaken.clear();
         if self.last.as_ref().is_none_or(|last| last.name() != account) {
             self.routes.clear();
-            self.last = self.shared.hub.account(account).cloned();
+            self.last = self.shared.hub.account(account);
         }
         let Some(account) = &self.last else {
             add(&self.shared.hub.counters.drop_account, 1);
             return 0;
         };
         let origin = match self.shared.attached.kind {
+            // The choice is made here, as when the message was published.
+            NeighborKind::Mesh if matches!(groups, Groups::Again(_)) => via.map_or(Origin::Local, Origin::Leaf),
             NeighborKind::Mesh => Origin::Mesh { via },
             NeighborKind::Leaf(upstream) => Origin::Leaf(upstream),
         };
@@ -138,6 +137,7 @@ impl Publisher {
             message: *message,
             has_headers: message.header_len > 0,
             wire: None,
+            crossed: 0,
         };
         let route = self.routes.find(account, message.subject);
         let takers = deliver(route, &job, &mut self.dice, &mut self.batch);
@@ -148,14 +148,18 @@ impl Publisher {
         takers
     }
 
+    /// Which picks of the last message, by their position in [`Groups::Only`], nobody took.
+    #[must_use]
+    pub fn untaken(&self) -> &[usize] {
+        &self.batch.untaken
+    }
+
     /// Writes out what `publish` has staged; to be called whenever no more input is at hand.
     /// True when a taker is congested: await [`Publisher::ready`] before publishing more.
     pub fn flush(&mut self) -> bool {
         let hub = &self.shared.hub;
         self.batch.write(&[], hub.config.stall_pending, &hub.counters);
-        if let Some(account) = &self.last {
-            hub.expire(account, &mut self.batch);
-        }
+        hub.expire(&mut self.batch);
         let congested = self.batch.end();
         self.batch.begin(None);
         self.stall = Stall::new(hub, congested);

@@ -11,6 +11,7 @@ use crate::route::{Attached, Target};
 use crate::server::Client;
 use crate::stats::{Counters, add};
 use crate::subscription::{Subscription, Take, Taker};
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -81,6 +82,8 @@ pub(crate) struct Batch {
     expired: Vec<Arc<Subscription>>,
     congested: Vec<Congested>,
     pub(crate) scratch: Vec<u8>,
+    /// Positions of the picks that nobody took, of one message.
+    pub(crate) untaken: SmallVec<[usize; 2]>,
     pub(crate) in_msgs: u64,
     pub(crate) in_bytes: u64,
     pub(crate) neighbor_out_msgs: u64,
@@ -119,7 +122,8 @@ impl Batch {
         let client = match &target.subscription.taker {
             Taker::Client(client) => client,
             Taker::Local(inbox) => {
-                let taken = inbox.push(&frame.message);
+                let subject = target.renamed.as_deref().unwrap_or(frame.message.subject);
+                let taken = inbox.push(&Message { subject, ..frame.message });
                 self.out_msgs += u64::from(taken);
                 self.dropped_local += u64::from(!taken);
                 // A full in-process queue is a taker that lost a message, not a missing one.
@@ -145,6 +149,9 @@ impl Batch {
             stage.count(&target.subscription);
         }
         let before = stage.own.len();
+        if let Some(reply) = frame.message.reply {
+            client.note_reply(reply);
+        }
         if frame.has_headers && !client.has_headers() {
             stage.put_without_headers(target, &frame.message);
         } else {
@@ -285,7 +292,8 @@ impl Stage {
 
     fn put_prefix(&mut self, target: &Target, message: &Message<'_>, has_headers: bool) {
         let verb: &[u8] = if has_headers { b"HMSG " } else { b"MSG " };
-        for part in [verb, message.subject, b" ", &target.subscription.sid, b" "] {
+        let subject = target.renamed.as_deref().unwrap_or(message.subject);
+        for part in [verb, subject, b" ", &target.subscription.sid, b" "] {
             self.own.extend_from_slice(part);
         }
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Config {
     /// Where clients connect; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// What INFO calls the host; empty means the address of `listen`.
+    pub host: String,
     /// The server's name; empty means its id.
     pub server_name: String,
     /// The server's public key, `N…`; empty means a new one for each start.
@@ -47,6 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4222)),
+            host: String::new(),
             server_name: String::new(),
             server_id: String::new(),
             max_payload: 1 << 20,
@@ -62,7 +65,7 @@ impl Default for Config {
             stall_pending: 4 << 20,
             stall_max: Duration::from_millis(10),
             neighbor_stall_max: Duration::from_secs(2),
-            auth: Auth::None,
+            auth: Auth::default(),
         }
     }
 }

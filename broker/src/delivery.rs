@@ -4,8 +4,9 @@
 //! are staged is left to the batch.
 
 use crate::batch::{Batch, Frame};
+use crate::crossing::{Crossing, cross};
 use crate::message::{Groups, Message, Pick, UpstreamId};
-use crate::neighbor::NeighborKind;
+use crate::neighbor::{Candidate, NeighborKind};
 use crate::proto::encode;
 use crate::route::{Group, Hop, Route, Target};
 use crate::subscription::Taker;
@@ -34,6 +35,15 @@ pub(crate) struct Job<'a> {
     pub(crate) has_headers: bool,
     /// As in `Op::Publish`, and where it lies in the batch's input.
     pub(crate) wire: Option<(&'a [u8], usize)>,
+    /// Accounts that it has come through.
+    pub(crate) crossed: u8,
+}
+
+impl Job<'_> {
+    /// Another member of a queue group is wanted, and nobody else gets the message.
+    fn is_again(&self) -> bool {
+        matches!(self.groups, Groups::Again(_))
+    }
 }
 
 /// Random numbers for choices among equals: fast, not secret.
@@ -97,34 +107,61 @@ pub(crate) fn deliver(route: &Route, job: &Job<'_>, dice: &mut Dice, batch: &mut
 #[inline]
 fn fan_out(route: &Route, job: &Job<'_>, frame: &Frame<'_>, dice: &mut Dice, batch: &mut Batch) -> usize {
     let mut takers = 0;
-    for target in &route.plain {
+    let plain: &[Target] = if job.is_again() { &[] } else { &route.plain };
+    for target in plain {
         takers += usize::from(may_echo(target, job.origin) && batch.give(target, frame));
-    }
-    if route.groups.is_empty() && route.hops.is_empty() {
-        return takers;
     }
     let mut picks = Picks::new();
     takers += match job.groups {
+        Groups::Any if route.groups.is_empty() && route.hops.is_empty() && route.crossings.is_empty() => return takers,
         Groups::Any => {
             let reach = Reach::of(job.origin);
             let all = route.groups.iter();
-            all.filter(|group| choose(route, group, &reach, job, frame, dice, batch, &mut picks)).count()
+            all.filter(|group| choose(route, group, &reach, None, job, frame, dice, batch, &mut picks)).count()
         }
-        Groups::Only(named) => named
-            .iter()
-            .filter(|pick| {
-                let Ok(at) = route.groups.binary_search_by(|group| (*group.name).cmp(pick.group)) else {
-                    return false;
-                };
-                let reach = Reach::of_pick(job.origin, pick);
-                choose(route, &route.groups[at], &reach, job, frame, dice, batch, &mut picks)
-            })
-            .count(),
+        Groups::Only(named) | Groups::Again(named) => choose_named(route, named, job, frame, dice, batch, &mut picks),
     };
     for (at, hop) in route.hops.iter().enumerate() {
         takers += pass_on(hop, at, &picks, job, batch);
     }
+    let crossings: &[Crossing] = if job.is_again() { &[] } else { &route.crossings };
+    for crossing in crossings {
+        takers += cross(crossing, job, dice, batch);
+    }
     takers
+}
+
+/// Chooses a member of each group that is named, and notes those that have none. Returns how many have one.
+///
+/// Groups whose members were chosen before and are gone get the message once, however often they are named: it is another
+/// node that names them.
+fn choose_named<'a>(
+    route: &'a Route,
+    named: &[Pick<'_>],
+    job: &Job<'_>,
+    frame: &Frame<'_>,
+    dice: &mut Dice,
+    batch: &mut Batch,
+    picks: &mut Picks<'a>,
+) -> usize {
+    let mut seen: SmallVec<[&[u8]; 4]> = SmallVec::new();
+    let mut taken = 0;
+    for (position, pick) in named.iter().enumerate() {
+        let (reach, not) = match job.is_again() {
+            true if seen.contains(&pick.group) => continue,
+            true => {
+                seen.push(pick.group);
+                (Reach::of(job.origin), Some(pick))
+            }
+            false => (Reach::of_pick(job.origin, pick), None),
+        };
+        let group = route.group(pick.group);
+        match group.is_some_and(|group| choose(route, group, &reach, not, job, frame, dice, batch, picks)) {
+            true => taken += 1,
+            false => batch.untaken.push(position),
+        }
+    }
+    taken
 }
 
 /// Gives a neighbour the message once, with all its plain members and all its picks.
@@ -137,6 +174,7 @@ fn pass_on(hop: &Hop, at: usize, picks: &Picks<'_>, job: &Job<'_>, batch: &mut B
         (Origin::Mesh { via: None }, NeighborKind::Leaf(_)) => (&hop.members, None),
         (Origin::Leaf(upstream), NeighborKind::Mesh) => (&hop.direct, Some(upstream)),
     };
+    let members = if job.is_again() { &[] } else { members };
     let mine: SmallVec<[Pick<'_>; 4]> = picks.iter().filter(|(hop, _)| *hop == at).map(|(_, pick)| *pick).collect();
     if members.is_empty() && mine.is_empty() {
         return 0;
@@ -198,12 +236,14 @@ impl LeafReach {
     }
 }
 
-/// Chooses one member of a group, and gives it the message or notes the pick. False when there is none.
+/// Chooses one member of a group, another one than `not` if there is one, and gives it the message or notes the pick. False
+/// when there is none.
 #[expect(clippy::too_many_arguments, reason = "the parts of one delivery, which live in different places")]
 fn choose<'a>(
     route: &'a Route,
     group: &'a Group,
     reach: &Reach,
+    not: Option<&Pick<'_>>,
     job: &Job<'_>,
     frame: &Frame<'_>,
     dice: &mut Dice,
@@ -219,33 +259,51 @@ fn choose<'a>(
             }
         }
     }
-    let leaves: SmallVec<[(usize, UpstreamId); 2]> =
-        group.leaves.iter().filter(|(_, upstream)| reach.leaf.allows(*upstream)).copied().collect();
-    let pick = if reach.mesh && !group.mesh.is_empty() {
-        pick_on_mesh(route, group, &group.mesh, dice)
-    } else if !leaves.is_empty() {
-        let (hop, upstream) = leaves[dice.below(leaves.len())];
-        Some((hop, Pick { group: &group.name, member: 0, via: Some(upstream) }))
-    } else if reach.mesh_upstream && !group.mesh_upstream.is_empty() {
-        pick_on_mesh(route, group, &group.mesh_upstream, dice)
-    } else {
-        None
-    };
+    let mut pick = None;
+    if reach.mesh {
+        pick = pick_on_mesh(route, group, &group.mesh, not, dice);
+    }
+    if pick.is_none() {
+        pick = pick_on_leaf(group, reach, not.is_some(), dice);
+    }
+    if pick.is_none() && reach.mesh_upstream {
+        pick = pick_on_mesh(route, group, &group.mesh_upstream, not, dice);
+    }
     picks.extend(pick);
     pick.is_some()
+}
+
+fn pick_on_leaf<'a>(group: &'a Group, reach: &Reach, again: bool, dice: &mut Dice) -> Option<(usize, Pick<'a>)> {
+    let leaves: SmallVec<[(usize, UpstreamId); 2]> =
+        group.leaves.iter().filter(|(_, upstream)| reach.leaf.allows(*upstream)).copied().collect();
+    if leaves.is_empty() {
+        return None;
+    }
+    let (hop, upstream) = leaves[dice.below(leaves.len())];
+    Some((hop, Pick { group: &group.name, member: 0, via: Some(upstream), again }))
 }
 
 fn pick_on_mesh<'a>(
     route: &Route,
     group: &'a Group,
-    candidates: &[crate::neighbor::Candidate],
+    candidates: &[Candidate],
+    not: Option<&Pick<'_>>,
     dice: &mut Dice,
 ) -> Option<(usize, Pick<'a>)> {
+    let mut others: SmallVec<[Candidate; 8]> = SmallVec::new();
+    if let Some(not) = not {
+        others.extend(candidates.iter().copied().filter(|other| (other.member, other.via) != (not.member, not.via)));
+    }
+    // Where there is no other, its members may be back: there was no news of their leaving.
+    let candidates = if others.is_empty() { candidates } else { &others[..] };
+    if candidates.is_empty() {
+        return None;
+    }
     let hop = route.mesh_hop()?;
     let chosen = route.hops[hop].attached.neighbor.choose(candidates, dice.roll());
     // An index out of range is the neighbour's mistake; the message then goes to a member all the same.
     let candidate = candidates.get(chosen).or(candidates.first())?;
-    Some((hop, Pick { group: &group.name, member: candidate.member, via: candidate.via }))
+    Some((hop, Pick { group: &group.name, member: candidate.member, via: candidate.via, again: not.is_some() }))
 }
 
 #[inline]

@@ -5,12 +5,13 @@
 //! around it (`Instant::now`, `tokio::spawn`, `tokio::net`, …) are listed in `.clippy.toml`.
 //! What is stored on disk is left to the node; what is said over the sockets, to everyone else.
 
+mod lan;
 mod real;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,6 +27,10 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub trait Platform: Send + Sync + fmt::Debug + 'static {
     /// Runs `task` until it ends or its owner is killed.
     fn spawn(&self, task: BoxFuture<()>);
+    /// Runs `work`, which takes the CPU for long, where it does not hold up tasks; at once, where there is no such place.
+    fn work(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
     /// A timer that fires at `at`.
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>>;
     /// The monotonic clock.
@@ -48,6 +53,74 @@ pub trait Platform: Send + Sync + fmt::Debug + 'static {
     fn tcp_connect(&self, addr: SocketAddr) -> BoxFuture<io::Result<Arc<dyn Stream>>>;
     /// The addresses of `host:port`, in the order to try them; never empty when it is `Ok`.
     fn resolve(&self, host_port: &str) -> BoxFuture<io::Result<Vec<SocketAddr>>>;
+    /// The addresses of the network interfaces that are up at this moment; none when the system does not tell.
+    fn interfaces(&self) -> Vec<Interface>;
+    /// Opens the local network: calls to all hosts on it.
+    ///
+    /// # Errors
+    /// What the operating system says; [`io::ErrorKind::Unsupported`] where there is no such network.
+    fn lan(&self, config: &LanConfig) -> io::Result<Arc<dyn Lan>>;
+}
+
+/// Which local networks are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LanConfig {
+    /// The UDP port of the calls. Other programs on the machine may have it as well.
+    pub port: u16,
+    /// Where the caller can be reached: an interface's address or an unspecified one. An unspecified IPv6 one stands for
+    /// IPv4 as well.
+    pub listen: IpAddr,
+    /// The interfaces to use, by name; all of them when none is named.
+    pub interfaces: Vec<String>,
+}
+
+/// The hosts on the networks that this one is on. Calls are datagrams: they may be lost, doubled and forged, and this host
+/// hears its own.
+pub trait Lan: Send + Sync + fmt::Debug + 'static {
+    /// Looks whether interfaces have come or gone, and uses those that there are now. True when they are others.
+    fn refresh(&self) -> bool;
+    /// Calls to all, once for each network and family of addresses. Never waits: what cannot be sent is lost.
+    fn send(&self, data: &[u8]);
+    /// Receives a call into `buf`, cut off where that ends: its length, and who has called. Anybody may have who has a way to
+    /// this machine: see [`Lan::is_attached`].
+    fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>>;
+    /// Whether `source` is an address in one of the networks that calls go to.
+    fn is_attached(&self, source: IpAddr) -> bool;
+}
+
+/// An address of a network interface that is up. One with several addresses comes several times.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its number, by which a socket sends on it.
+    pub number: u32,
+    /// The address.
+    pub ip: IpAddr,
+    /// The address by which all hosts on it are reached at once, where there is one.
+    pub broadcast: Option<Ipv4Addr>,
+    /// How many leading bits of the address name its network.
+    pub prefix: u8,
+    /// Whether it knows groups of hosts.
+    pub multicast: bool,
+}
+
+impl Interface {
+    /// Whether `other` is an address in the same network.
+    #[must_use]
+    pub fn is_near(&self, other: IpAddr) -> bool {
+        match (self.ip, other.to_canonical()) {
+            (IpAddr::V4(ip), IpAddr::V4(other)) => {
+                let differing = ip.to_bits() ^ other.to_bits();
+                differing.leading_zeros() >= u32::from(self.prefix.min(32))
+            }
+            (IpAddr::V6(ip), IpAddr::V6(other)) => {
+                let differing = ip.to_bits() ^ other.to_bits();
+                differing.leading_zeros() >= u32::from(self.prefix.min(128))
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
 }
 
 /// A timer that can be moved without being made anew.
@@ -154,6 +227,15 @@ impl Env {
         self.platform.spawn(Box::pin(task));
     }
 
+    /// Runs `work`, which takes the CPU for long, beside the tasks, and returns its result. Once begun it is carried
+    /// out, even when the future is dropped. `None` when it has panicked.
+    pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (done, result) = tokio::sync::oneshot::channel();
+        // Nobody may be waiting any more.
+        self.platform.work(Box::new(move || drop(done.send(work()))));
+        result.await.ok()
+    }
+
     /// The monotonic clock.
     #[must_use]
     pub fn now(&self) -> Instant {
@@ -233,6 +315,20 @@ impl Env {
     /// When the text is no `host:port` or the name is unknown.
     pub async fn resolve(&self, host_port: &str) -> io::Result<Vec<SocketAddr>> {
         self.platform.resolve(host_port).await
+    }
+
+    /// The addresses of the network interfaces that are up at this moment: they come and go.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<Interface> {
+        self.platform.interfaces()
+    }
+
+    /// Opens the local network.
+    ///
+    /// # Errors
+    /// As [`Platform::lan`].
+    pub fn lan(&self, config: &LanConfig) -> io::Result<Arc<dyn Lan>> {
+        self.platform.lan(config)
     }
 }
 

@@ -37,6 +37,10 @@ impl<K: Ord, V> Few<K, V> {
         match list.binary_search_by(|(known, _)| known.cmp(&key)) {
             Ok(at) => Some(std::mem::replace(&mut list[at].1, value)),
             Err(at) if list.len() < LIST_MAX => {
+                if list.len() == list.capacity() {
+                    // Half as much again, not twice: most such lists stay as they are.
+                    list.reserve_exact(list.len() / 2 + 1);
+                }
                 list.insert(at, (key, value));
                 None
             }

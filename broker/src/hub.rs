@@ -1,13 +1,14 @@
 //! What all parts of a broker share: settings, accounts, counters, and who is connected.
 
-use crate::account::Account;
-use crate::auth::GLOBAL_ACCOUNT;
+use crate::account::{Account, Common};
+use crate::auth::{Access, Auth, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::delivery::Dice;
 use crate::env::Env;
-use crate::lock::lock;
+use crate::lock::{lock, read, write};
 use crate::proto::{Info, Limits};
+use crate::route::Attached;
 use crate::server::Client;
 use crate::session::Terms;
 use crate::stats::{Counters, sub};
@@ -15,9 +16,12 @@ use crate::sublist::NeighborId;
 use crate::subscription::Taker;
 use rand_core::Rng as _;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
-use tokio::sync::Notify;
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::sync::{Arc, Mutex, RwLock};
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// What clients gate their features on: the release of nats-server whose behaviour this is.
@@ -25,21 +29,40 @@ const COMPATIBLE_VERSION: &str = "2.15.1";
 /// Its JetStream API level, and the toolchain that it names.
 const API_LEVEL: u32 = 5;
 const COMPATIBLE_GO: &str = "go1.27.2";
+/// Random bytes of a nonce, before they are made text.
+const NONCE_LEN: usize = 11;
 
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) env: Env,
+    /// As it was at the start.
     pub(crate) config: Config,
+    /// As it is now.
+    live: RwLock<Arc<Config>>,
+    /// It takes nobody in any more, and wants its clients to go elsewhere.
+    is_lame: AtomicBool,
+    /// Cancelled when no more clients are taken in.
+    pub(crate) listening: CancellationToken,
     pub(crate) info: Info,
+    /// What sessions go by from now on.
+    terms: RwLock<Arc<Terms>>,
+    /// Leave to compare a password with a hash: so many at a time, and the other cores are left to the clients that
+    /// are in already.
+    pub(crate) slow_checks: Semaphore,
     pub(crate) counters: Counters,
     pub(crate) stopping: CancellationToken,
     /// Told whenever a connection has ended.
     pub(crate) closed: Notify,
-    accounts: BTreeMap<Box<[u8]>, Arc<Account>>,
+    global: Arc<Account>,
+    accounts: RwLock<BTreeMap<Box<[u8]>, Arc<Account>>>,
+    /// Held while a neighbour is made known to the accounts, or an account to the neighbours.
+    attached: Mutex<Vec<Arc<Attached>>>,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
-    next_id: AtomicU64,
+    common: Arc<Common>,
     next_neighbor: AtomicU32,
+    next_answer: AtomicU64,
     seeds: Mutex<Dice>,
+    nonces: Mutex<crate::env::Rng>,
 }
 
 impl Hub {
@@ -56,56 +79,131 @@ impl Hub {
             git_commit: "lattice".to_owned(),
             go: COMPATIBLE_GO.to_owned(),
             headers: true,
-            auth_required: config.auth.is_required(),
-            max_payload: config.max_payload,
             api_lvl: API_LEVEL,
             ..Info::default()
         };
-        let global = GLOBAL_ACCOUNT.as_bytes();
-        Self {
+        let common = Arc::new(Common::new(env.clone()));
+        let stopping = CancellationToken::new();
+        let hub = Self {
+            live: RwLock::new(Arc::new(config.clone())),
+            is_lame: AtomicBool::new(false),
+            listening: stopping.child_token(),
+            terms: RwLock::new(Arc::new(terms(&config, &info))),
             info,
+            slow_checks: Semaphore::new(slow_checks_max()),
             counters: Counters::default(),
-            stopping: CancellationToken::new(),
+            stopping,
             closed: Notify::new(),
-            accounts: BTreeMap::from([(global.into(), Arc::new(Account::new(global)))]),
+            global: Account::new(GLOBAL_ACCOUNT.as_bytes(), &common),
+            common,
+            accounts: RwLock::default(),
+            attached: Mutex::default(),
             clients: Mutex::default(),
-            next_id: AtomicU64::new(1),
             next_neighbor: AtomicU32::new(1),
+            next_answer: AtomicU64::new(1),
             seeds: Mutex::new(Dice::new(rng.next_u64())),
+            nonces: Mutex::new(env.rng("nonce")),
             env,
             config,
+        };
+        hub.settle_accounts(&hub.config.auth);
+        hub
+    }
+
+    /// Other terms hold from now on: those of `config`, which has been validated. Clients are told to look.
+    pub(crate) fn reload(&self, config: &Config) {
+        self.settle_accounts(&config.auth);
+        *write(&self.live) = Arc::new(config.clone());
+        *write(&self.terms) = Arc::new(terms(config, &self.info));
+        lock(&self.clients).values().for_each(|client| client.revise());
+    }
+
+    /// The settings that hold now.
+    pub(crate) fn live(&self) -> Arc<Config> {
+        read(&self.live).clone()
+    }
+
+    /// Takes in no more clients; those that are there are told to look.
+    pub(crate) fn set_lame(&self) {
+        self.is_lame.store(true, Release);
+        self.listening.cancel();
+        lock(&self.clients).values().for_each(|client| client.revise());
+    }
+
+    pub(crate) fn is_lame(&self) -> bool {
+        self.is_lame.load(Acquire)
+    }
+
+    /// Makes the accounts that `auth` names and have not been there, and forgets those that it does not name.
+    fn settle_accounts(&self, auth: &Auth) {
+        let attached = lock(&self.attached);
+        let before = read(&self.accounts).clone();
+        let mut accounts: BTreeMap<Box<[u8]>, Arc<Account>> =
+            BTreeMap::from([(GLOBAL_ACCOUNT.as_bytes().into(), self.global.clone())]);
+        for name in account_names(auth) {
+            let account = before.get(name.as_bytes()).or_else(|| accounts.get(name.as_bytes())).cloned();
+            let account = account.unwrap_or_else(|| {
+                let account = Account::new(name.as_bytes(), &self.common);
+                attached.iter().for_each(|neighbor| account.attach(neighbor));
+                account
+            });
+            account.limit(auth.account(name).map(|account| account.limits).unwrap_or_default());
+            accounts.insert(name.as_bytes().into(), account);
         }
-    }
-
-    /// What sessions of clients that come in at `host`:`port` have in common.
-    pub(crate) fn terms(&self, host: String, port: u16) -> Terms {
-        let config = &self.config;
-        Terms {
-            info: Info { host, port, ..self.info.clone() },
-            limits: Limits { line_max: config.max_control_line, payload_max: config.max_payload },
-            auth: config.auth.clone(),
-            subscriptions_max: config.max_subscriptions,
-            ping_interval: config.ping_interval,
-            ping_max: config.ping_max,
-            auth_timeout: config.auth_timeout,
+        for (name, account) in &accounts {
+            let name = String::from_utf8_lossy(name);
+            let imports = auth.account(&name).map(|account| &account.imports[..]).unwrap_or_default();
+            account.set_imports(auth, imports, &accounts);
         }
+        *write(&self.accounts) = accounts;
     }
 
-    pub(crate) fn account(&self, name: &[u8]) -> Option<&Arc<Account>> {
-        self.accounts.get(name)
+    /// Makes a neighbour known to all accounts.
+    pub(crate) fn attach(&self, neighbor: &Arc<Attached>) {
+        let mut attached = lock(&self.attached);
+        attached.push(neighbor.clone());
+        self.accounts().iter().for_each(|account| account.attach(neighbor));
     }
 
-    pub(crate) fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
-        self.accounts.values()
+    /// Makes all accounts forget a neighbour.
+    pub(crate) fn detach(&self, neighbor: &Attached) {
+        let mut attached = lock(&self.attached);
+        attached.retain(|other| other.id != neighbor.id);
+        self.accounts().iter().for_each(|account| account.detach(neighbor.id));
+    }
+
+    /// What sessions go by from now on.
+    pub(crate) fn terms(&self) -> Arc<Terms> {
+        read(&self.terms).clone()
+    }
+
+    /// Something that nobody can foresee, for a client to sign.
+    pub(crate) fn nonce(&self) -> Box<str> {
+        let mut bytes = [0; NONCE_LEN];
+        lock(&self.nonces).fill_bytes(&mut bytes);
+        data_encoding::BASE64URL_NOPAD.encode(&bytes).into()
+    }
+
+    pub(crate) fn account(&self, name: &[u8]) -> Option<Arc<Account>> {
+        read(&self.accounts).get(name).cloned()
+    }
+
+    pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
+        read(&self.accounts).values().cloned().collect()
     }
 
     pub(crate) fn global_account(&self) -> &Arc<Account> {
-        self.account(GLOBAL_ACCOUNT.as_bytes()).expect("made with the hub and never removed")
+        &self.global
     }
 
     /// Numbers clients and subscriptions.
     pub(crate) fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Relaxed)
+        self.common.next_id()
+    }
+
+    /// Numbers what the server itself says.
+    pub(crate) fn next_answer(&self) -> u64 {
+        self.next_answer.fetch_add(1, Relaxed)
     }
 
     pub(crate) fn next_neighbor(&self) -> NeighborId {
@@ -125,6 +223,12 @@ impl Hub {
         self.closed.notify_waiters();
     }
 
+    /// Asks one client to end that has not been asked yet. False when there is none.
+    pub(crate) fn drain_one(&self) -> bool {
+        let next = lock(&self.clients).values().find(|client| !client.is_draining()).cloned();
+        next.inspect(|client| client.drain()).is_some()
+    }
+
     /// Asks every client to end.
     pub(crate) fn drain_clients(&self) {
         lock(&self.clients).values().for_each(|client| client.drain());
@@ -135,9 +239,9 @@ impl Hub {
     }
 
     /// Removes the subscriptions that had their last message in this batch.
-    pub(crate) fn expire(&self, account: &Account, batch: &mut Batch) {
+    pub(crate) fn expire(&self, batch: &mut Batch) {
         for subscription in batch.take_expired() {
-            if account.unsubscribe(&subscription) {
+            if subscription.home.upgrade().is_some_and(|account| account.unsubscribe(&subscription)) {
                 sub(&self.counters.subscriptions, 1);
             }
             if let Taker::Client(client) = &subscription.taker {
@@ -145,6 +249,30 @@ impl Hub {
             }
         }
     }
+}
+
+/// The accounts that `auth` names or needs.
+fn account_names(auth: &Auth) -> impl Iterator<Item = &str> {
+    let named = auth.accounts.iter().map(|account| account.name.as_str());
+    named.chain([GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, auth.system_account()])
+}
+
+fn terms(config: &Config, info: &Info) -> Terms {
+    Terms {
+        info: info.clone(),
+        limits: Limits { line_max: config.max_control_line, payload_max: config.max_payload },
+        access: Access::new(&config.auth),
+        system_account: config.auth.system_account().into(),
+        subscriptions_max: config.max_subscriptions,
+        ping_interval: config.ping_interval,
+        ping_max: config.ping_max,
+        auth_timeout: config.auth_timeout,
+    }
+}
+
+/// Half of the cores.
+fn slow_checks_max() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 /// A public server key, `N…`, of a secret that nobody keeps: it only has to be unlike others.

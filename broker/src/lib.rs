@@ -39,17 +39,22 @@ mod auth;
 mod batch;
 mod config;
 mod credentials;
+mod crossing;
 mod delivery;
 pub mod env;
 mod few;
 mod generation;
 mod hub;
+mod imports;
 pub mod leaf;
 mod local;
 mod lock;
+mod mapping;
 mod message;
 mod neighbor;
+mod oldest;
 pub mod proto;
+mod responses;
 mod route;
 mod server;
 pub mod session;
@@ -57,9 +62,15 @@ mod stats;
 mod subject;
 mod sublist;
 mod subscription;
+mod system;
+mod takers;
 
 pub use attach::{Attachment, Publisher};
-pub use auth::{Auth, Denied, GLOBAL_ACCOUNT, User};
+pub use auth::{
+    Access, AccountConfig, AccountLimits, AllowResponses, Auth, ConnectionType, Export, ExportKind, GLOBAL_ACCOUNT,
+    Identity, Import, LocalSubject, Login, Permissions, ResponseType, SYSTEM_ACCOUNT, Secret, SlowCheck, SubjectRules,
+    User,
+};
 pub use config::{Config, ConfigError};
 pub use credentials::Credentials;
 pub use local::{Local, LocalMessage, Subscription};
@@ -68,6 +79,7 @@ pub use neighbor::{Candidate, InterestChange, InterestSource, Neighbor, Neighbor
 pub use server::ListenError;
 pub use stats::{CloseReason, Stats};
 pub use subject::{BadFilter, BadSubject, Filter, Subject, is_filter, is_literal, matches};
+pub use takers::{GroupTakers, Takers};
 
 use hub::Hub;
 use proto::Info;
@@ -129,6 +141,38 @@ impl Broker {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.hub.counters.snapshot()
+    }
+
+    /// Goes by other settings from now on, without disturbing clients that may stay as they are.
+    ///
+    /// Taken from `config` are `auth`, `max_payload`, `max_control_line`, `max_subscriptions`, `max_connections`,
+    /// `ping_interval`, `ping_max`, `write_deadline` and `auth_timeout`, and for clients that come later `max_pending`;
+    /// everything else stays as it was when the broker was made. Clients whose user is
+    /// gone or has another account are closed, those whose credentials are not good any more are told so before;
+    /// subscriptions that a client's permissions do not allow any more are removed, and the client is told which. Each
+    /// client goes by the new settings from the next time that its task runs, which is soon after this returns.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting that cannot work; nothing has changed then.
+    pub fn reload(&self, config: &Config) -> Result<(), ConfigError> {
+        config.validate()?;
+        self.hub.reload(config);
+        Ok(())
+    }
+
+    /// Stops listening and tells clients to go elsewhere; after `grace` closes those that have not, one by one over
+    /// `duration`, at most a second apart. Returns when none is left. Dropped before, it closes no more of them.
+    pub async fn lame_duck(&self, grace: Duration, duration: Duration) {
+        self.hub.set_lame();
+        if !self.hub.has_clients() {
+            return;
+        }
+        self.hub.env.sleep(grace).await;
+        let count = u32::try_from(self.stats().connections).unwrap_or(u32::MAX).max(1);
+        let pause = (duration.saturating_sub(grace) / count).min(Duration::from_secs(1));
+        while self.hub.drain_one() {
+            self.hub.env.sleep(pause).await;
+        }
     }
 
     /// Stops listening, writes out what waits for clients, and closes them.

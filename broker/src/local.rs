@@ -88,13 +88,14 @@ impl Local {
             message: *message,
             has_headers: message.header_len > 0,
             wire: None,
+            crossed: 0,
         };
         let route = self.routes.find(&self.account, message.subject);
         let takers = deliver(route, &job, &mut self.dice, &mut self.batch);
         self.batch.in_msgs += 1;
         self.batch.in_bytes += message.body.len() as u64;
         self.batch.write(&[], self.hub.config.stall_pending, &self.hub.counters);
-        self.hub.expire(&self.account, &mut self.batch);
+        self.hub.expire(&mut self.batch);
         // In-process publishers are not slowed down: they pace themselves.
         drop(self.batch.end());
         takers
@@ -115,7 +116,7 @@ impl Local {
         let filter = Filter::parse(filter)?;
         let inbox = Arc::new(Inbox { pending_max: pending_max.max(1), state: Mutex::default() });
         let taker = Taker::Local(inbox.clone());
-        let entry = Arc::new(Entry::new(self.hub.next_id(), filter, queue, b"", taker));
+        let entry = Arc::new(Entry::new(self.hub.next_id(), filter, queue, b"", taker, &self.account));
         self.account.subscribe(&entry);
         add(&self.hub.counters.subscriptions, 1);
         Ok(Subscription { hub: self.hub.clone(), account: self.account.clone(), entry, inbox })

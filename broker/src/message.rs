@@ -29,6 +29,9 @@ pub enum Groups<'a> {
     Any,
     /// One member of each group named here, and no other group: the choice was made upstream or at the origin.
     Only(&'a [Pick<'a>]),
+    /// One member of each group named here and nobody else: another than the member that is named, which has handed the
+    /// message back, unless there is no other by now. A group that is named twice gets it once.
+    Again(&'a [Pick<'a>]),
 }
 
 /// A queue group for which a taker has been chosen.
@@ -40,4 +43,6 @@ pub struct Pick<'a> {
     pub member: u32,
     /// Set when the chosen member is not a client of that node but its upstream server.
     pub via: Option<UpstreamId>,
+    /// It was chosen in the place of a member that has handed the message back, and there is no third choice.
+    pub again: bool,
 }

@@ -4,6 +4,7 @@
 //! left to the delivery.
 
 use crate::account::Account;
+use crate::crossing::Crossing;
 use crate::generation::{Shards, hash};
 use crate::message::UpstreamId;
 use crate::neighbor::{Candidate, Neighbor, NeighborKind};
@@ -32,6 +33,8 @@ pub(crate) struct Route {
     /// In the order of their names.
     pub(crate) groups: Vec<Group>,
     pub(crate) hops: Vec<Hop>,
+    /// Ways into other accounts.
+    pub(crate) crossings: Vec<Crossing>,
     shards: Shards,
     stamp: u64,
 }
@@ -42,6 +45,8 @@ pub(crate) struct Target {
     pub(crate) subscription: Arc<Subscription>,
     /// `HMSG subject sid `; without its first byte it is what `MSG` needs. Empty for in-process clients.
     pub(crate) prefix: Box<[u8]>,
+    /// What the subject is called for this subscription, when it is one of another account.
+    pub(crate) renamed: Option<Box<[u8]>>,
 }
 
 /// A queue group: all members of that name, whatever filter they came with.
@@ -79,6 +84,12 @@ impl Route {
         self.hops.iter().position(|hop| hop.attached.kind == NeighborKind::Mesh)
     }
 
+    /// The queue group of that name.
+    pub(crate) fn group(&self, name: &[u8]) -> Option<&Group> {
+        let at = self.groups.binary_search_by(|group| (*group.name).cmp(name)).ok()?;
+        self.groups.get(at)
+    }
+
     pub(crate) fn targets(&self) -> usize {
         self.plain.len() + self.groups.iter().map(|group| group.local.len()).sum::<usize>()
     }
@@ -110,19 +121,20 @@ impl<'a> RouteBuilder<'a> {
     }
 
     pub(crate) fn add(&mut self, entries: &'a Entries<Arc<Subscription>>) {
-        self.plain.extend(entries.plain.iter().map(|(_, subscription)| Target::new(self.subject, subscription)));
-        for (name, members) in &entries.groups {
+        self.plain.extend(entries.plain().iter().filter_map(|(_, entry)| Target::new(self.subject, entry)));
+        for (name, members) in entries.groups() {
             let group = self.groups.entry(name).or_default();
-            group.local.extend(members.iter().map(|(_, subscription)| Target::new(self.subject, subscription)));
+            group.local.extend(members.iter().filter_map(|(_, entry)| Target::new(self.subject, entry)));
         }
         for (key, weight) in entries.members.iter() {
-            match &key.queue {
+            let via = key.detail.via();
+            match key.detail.queue() {
                 None => {
-                    self.hops.entry(key.neighbor).or_default().insert((key.member, key.via), ());
+                    self.hops.entry(key.neighbor).or_default().insert((key.member, via), ());
                 }
                 Some(name) => {
                     let group = self.groups.entry(name).or_default();
-                    let total = group.members.entry((key.neighbor, key.member, key.via)).or_default();
+                    let total = group.members.entry((key.neighbor, key.member, via)).or_default();
                     *total = total.saturating_add(*weight);
                     self.hops.entry(key.neighbor).or_default();
                 }
@@ -142,6 +154,7 @@ impl<'a> RouteBuilder<'a> {
             plain: self.plain,
             groups,
             hops,
+            crossings: Vec::new(),
             shards: self.shards,
             stamp: self.stamp,
         };
@@ -180,12 +193,18 @@ impl RouteDraft {
 }
 
 impl Target {
-    fn new(subject: &[u8], subscription: &Arc<Subscription>) -> Self {
+    /// `None` when the subscriber's permissions keep these messages from it.
+    fn new(subject: &[u8], subscription: &Arc<Subscription>) -> Option<Self> {
+        if let Some(shadow) = &subscription.shadow {
+            let here = shadow.mapping.to_here(subject)?;
+            return Some(Self { renamed: Some(here.as_slice().into()), ..Self::new(&here, &shadow.of)? });
+        }
         let prefix = match &subscription.taker {
+            Taker::Client(client) if client.is_hidden(subject, subscription.queue.as_deref()) => return None,
             Taker::Client(_) => [b"HMSG ", subject, b" ", &subscription.sid, b" "].concat().into(),
             Taker::Local(_) => Box::default(),
         };
-        Self { subscription: subscription.clone(), prefix }
+        Some(Self { subscription: subscription.clone(), prefix, renamed: None })
     }
 }
 

@@ -1,29 +1,34 @@
 //! State of one client connection: operations in, answers and actions out. No sockets, no clock.
 //!
 //! ```text
-//! AwaitConnect ──CONNECT──► Open ──drain──► Draining
-//!       └────────── any error that closes ──────┴──► Closed
+//! AwaitConnect ──CONNECT──► Checking ──verified──► Open ──drain──► Draining
+//!       └────────── any error that closes ─────────────────────────────┴──► Closed
 //! ```
 //!
 //! It knows what the protocol says to what (credentials, `+OK`, the `-ERR` texts, when to PING, which sids
 //! exist). Whom a message goes to is left to the delivery; how bytes reach the socket, to the connection.
 //! Contract: after `handle` do what the action says, write `out`, and arm `poll_timeout`.
 
-use crate::auth::Auth;
+use crate::auth::{Access, ConnectionType, Identity, Replies, Review, SlowCheck, Verdict};
 use crate::message::Message;
-use crate::proto::{Connect, Info, Limits, Op, ParseError, encode};
+use crate::proto::{Connect, Info, Limits, Op, ParseError, encode, quoted};
 use crate::stats::CloseReason;
 use crate::subject;
+use crate::system::USER_INFO;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+mod grant;
+
+use grant::Grant;
 
 /// The first PING after CONNECT comes soon, as clients learn the round-trip time from it.
 const FIRST_PING: Duration = Duration::from_secs(2);
 /// The round-trip time is measured again after this.
 const RTT_VALID: Duration = Duration::from_secs(3600);
 
-/// What all sessions of a server have in common.
+/// What all sessions of a server have in common. A reload makes another one.
 #[derive(Debug)]
 pub struct Terms {
     /// What INFO says, without what differs from connection to connection.
@@ -31,7 +36,9 @@ pub struct Terms {
     /// What a client may send.
     pub limits: Limits,
     /// Who may connect.
-    pub auth: Auth,
+    pub access: Access,
+    /// The account of those who watch over the server.
+    pub system_account: Box<str>,
     /// Subscriptions of one client.
     pub subscriptions_max: usize,
     /// Time without input after which a PING is sent.
@@ -42,15 +49,35 @@ pub struct Terms {
     pub auth_timeout: Duration,
 }
 
+/// What one connection is, from the outside.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Where it came in.
+    pub host: Arc<str>,
+    /// Where it came in.
+    pub port: u16,
+    /// The server's number for it.
+    pub client_id: u64,
+    /// The address that it comes from.
+    pub client_ip: Box<str>,
+    /// What kind of connection it is.
+    pub over: ConnectionType,
+    /// What it is asked to sign; only where [`Terms::wants_nonce`] says so.
+    pub nonce: Option<Box<str>>,
+}
+
 /// What the caller has to do. `S` is its handle of a subscription.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Action<'a, S> {
     /// Nothing but to write what was put out.
     None,
-    /// The client is (again) who it says: apply the options, and remove the subscriptions of its former life.
+    /// It takes long to find out whether the client is who it says: handle nothing more before [`Session::verified`].
+    Verify(SlowCheck),
+    /// The client is (again) who it says: apply the options, remove the subscriptions of its former life, and tell
+    /// [`Session::admitted`], or [`Session::refuse_account`].
     Connected {
-        /// The account.
-        account: &'static str,
+        /// Who it is.
+        identity: Arc<Identity>,
         /// Whether it understands headers.
         headers: bool,
         /// Subscriptions to remove.
@@ -64,6 +91,11 @@ pub enum Action<'a, S> {
         has_headers: bool,
         /// As in [`Op::Publish`].
         wire: Option<&'a [u8]>,
+    },
+    /// Tell the client who it is, as a message to `reply`.
+    TellUser {
+        /// The subject to answer to.
+        reply: &'a [u8],
     },
     /// A message that was refused, and answered.
     Refused,
@@ -86,6 +118,8 @@ pub enum Action<'a, S> {
     },
     /// Remove a subscription.
     Remove(S),
+    /// Remove subscriptions that are not allowed any more, and apply who the client is now.
+    Revised(Vec<S>),
     /// Write what was put out, then close.
     Close(CloseReason),
 }
@@ -93,6 +127,7 @@ pub enum Action<'a, S> {
 #[derive(Debug)]
 enum State {
     AwaitConnect,
+    Checking(Box<Connect>),
     Open,
     Draining,
     Closed,
@@ -102,18 +137,19 @@ enum State {
 #[derive(Debug)]
 pub struct Session<S> {
     terms: Arc<Terms>,
+    peer: Peer,
     state: State,
+    grant: Grant,
     subscriptions: BTreeMap<Box<[u8]>, S>,
-    /// Own fields of INFO.
-    client_id: u64,
-    client_ip: Box<str>,
-    account: &'static str,
     verbose: bool,
     pedantic: bool,
     echo: bool,
     headers: bool,
     no_responders: bool,
     info_due: bool,
+    /// It understands an INFO that comes later.
+    hears_info: bool,
+    is_lame: bool,
     pings_out: u32,
     last_in: Instant,
     ping_sent: Option<Instant>,
@@ -121,17 +157,26 @@ pub struct Session<S> {
     timeout: Instant,
 }
 
+impl Terms {
+    /// True when clients may have to sign a nonce.
+    #[must_use]
+    pub fn wants_nonce(&self) -> bool {
+        self.access.wants_nonce()
+    }
+}
+
 impl<S: Clone> Session<S> {
     /// A session that begins now; puts INFO out.
-    pub fn new(terms: Arc<Terms>, now: Instant, client_id: u64, client_ip: &str, out: &mut Vec<u8>) -> Self {
-        let first = if terms.auth.is_required() { terms.auth_timeout } else { FIRST_PING.min(terms.ping_interval) };
+    pub fn new(terms: Arc<Terms>, peer: Peer, now: Instant, out: &mut Vec<u8>) -> Self {
+        let is_awaited = terms.access.anonymous().is_none();
+        let first = if is_awaited { terms.auth_timeout } else { FIRST_PING.min(terms.ping_interval) };
+        let identity = terms.access.anonymous().unwrap_or_else(|| terms.access.nobody());
         let session = Self {
-            state: if terms.auth.is_required() { State::AwaitConnect } else { State::Open },
+            state: if is_awaited { State::AwaitConnect } else { State::Open },
+            grant: Grant::new(&terms, identity.clone(), None),
             terms,
+            peer,
             subscriptions: BTreeMap::new(),
-            client_id,
-            client_ip: client_ip.into(),
-            account: crate::auth::GLOBAL_ACCOUNT,
             // PROTOCOL §2: until CONNECT says otherwise, the defaults hold.
             verbose: true,
             pedantic: true,
@@ -139,6 +184,8 @@ impl<S: Clone> Session<S> {
             headers: false,
             no_responders: false,
             info_due: false,
+            hears_info: false,
+            is_lame: false,
             pings_out: 0,
             last_in: now,
             ping_sent: None,
@@ -154,6 +201,7 @@ impl<S: Clone> Session<S> {
     pub fn handle<'a>(&mut self, now: Instant, op: Op<'a>, out: &mut Vec<u8>) -> Action<'a, S> {
         match self.state {
             State::Open => {}
+            State::Checking(_) => return Action::None,
             State::AwaitConnect => {
                 return match op {
                     Op::Connect(json) => self.connect(now, json, out),
@@ -169,7 +217,7 @@ impl<S: Clone> Session<S> {
             State::Draining | State::Closed => return Action::None,
         }
         match op {
-            Op::Publish { message, has_headers, wire } => self.publish(message, has_headers, wire, out),
+            Op::Publish { message, has_headers, wire } => self.publish(now, message, has_headers, wire, out),
             Op::Subscribe { subject, queue, sid } => self.subscribe(subject, queue, sid, out),
             Op::Unsubscribe { sid, max } => self.unsubscribe(sid, max, out),
             Op::Connect(json) => self.connect(now, json, out),
@@ -198,7 +246,9 @@ impl<S: Clone> Session<S> {
             return Action::None;
         }
         match self.state {
-            State::AwaitConnect => self.close(CloseReason::AuthenticationTimeout, b"Authentication Timeout", out),
+            State::AwaitConnect | State::Checking(_) => {
+                self.close(CloseReason::AuthenticationTimeout, b"Authentication Timeout", out)
+            }
             State::Open => self.ping_due(now, jitter, out),
             State::Draining | State::Closed => {
                 self.timeout = now + self.terms.ping_interval;
@@ -234,10 +284,74 @@ impl<S: Clone> Session<S> {
         self.close(CloseReason::MaximumConnectionsExceeded, b"maximum connections exceeded", out)
     }
 
+    /// Refuses who was admitted, as the account has connections enough.
+    pub fn refuse_account(&mut self, out: &mut Vec<u8>) -> Action<'static, S> {
+        let text = b"maximum account active connections exceeded";
+        self.close(CloseReason::MaximumAccountConnectionsExceeded, text, out)
+    }
+
+    /// What [`Action::Verify`] has come to: who the client is, if it is anyone.
+    pub fn verified(&mut self, now: Instant, identity: Option<Arc<Identity>>, out: &mut Vec<u8>) -> Action<'static, S> {
+        match std::mem::replace(&mut self.state, State::Open) {
+            State::Checking(connect) => match identity {
+                Some(identity) => self.admit(now, &connect, identity, out),
+                None => self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out),
+            },
+            state => {
+                self.state = state;
+                Action::None
+            }
+        }
+    }
+
+    /// [`Action::Connected`] has been done. `replies` are the answers that the client's rules speak of.
+    pub fn admitted(&mut self, out: &mut Vec<u8>) {
+        self.ok(out);
+    }
+
+    /// The terms are others now: subscriptions that are not allowed any more end, and the client is told which; a
+    /// client that may not be here any more is closed. `describe` tells the filter and the queue of a subscription.
+    pub fn revise(
+        &mut self,
+        terms: Arc<Terms>,
+        describe: impl Fn(&S) -> (&[u8], Option<&[u8]>),
+        out: &mut Vec<u8>,
+    ) -> Action<'static, S> {
+        self.terms = terms;
+        if !matches!(self.state, State::Open) {
+            return Action::None;
+        }
+        match self.terms.access.review(&self.grant.identity, self.peer.over) {
+            Review::Stays(identity) => self.grant = Grant::new(&self.terms, identity, Some(&self.grant)),
+            Review::Gone => return self.close(CloseReason::ClientClosed, b"", out),
+            Review::Denied => {
+                return self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out);
+            }
+        }
+        let grant = &self.grant;
+        let ended = self.subscriptions.extract_if(.., |sid, subscription| {
+            let (filter, queue) = describe(subscription);
+            let ends = !grant.may_subscribe(filter, queue);
+            if ends {
+                let text = format!("{} (sid {})", subscription_violation(filter, queue), quoted(sid));
+                encode::error(out, text.as_bytes());
+            }
+            ends
+        });
+        Action::Revised(ended.map(|(_, subscription)| subscription).collect())
+    }
+
+    /// The server is about to stop: says so, once, to a client that understands an INFO that comes later.
+    pub fn tell_lame(&mut self, out: &mut Vec<u8>) {
+        if matches!(self.state, State::Open) && self.hears_info && !std::mem::replace(&mut self.is_lame, true) {
+            encode::info(out, &Info { ldm: true, ..self.info() });
+        }
+    }
+
     /// Takes no more operations.
     pub fn drain(&mut self) {
         match self.state {
-            State::AwaitConnect | State::Open => self.state = State::Draining,
+            State::AwaitConnect | State::Checking(_) | State::Open => self.state = State::Draining,
             State::Draining | State::Closed => {}
         }
     }
@@ -272,9 +386,20 @@ impl<S: Clone> Session<S> {
         self.no_responders
     }
 
-    /// The account that the client is in.
-    pub fn account(&self) -> &'static str {
-        self.account
+    /// Who the client is.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.grant.identity
+    }
+
+    /// What the client may send.
+    #[inline]
+    pub fn limits(&self) -> &Limits {
+        &self.grant.limits
+    }
+
+    /// Leave to answer, to be noted when messages are delivered to the client.
+    pub(crate) fn replies(&self) -> Option<&Arc<Replies>> {
+        self.grant.replies()
     }
 
     /// The last measured round-trip time.
@@ -283,7 +408,17 @@ impl<S: Clone> Session<S> {
     }
 
     fn info(&self) -> Info {
-        Info { client_id: Some(self.client_id), client_ip: self.client_ip.to_string(), ..self.terms.info.clone() }
+        let peer = &self.peer;
+        Info {
+            host: peer.host.to_string(),
+            port: peer.port,
+            auth_required: self.terms.access.is_asked_for(),
+            nonce: peer.nonce.as_deref().map(str::to_owned),
+            client_id: Some(peer.client_id),
+            client_ip: peer.client_ip.to_string(),
+            max_payload: self.grant.limits.payload_max,
+            ..self.terms.info.clone()
+        }
     }
 
     fn connect(&mut self, now: Instant, json: &[u8], out: &mut Vec<u8>) -> Action<'static, S> {
@@ -292,29 +427,47 @@ impl<S: Clone> Session<S> {
         let Some(Ok(connect)) = connect else {
             return self.close(CloseReason::ParseError, b"", out);
         };
-        let account = match self.terms.auth.check(&connect) {
-            Ok(account) if connect.account.is_none() => account,
-            Ok(_) | Err(_) => return self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out),
-        };
+        match self.terms.access.judge(&connect, self.peer.nonce.as_deref(), self.peer.over) {
+            Verdict::Admitted(identity) => self.admit(now, &connect, identity, out),
+            Verdict::Denied => self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out),
+            Verdict::Slow(check) => {
+                self.state = State::Checking(Box::new(Connect { pass: None, auth_token: None, ..connect }));
+                self.timeout = now + self.terms.auth_timeout;
+                Action::Verify(check)
+            }
+        }
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        connect: &Connect,
+        identity: Arc<Identity>,
+        out: &mut Vec<u8>,
+    ) -> Action<'static, S> {
+        if connect.account.is_some() || connect.new_account {
+            return self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out);
+        }
         if !(0..=1).contains(&connect.protocol) {
             return self.close(CloseReason::ProtocolViolation, b"invalid client protocol", out);
         }
         if connect.no_responders && !connect.headers {
             return self.close(CloseReason::ProtocolViolation, b"no responders requires headers support", out);
         }
-        self.account = account;
+        self.grant = Grant::new(&self.terms, identity.clone(), None);
         (self.verbose, self.pedantic, self.echo) = (connect.verbose, connect.pedantic, connect.echo);
         (self.headers, self.no_responders) = (connect.headers, connect.no_responders);
         self.info_due = connect.protocol >= 1;
+        self.hears_info = self.info_due;
         self.state = State::Open;
         self.timeout = now + FIRST_PING.min(self.terms.ping_interval);
-        self.ok(out);
-        Action::Connected { account, headers: connect.headers, stale: self.take_subscriptions() }
+        Action::Connected { identity, headers: connect.headers, stale: self.take_subscriptions() }
     }
 
     #[inline]
     fn publish<'a>(
         &mut self,
+        now: Instant,
         message: Message<'a>,
         has_headers: bool,
         wire: Option<&'a [u8]>,
@@ -326,7 +479,12 @@ impl<S: Clone> Session<S> {
         if self.pedantic && !subject::is_literal(message.subject) {
             encode::error(out, b"Invalid Publish Subject");
         }
-        if message.subject.first().is_some_and(|byte| matches!(byte, b'$' | b'_')) && is_reserved(message.subject) {
+        let is_special = message.subject.first().is_some_and(|byte| matches!(byte, b'$' | b'_'));
+        if is_special && is_reserved(message.subject) {
+            quoted_error(out, b"Permissions Violation for Publish to", message.subject);
+            return Action::Refused;
+        }
+        if !self.grant.may_publish(now, message.subject) {
             quoted_error(out, b"Permissions Violation for Publish to", message.subject);
             return Action::Refused;
         }
@@ -337,6 +495,12 @@ impl<S: Clone> Session<S> {
             return Action::Refused;
         }
         self.ok(out);
+        if is_special
+            && message.subject == USER_INFO
+            && let Some(reply) = message.reply
+        {
+            return Action::TellUser { reply };
+        }
         Action::Publish { message, has_headers, wire }
     }
 
@@ -347,20 +511,16 @@ impl<S: Clone> Session<S> {
         sid: &'a [u8],
         out: &mut Vec<u8>,
     ) -> Action<'a, S> {
-        if self.subscriptions.len() >= self.terms.subscriptions_max {
+        if queue == Some(b"_sys_") || !self.grant.may_subscribe(subject, queue) {
+            encode::error(out, subscription_violation(subject, queue).as_bytes());
+            return Action::None;
+        }
+        if self.subscriptions.len() >= self.grant.subscriptions_max {
             encode::error(out, b"maximum subscriptions exceeded");
             return Action::None;
         }
         if !subject::is_filter(subject) {
             encode::error(out, b"Invalid Subject");
-            return Action::None;
-        }
-        if queue == Some(b"_sys_") {
-            let text = format!(
-                "Permissions Violation for Subscription to \"{}\" using queue \"_sys_\"",
-                String::from_utf8_lossy(subject)
-            );
-            encode::error(out, text.as_bytes());
             return Action::None;
         }
         if self.subscriptions.contains_key(sid) {
@@ -385,7 +545,16 @@ impl<S: Clone> Session<S> {
     fn ping(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"PONG\r\n");
         if std::mem::take(&mut self.info_due) {
-            let info = Info { connect_info: true, remote_account: Some(self.account.to_owned()), ..self.info() };
+            let account = self.grant.identity.account.to_string();
+            let acc_is_sys = account == self.terms.system_account.as_ref();
+            let info = Info {
+                auth_required: self.terms.access.is_required(),
+                nonce: None,
+                connect_info: true,
+                remote_account: Some(account),
+                acc_is_sys,
+                ..self.info()
+            };
             encode::info(out, &info);
         }
     }
@@ -445,7 +614,15 @@ fn is_reserved_reply(reply: &[u8]) -> bool {
 }
 
 fn quoted_error(out: &mut Vec<u8>, text: &[u8], subject: &[u8]) {
-    encode::error(out, &[text, b" \"", subject, b"\""].concat());
+    encode::error(out, &[text, b" ", quoted(subject).as_bytes()].concat());
+}
+
+fn subscription_violation(subject: &[u8], queue: Option<&[u8]>) -> String {
+    let text = format!("Permissions Violation for Subscription to {}", quoted(subject));
+    match queue {
+        Some(queue) => format!("{text} using queue {}", quoted(queue)),
+        None => text,
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub enum CloseReason {
     ProtocolViolation,
     /// There are too many connections.
     MaximumConnectionsExceeded,
+    /// Its account has connections enough.
+    MaximumAccountConnectionsExceeded,
     /// It sent a message over the limit.
     MaximumPayloadExceeded,
     /// It sent a control line over the limit.
@@ -38,7 +40,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ClientClosed,
         Self::AuthenticationTimeout,
         Self::AuthenticationFailure,
@@ -50,6 +52,7 @@ impl CloseReason {
         Self::StaleConnection,
         Self::ProtocolViolation,
         Self::MaximumConnectionsExceeded,
+        Self::MaximumAccountConnectionsExceeded,
         Self::MaximumPayloadExceeded,
         Self::MaximumControlLineExceeded,
         Self::ServerShutdown,
@@ -70,6 +73,7 @@ impl CloseReason {
             Self::StaleConnection => "Stale Connection",
             Self::ProtocolViolation => "Protocol Violation",
             Self::MaximumConnectionsExceeded => "Maximum Connections Exceeded",
+            Self::MaximumAccountConnectionsExceeded => "Maximum Account Connections Exceeded",
             Self::MaximumPayloadExceeded => "Maximum Message Payload Exceeded",
             Self::MaximumControlLineExceeded => "Maximum Control Line Exceeded",
             Self::ServerShutdown => "Server Shutdown",

@@ -9,6 +9,7 @@ use crate::message::UpstreamId;
 use crate::subject::tokens;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Numbers an attached neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,24 +20,98 @@ pub(crate) struct NeighborId(pub(crate) u32);
 pub(crate) struct MemberKey {
     pub(crate) neighbor: NeighborId,
     pub(crate) member: u32,
-    pub(crate) via: Option<UpstreamId>,
-    pub(crate) queue: Option<Box<[u8]>>,
+    pub(crate) detail: Detail,
+}
+
+/// What tells several interests of one member in one filter apart. Most have nothing of it, and cost one word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Detail(Option<Box<Rare>>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rare {
+    via: Option<UpstreamId>,
+    queue: Option<Box<[u8]>>,
+}
+
+impl Detail {
+    pub(crate) fn new(via: Option<UpstreamId>, queue: Option<&[u8]>) -> Self {
+        Self((via.is_some() || queue.is_some()).then(|| Box::new(Rare { via, queue: queue.map(Into::into) })))
+    }
+
+    /// The upstream server whose interest it is.
+    pub(crate) fn via(&self) -> Option<UpstreamId> {
+        self.0.as_ref()?.via
+    }
+
+    pub(crate) fn queue(&self) -> Option<&[u8]> {
+        self.0.as_ref()?.queue.as_deref()
+    }
 }
 
 /// All interest in one filter.
 #[derive(Debug)]
 pub(crate) struct Entries<S> {
-    /// Plain subscriptions in the order of their ids.
-    pub(crate) plain: Vec<(u64, S)>,
-    /// Queue subscriptions by group, in the order of their ids.
-    pub(crate) groups: BTreeMap<Box<[u8]>, Vec<(u64, S)>>,
+    filter: Arc<[u8]>,
+    local: Option<Box<Subscriptions<S>>>,
     /// Neighbours' members, with their weight.
     pub(crate) members: Few<MemberKey, u32>,
 }
 
+/// Those of clients in one filter, in the order of their ids.
+#[derive(Debug)]
+struct Subscriptions<S> {
+    plain: Vec<(u64, S)>,
+    groups: BTreeMap<Box<[u8]>, Vec<(u64, S)>>,
+}
+
 impl<S> Entries<S> {
+    fn new(filter: &[u8]) -> Box<Self> {
+        Box::new(Self { filter: filter.into(), local: None, members: Few::default() })
+    }
+
+    /// Plain subscriptions in the order of their ids.
+    pub(crate) fn plain(&self) -> &[(u64, S)] {
+        self.local.as_ref().map_or(&[], |local| &local.plain)
+    }
+
+    /// Queue subscriptions by group, in the order of their ids.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&[u8], &[(u64, S)])> {
+        let groups = self.local.iter().flat_map(|local| &local.groups);
+        groups.map(|(name, members)| (&**name, &**members))
+    }
+
+    fn list(&mut self, queue: Option<&[u8]>) -> &mut Vec<(u64, S)> {
+        let Subscriptions { plain, groups } = &mut **self.local.get_or_insert_default();
+        match queue {
+            None => plain,
+            Some(group) if groups.contains_key(group) => groups.get_mut(group).expect("just found"),
+            Some(group) => groups.entry(group.into()).or_default(),
+        }
+    }
+
+    /// Takes a subscription out; returns how many are left of its kind, or `None` when it was not there.
+    fn remove(&mut self, queue: Option<&[u8]>, id: u64) -> Option<usize> {
+        let local = self.local.as_mut()?;
+        let list = match queue {
+            None => &mut local.plain,
+            Some(group) => local.groups.get_mut(group)?,
+        };
+        let at = list.binary_search_by_key(&id, |(other, _)| *other).ok()?;
+        list.remove(at);
+        let left = list.len();
+        if let Some(group) = queue
+            && left == 0
+        {
+            local.groups.remove(group);
+        }
+        if local.plain.is_empty() && local.groups.is_empty() {
+            self.local = None;
+        }
+        Some(left)
+    }
+
     fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.groups.is_empty() && self.members.is_empty()
+        self.local.is_none() && self.members.is_empty()
     }
 }
 
@@ -58,9 +133,9 @@ pub(crate) struct Sublist<S> {
     root: Node<S>,
 }
 
-impl<S> Default for Entries<S> {
+impl<S> Default for Subscriptions<S> {
     fn default() -> Self {
-        Self { plain: Vec::new(), groups: BTreeMap::new(), members: Few::default() }
+        Self { plain: Vec::new(), groups: BTreeMap::new() }
     }
 }
 
@@ -80,14 +155,7 @@ impl<S> Sublist<S> {
     /// Adds a subscription; returns how many the filter now has of its kind (plain, or in that group).
     /// Ids grow from call to call.
     pub(crate) fn insert(&mut self, filter: &[u8], queue: Option<&[u8]>, id: u64, subscription: S) -> usize {
-        let entries = self.root.entries(filter);
-        let list = match queue {
-            None => &mut entries.plain,
-            Some(group) => match entries.groups.contains_key(group) {
-                true => entries.groups.get_mut(group).expect("just found"),
-                false => entries.groups.entry(group.into()).or_default(),
-            },
-        };
+        let list = self.root.entries(filter).list(queue);
         let at = list.partition_point(|(other, _)| *other < id);
         list.insert(at, (id, subscription));
         list.len()
@@ -95,33 +163,18 @@ impl<S> Sublist<S> {
 
     /// Removes a subscription; returns how many the filter has left of its kind, or `None` when it was not there.
     pub(crate) fn remove(&mut self, filter: &[u8], queue: Option<&[u8]>, id: u64) -> Option<usize> {
-        self.root.edit(&mut tokens(filter), &mut |entries| {
-            let list = match queue {
-                None => &mut entries.plain,
-                Some(group) => entries.groups.get_mut(group)?,
-            };
-            let at = list.binary_search_by_key(&id, |(other, _)| *other).ok()?;
-            list.remove(at);
-            let left = list.len();
-            if let Some(group) = queue
-                && left == 0
-            {
-                entries.groups.remove(group);
-            }
-            Some(left)
-        })?
+        self.root.edit(&mut tokens(filter), &mut |entries| entries.remove(queue, id))?
     }
 
-    /// Sets a member's weight, 0 to remove it; returns the former one.
-    pub(crate) fn set_member(&mut self, filter: &[u8], key: &MemberKey, weight: u32) -> u32 {
-        if weight == 0 {
-            return self
-                .root
-                .edit(&mut tokens(filter), &mut |entries| entries.members.remove(key))
-                .flatten()
-                .unwrap_or(0);
-        }
-        self.root.entries(filter).members.insert(key.clone(), weight).unwrap_or(0)
+    /// Sets a member's weight, which is not 0; returns the former one, and the filter as it is kept here.
+    pub(crate) fn set_member(&mut self, filter: &[u8], key: &MemberKey, weight: u32) -> (u32, Arc<[u8]>) {
+        let entries = self.root.entries(filter);
+        (entries.members.insert(key.clone(), weight).unwrap_or(0), Arc::clone(&entries.filter))
+    }
+
+    /// Removes a member's interest; returns its weight.
+    pub(crate) fn remove_member(&mut self, filter: &[u8], key: &MemberKey) -> u32 {
+        self.root.edit(&mut tokens(filter), &mut |entries| entries.members.remove(key)).flatten().unwrap_or(0)
     }
 
     /// Visits the entries of all filters that match `subject`.
@@ -144,14 +197,14 @@ impl<S> Node<S> {
         let mut node = self;
         for token in tokens(filter) {
             node = match token {
-                b">" => return node.tail.get_or_insert_default(),
+                b">" => return node.tail.get_or_insert_with(|| Entries::new(filter)),
                 b"*" => node.star.get_or_insert_default(),
                 // Looked up as a slice first: most tokens are there already.
                 _ if node.children.contains_key(token) => node.children.get_mut(token).expect("just found"),
                 _ => node.children.entry(Token::from_slice(token)).or_default(),
             };
         }
-        node.here.get_or_insert_default()
+        node.here.get_or_insert_with(|| Entries::new(filter))
     }
 
     /// Changes the entries of a filter, when there are any, and removes what has become empty.

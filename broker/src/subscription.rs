@@ -1,10 +1,13 @@
 //! One subscription of a client or in-process client: who takes the messages, and how many it may have.
 
+use crate::account::Account;
+use crate::imports::Shadow;
 use crate::local::Inbox;
+use crate::mapping::Mapping;
 use crate::server::Client;
 use crate::subject::Filter;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 
 /// Who gets the messages.
 #[derive(Clone, Debug)]
@@ -20,6 +23,10 @@ pub(crate) struct Subscription {
     pub(crate) queue: Option<Box<[u8]>>,
     pub(crate) sid: Box<[u8]>,
     pub(crate) taker: Taker,
+    /// Set when it is another account's subscription that gets the messages.
+    pub(crate) shadow: Option<Shadow>,
+    /// Where it is; nowhere when it is a shadow.
+    pub(crate) home: Weak<Account>,
     delivered: AtomicU64,
     /// 0 while there is no maximum.
     max: AtomicU64,
@@ -37,13 +44,37 @@ pub(crate) enum Take {
 }
 
 impl Subscription {
-    pub(crate) fn new(id: u64, filter: Filter, queue: Option<&[u8]>, sid: &[u8], taker: Taker) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        filter: Filter,
+        queue: Option<&[u8]>,
+        sid: &[u8],
+        taker: Taker,
+        home: &Arc<Account>,
+    ) -> Self {
         Self {
             id,
             filter,
             queue: queue.map(Into::into),
             sid: sid.into(),
             taker,
+            shadow: None,
+            home: Arc::downgrade(home),
+            delivered: AtomicU64::new(0),
+            max: AtomicU64::new(0),
+        }
+    }
+
+    /// A stand-in for a subscription in an account that exports a stream.
+    pub(crate) fn shadow(id: u64, filter: Filter, of: &Arc<Self>, mapping: &Arc<Mapping>) -> Self {
+        Self {
+            id,
+            filter,
+            queue: of.queue.clone(),
+            sid: of.sid.clone(),
+            taker: of.taker.clone(),
+            shadow: Some(Shadow { of: of.clone(), mapping: mapping.clone() }),
+            home: Weak::new(),
             delivered: AtomicU64::new(0),
             max: AtomicU64::new(0),
         }

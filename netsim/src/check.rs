@@ -305,6 +305,16 @@ impl Checker {
         self.record.lock().heard.values().map(|heard| heard.missing.len() as u64).sum()
     }
 
+    /// As [`Checker::gaps`], without the messages from and to `nodes`.
+    #[must_use]
+    pub fn gaps_without(&self, nodes: &BTreeSet<usize>) -> u64 {
+        let among = |node: u32| nodes.contains(&(node as usize));
+        let record = self.record.lock();
+        let others =
+            record.heard.iter().filter(|((receiver, publisher, _), _)| !among(*receiver) && !among(*publisher));
+        others.map(|(_, heard)| heard.missing.len() as u64).sum()
+    }
+
     /// What was found broken as messages arrived.
     #[must_use]
     pub fn found(&self) -> Tally {

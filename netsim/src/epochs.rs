@@ -213,7 +213,7 @@ fn between(sets: &[(Vec<bool>, Vec<bool>)], (a, b): Edge) -> bool {
 }
 
 /// By node, the smallest number in its part of the graph.
-fn parts(nodes: usize, edges: &[Edge]) -> Vec<usize> {
+pub(crate) fn parts(nodes: usize, edges: &[Edge]) -> Vec<usize> {
     let mut root: Vec<usize> = (0..nodes).collect();
     fn find(root: &mut [usize], mut node: usize) -> usize {
         while root[node] != node {

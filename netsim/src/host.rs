@@ -7,10 +7,13 @@ use crate::clock::HostClock;
 use crate::exec::HostId;
 use crate::guarded::Guarded;
 use crate::kernel::Kernel;
+use crate::lan::SimLan;
 use crate::net::SimSocket;
 use crate::rng;
 use crate::stream::{Connecting, SimListener};
-use lattice_broker::env::{BoxFuture, Env, Listener, Platform, Rng, Stream, Timer, UdpSocket};
+use lattice_broker::env::{
+    BoxFuture, Env, Interface, Lan, LanConfig, Listener, Platform, Rng, Stream, Timer, UdpSocket,
+};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -191,6 +194,17 @@ impl Platform for Life {
     fn resolve(&self, host_port: &str) -> BoxFuture<io::Result<Vec<SocketAddr>>> {
         let result = self.lookup(host_port).map(|addr| vec![addr]);
         Box::pin(std::future::ready(result))
+    }
+
+    /// One, with the host's present address.
+    fn interfaces(&self) -> Vec<Interface> {
+        let ip = self.kernel.addr(self.host, 0).ip();
+        vec![Interface { name: "sim0".to_owned(), number: 1, ip, broadcast: None, prefix: 0, multicast: false }]
+    }
+
+    fn lan(&self, config: &LanConfig) -> io::Result<Arc<dyn Lan>> {
+        self.check()?;
+        Ok(Arc::new(SimLan::open(&self.kernel, self.host, config.port)?))
     }
 }
 

@@ -4,6 +4,7 @@ use crate::agenda::{Agenda, Event};
 use crate::clock::{Clock, HostClock, Nanos};
 use crate::exec::{HostId, Inbox};
 use crate::guarded::Guarded;
+use crate::lan::Segments;
 use crate::link::Links;
 use crate::net::Datagrams;
 use crate::ports::Addresses;
@@ -34,6 +35,7 @@ pub(crate) struct State {
     pub(crate) trace: TraceHash,
     pub(crate) datagrams: Datagrams,
     pub(crate) streams: Streams,
+    pub(crate) segments: Segments,
     wakes: Vec<Waker>,
 }
 
@@ -56,17 +58,18 @@ impl State {
             trace: TraceHash::new(seed),
             datagrams: Datagrams::new(hosts),
             streams: Streams::new(hosts, streams),
+            segments: Segments::new(hosts),
             wakes: Vec::new(),
         }
     }
 
     pub(crate) fn datagrams(&mut self, now: Nanos) -> (&mut Datagrams, Wire<'_>) {
-        let Self { agenda, links, addresses, trace, datagrams, wakes, streams: _ } = self;
+        let Self { agenda, links, addresses, trace, datagrams, wakes, streams: _, segments: _ } = self;
         (datagrams, Wire { now, agenda, links, addresses, trace, wakes })
     }
 
     pub(crate) fn streams(&mut self, now: Nanos) -> (&mut Streams, Wire<'_>) {
-        let Self { agenda, links, addresses, trace, streams, wakes, datagrams: _ } = self;
+        let Self { agenda, links, addresses, trace, streams, wakes, datagrams: _, segments: _ } = self;
         (streams, Wire { now, agenda, links, addresses, trace, wakes })
     }
 

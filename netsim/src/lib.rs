@@ -81,6 +81,7 @@ mod exec;
 mod guarded;
 mod host;
 mod kernel;
+mod lan;
 mod library;
 mod link;
 mod net;
@@ -109,8 +110,8 @@ pub use play::{Played, Seen, Watch};
 pub use rng::Dice;
 pub use scenario::{
     Bounds, BurstModel, ChurnModel, CutModel, DegradeModel, DiskFault, DiskModel, DriftModel, Each, Edge, Fault,
-    FaultKind, FlapModel, Hear, Kind, LinkModel, NodeSet, OneLink, RollingModel, Scenario, ScenarioError, Shape, Site,
-    Space, StepModel, Topology, Traffic, UnknownKind,
+    FaultKind, FlapModel, Hear, Kind, LinkModel, NodeSet, OneLink, RandomCutsModel, RollingModel, Scenario,
+    ScenarioError, Shape, Site, Space, StepModel, Topology, Traffic, UnknownKind,
 };
 pub use shrink::{Shrunk, Trial, shrink};
 pub use stream::StreamConfig;

@@ -20,6 +20,7 @@ use model::Effect;
 pub use model::{Burst, Degrade, Link};
 use pair::Pair;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Datagrams by what became of them.
@@ -47,6 +48,8 @@ pub struct Counters {
     pub overflowed: u64,
     /// Larger than the link takes.
     pub oversized: u64,
+    /// Sent to a host out of reach: see [`World::close`](crate::World::close).
+    pub unlinked: u64,
     /// Sent to an address or port where nobody listens.
     pub unheard: u64,
     /// Sent to an address that its host has given up, or gave up while they were under way.
@@ -72,6 +75,8 @@ pub(crate) struct Links {
     loopback: Nanos,
     /// Looked up for every packet, never walked.
     pairs: FxHashMap<(HostId, HostId), Pair>,
+    /// The pairs between which anything passes at all; none when all are.
+    linked: Option<BTreeSet<(HostId, HostId)>>,
     pub(crate) faults: Faults,
     pub(crate) ledger: Ledger,
     pub(crate) counters: Counters,
@@ -84,6 +89,7 @@ impl Links {
             default,
             loopback: nanos(loopback),
             pairs: FxHashMap::default(),
+            linked: None,
             faults: Faults::new(hosts),
             ledger: Ledger::default(),
             counters: Counters::default(),
@@ -95,9 +101,18 @@ impl Links {
         self.way(from, to).pair.set(link);
     }
 
+    /// Lets packets pass between these pairs of hosts alone, both ways.
+    pub(crate) fn close(&mut self, edges: &[(HostId, HostId)]) {
+        self.linked = Some(edges.iter().map(|&(a, b)| (a.min(b), a.max(b))).collect());
+    }
+
+    fn is_linked(&self, from: HostId, to: HostId) -> bool {
+        from == to || self.linked.as_ref().is_none_or(|linked| linked.contains(&(from.min(to), from.max(to))))
+    }
+
     /// One direction as it is now, and what else a packet on it touches.
     fn way(&mut self, from: HostId, to: HostId) -> Way<'_> {
-        let Self { seed, default, pairs, faults, ledger, counters, loopback: _ } = self;
+        let Self { seed, default, pairs, faults, ledger, counters, loopback: _, linked: _ } = self;
         let pair = pairs.entry((from, to)).or_insert_with(|| Pair::new(*seed, from, to, *default));
         pair.refresh(faults, from, to, *default);
         Way { from, to, default: *default, pair, faults, ledger, counters }
@@ -111,6 +126,9 @@ impl Links {
 
     /// True when nothing gets through from one host to the other; counted as a hit of what stops it.
     pub(crate) fn is_cut(&mut self, from: HostId, to: HostId) -> bool {
+        if !self.is_linked(from, to) {
+            return true;
+        }
         if from == to || !self.faults.any_cut() {
             return false;
         }
@@ -131,6 +149,10 @@ impl Links {
     pub(crate) fn datagram(&mut self, now: Nanos, from: HostId, to: HostId, len: usize) -> Passage {
         if from == to {
             return Passage { arrivals: [Some(now + self.loopback), None], ..Passage::default() };
+        }
+        if !self.is_linked(from, to) {
+            self.counters.unlinked += 1;
+            return Passage::default();
         }
         let seed = self.seed;
         let mut way = self.way(from, to);

@@ -292,9 +292,15 @@ impl Run<'_> {
 
     fn judge_bounds(&self, after: Quiet, found: &mut Tally) {
         let bounds = &self.scenario.bounds;
+        // What is for a node that dies, or was said by one, may die with it.
+        let dead = self.faults.iter().filter_map(|(_, fault)| match fault.what {
+            FaultKind::Crash(node) => Some(node),
+            _ => None,
+        });
+        let lost = self.checker.gaps_without(&dead.collect());
         let dials = after.dials - self.before.map_or(0, |before| before.dials);
         let judged = [
-            (Check::Lost, "deliveries were lost", self.checker.gaps(), bounds.lost_max),
+            (Check::Lost, "deliveries were lost", lost, bounds.lost_max),
             (Check::Links, "times a link went down", self.links.gone() as u64, bounds.link_downs_max),
             (Check::Dials, "connections were tried", dials, bounds.dials_max),
         ];

@@ -14,7 +14,7 @@ mod vary;
 
 pub use fault::{
     BurstModel, ChurnModel, CutModel, DegradeModel, DiskFault, DiskModel, DriftModel, Each, Fault, FaultKind,
-    FlapModel, RollingModel, StepModel,
+    FlapModel, RandomCutsModel, RollingModel, StepModel,
 };
 pub use nodes::NodeSet;
 pub use random::{Kind, Space, UnknownKind};
@@ -77,6 +77,8 @@ pub struct Scenario {
 pub struct Traffic {
     /// Nodes at which a client publishes; all when empty.
     pub publishers: NodeSet,
+    /// Nodes at which a client hears what is published; all when empty.
+    pub hearers: NodeSet,
     /// When publishing begins: links should stand by then.
     pub start_ms: u64,
     /// Between two messages of one publisher.
@@ -113,6 +115,7 @@ impl Default for Traffic {
     fn default() -> Self {
         Self {
             publishers: NodeSet::default(),
+            hearers: NodeSet::default(),
             start_ms: 3_000,
             interval_ms: 100,
             burst: 1,
@@ -137,7 +140,8 @@ pub struct Bounds {
     pub deliver_ms: u64,
     /// The quiet at the end: no traffic, nothing is left over from it when it is over.
     pub quiet_ms: u64,
-    /// How many deliveries all faults together may cost; no limit when left out.
+    /// How many deliveries all faults together may cost, but for those from and to nodes that crash; no limit when left
+    /// out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_max: Option<u64>,
     /// How often links may go down; no limit when left out.
@@ -239,6 +243,14 @@ pub enum ScenarioError {
     LinkToSelf {
         /// Which.
         node: usize,
+    },
+    /// A description of a link that there is not.
+    #[error("nodes {a} and {b} are not linked: a [[topology.link]] says what a link is like, and makes none")]
+    NoLink {
+        /// One end.
+        a: usize,
+        /// The other.
+        b: usize,
     },
     /// A fault that has not ended when the scenario does.
     #[error("fault {fault} ends at {ends_ms} ms, the scenario at {duration_ms} ms")]
@@ -420,7 +432,8 @@ impl Scenario {
         self.link.check()?;
         let nodes = self.topology.len();
         let packets = self.packets.iter().flat_map(|packet| [packet.from, packet.to]);
-        let named = self.traffic.publishers.iter().chain(&self.traffic.workers).copied().chain(packets);
+        let Traffic { publishers, hearers, workers, .. } = &self.traffic;
+        let named = publishers.iter().chain(hearers).chain(workers).copied().chain(packets);
         named
             .chain(self.faults.iter().flat_map(|fault| fault.what.nodes()))
             .try_for_each(|node| node_exists(node, nodes))?;
@@ -508,10 +521,18 @@ impl Scenario {
     #[must_use]
     pub fn hearers(&self) -> Vec<Vec<usize>> {
         let nodes = self.nodes();
-        match self.traffic.hear {
+        let mut hearers = match self.traffic.hear {
             Hear::Neighbors => self.topology.neighbors(),
             Hear::All => (0..nodes).map(|own| (0..nodes).filter(|node| *node != own).collect()).collect(),
-        }
+        };
+        hearers.iter_mut().for_each(|of| of.retain(|node| self.hears(*node)));
+        hearers
+    }
+
+    /// Whether a client at `node` subscribes to what is published.
+    #[must_use]
+    pub fn hears(&self, node: usize) -> bool {
+        self.traffic.hearers.is_empty() || self.traffic.hearers.contains(&node)
     }
 
     /// A world with this scenario's nodes and links.
@@ -522,6 +543,9 @@ impl Scenario {
         for OneLink { between: (a, b), is } in &self.topology.links {
             world.link(*a, *b, (*is).into());
             world.link(*b, *a, (*is).into());
+        }
+        if self.topology.closed {
+            world.close(&self.edges());
         }
         if !self.packets.is_empty() {
             world.force(&self.packets);
@@ -551,8 +575,10 @@ impl Scenario {
     /// The plain faults that its faults consist of, each with its place in the list.
     #[must_use]
     pub fn plain_faults(&self, seed: u64) -> Vec<(usize, Fault)> {
-        let of =
-            |(place, fault): (usize, &Fault)| fault.expanded(seed, place).into_iter().map(move |part| (place, part));
+        let (nodes, edges) = (self.nodes(), self.edges());
+        let of = |(place, fault): (usize, &Fault)| {
+            fault.expanded(seed, place, nodes, &edges).into_iter().map(move |part| (place, part))
+        };
         self.faults.iter().enumerate().flat_map(of).collect()
     }
 }

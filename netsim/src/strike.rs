@@ -49,7 +49,11 @@ impl Strikes {
             FaultKind::Reset(node) => vec![world.reset_streams(*node)],
             // Whoever has the disks begins it: see `Watch::disk`.
             FaultKind::Disk(_) => Vec::new(),
-            FaultKind::Flap(_) | FaultKind::Swizzle(_) | FaultKind::Rolling(_) | FaultKind::Churn(_) => {
+            FaultKind::Flap(_)
+            | FaultKind::Swizzle(_)
+            | FaultKind::Rolling(_)
+            | FaultKind::Churn(_)
+            | FaultKind::RandomCuts(_) => {
                 unreachable!("stories were taken apart before they are played")
             }
         };

@@ -230,6 +230,13 @@ impl World {
         self.kernel.addr(i, port)
     }
 
+    /// From now on `hosts` are one local network: each hears what another calls to all. The link between two of them is what
+    /// it is for other packets. A host that is in no such network has none.
+    pub fn segment(&mut self, hosts: impl IntoIterator<Item = usize>) {
+        let hosts: Vec<usize> = hosts.into_iter().collect();
+        self.kernel.with(|state, _| state.segments.join(&hosts));
+    }
+
     /// Runs a task of the test's own on host `i`: a client, a probe. It dies with the host.
     ///
     /// # Panics

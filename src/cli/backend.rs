@@ -2,12 +2,12 @@
 
 use super::CliError;
 use crate::config::Config;
-use crate::control::InviteRequest;
-use crate::identity::{Advice, Folder, Identity, Invite, StoreVouchers};
+use crate::control::{Answer, InviteRequest, Question, Request, RevokeRequest, Seen};
+use crate::identity::{Advice, Folder, Identity, Invite, Notary, Roll};
 use crate::mesh::announcement::OwnShelf;
 use crate::mesh::{join as joining, quic};
-use crate::node::{self, InviteError, Node, Parts, StartError};
-use crate::status::Status;
+use crate::node::{self, InviteError, Node, Parts, RevokeError, SeeError, StartError};
+use crate::status::{Member, Revoked, Status};
 use crate::store::{DiskStore, Options, Replaced, Store, StoreError};
 use lattice_broker::ListenError;
 use lattice_broker::env::{BoxFuture, Env};
@@ -25,6 +25,12 @@ pub trait RunningNode: Send + Sync + fmt::Debug + 'static {
     fn status(&self) -> Status;
     /// Makes an invite.
     fn invite(&self, request: InviteRequest) -> BoxFuture<Result<String, CliError>>;
+    /// Who is a member.
+    fn members(&self) -> Vec<Member>;
+    /// Throws somebody out.
+    fn revoke(&self, request: RevokeRequest) -> BoxFuture<Result<Revoked, CliError>>;
+    /// Shows something of the lattice.
+    fn see(&self, question: Question) -> BoxFuture<Result<Seen, CliError>>;
     /// Ends it in order: no new clients, deliver what is there, close links. The caller sets the deadline.
     fn drain(&self) -> BoxFuture<()>;
 }
@@ -59,6 +65,20 @@ impl RunningNode for Local {
         Box::pin(async move { Ok(node.invite(request).await?.to_string()) })
     }
 
+    fn members(&self) -> Vec<Member> {
+        self.node.members()
+    }
+
+    fn revoke(&self, request: RevokeRequest) -> BoxFuture<Result<Revoked, CliError>> {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move { Ok(node.revoke(request).await?) })
+    }
+
+    fn see(&self, question: Question) -> BoxFuture<Result<Seen, CliError>> {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move { Ok(node.see(question).await?) })
+    }
+
     fn drain(&self) -> BoxFuture<()> {
         let node = Arc::clone(&self.node);
         Box::pin(async move { node.drain().await })
@@ -84,23 +104,41 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
         store,
         crypto: quic::crypto_provider(),
         shelf: Arc::new(OwnShelf),
+        notary: Arc::default(),
         warnings: replaced.iter().map(ToString::to_string).collect(),
     };
     let node = Arc::new(Node::start(parts)?);
     Ok(Box::new(Local { node, _folder: folder }))
 }
 
-/// Makes an invite from the data folder of a node that does not run, and is kept from starting meanwhile by the caller.
+/// Answers in place of a node that does not run, from its data folder; the caller keeps it from starting meanwhile.
 ///
 /// # Errors
 /// What its user shall read.
-pub async fn invite_offline(env: &Env, config: &Config, request: InviteRequest) -> Result<String, CliError> {
+pub async fn answer_offline(env: &Env, config: &Config, request: Request) -> Result<Answer, CliError> {
     let folder = open_folder(config)?;
     let identity = identity(env, &folder, config)?;
     let (store, _) = open_store(env, &folder).await?;
     let link = node::last_link(store.as_ref())?.unwrap_or(config.link.listen);
-    let vouchers = StoreVouchers::new(store);
-    Ok(node::issue(env, config, &identity, &vouchers, link, request).await?.to_string())
+    let roll = Roll::open(&identity, store, Arc::<Notary>::default())?;
+    match request {
+        Request::Invite(request) => {
+            Ok(Answer::Invite(node::issue(env, config, &identity, &roll, link, request).await?.to_string()))
+        }
+        Request::Members => Ok(Answer::Members(node::list_members(&identity, &roll, roll.now(env.wall()), |_| None))),
+        Request::Revoke(request) => {
+            let before = roll.list();
+            let revocations = node::revocations(env, &identity, &roll, request)?;
+            for revocation in &revocations {
+                roll.revoke(revocation).map_err(RevokeError::from)?;
+            }
+            roll.durable().await?;
+            Ok(Answer::Revoked(node::told_revoked(&roll, &revocations, &before)))
+        }
+        Request::Status | Request::See(_) | Request::Stop => {
+            Err(crate::control::SocketError::NotRunning { data: config.data.clone() }.into())
+        }
+    }
 }
 
 /// Makes the data folder a member of the lattice that `invite` is from. No node runs on it meanwhile.
@@ -117,7 +155,7 @@ pub async fn join(env: &Env, config: &Config, invite: &str) -> Result<Joined, Cl
     })?;
     let folder = open_folder(config)?;
     let present = folder.identity().map_err(|error| advised(&error, error.advice()))?;
-    if let Some(present) = present.filter(|present| present.lattice() == invite.lattice) {
+    if let Some(present) = present.filter(|present| present.lattice() == invite.lattice()) {
         return Ok(joined(&present, true));
     }
     let applicant =
@@ -131,6 +169,17 @@ pub async fn join(env: &Env, config: &Config, invite: &str) -> Result<Joined, Cl
     store.flush_durable().await?;
     folder.create(&member.identity).map_err(|error| advised(&error, error.advice()))?;
     Ok(joined(&member.identity, false))
+}
+
+/// The data folder of a member, and who that is.
+///
+/// # Errors
+/// What its user shall read.
+pub(super) fn member_folder(config: &Config) -> Result<(Folder, Identity), CliError> {
+    let folder = open_folder(config)?;
+    let identity = folder.identity().map_err(|error| advised(&error, error.advice()))?;
+    let none = || CliError::new(format!("{} is no member of a lattice", config.data.display())).next("lattice up");
+    Ok((folder, identity.ok_or_else(none)?))
 }
 
 fn joined(identity: &Identity, already: bool) -> Joined {
@@ -172,13 +221,41 @@ async fn open_store(env: &Env, folder: &Folder) -> Result<(Arc<dyn Store>, Optio
     }
 }
 
-fn advised(error: &dyn fmt::Display, advice: Advice) -> CliError {
+pub(super) fn advised(error: &dyn fmt::Display, advice: Advice) -> CliError {
     CliError::new(error.to_string()).likely(advice.likely).next(format!("{}   ({})", advice.next, advice.code))
 }
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         Self::new(error.to_string()).likely("the disk is full, failing or read-only")
+    }
+}
+
+impl From<RevokeError> for CliError {
+    fn from(error: RevokeError) -> Self {
+        let new = Self::new(error.to_string());
+        match error {
+            RevokeError::Unknown { .. } => new.next("lattice members"),
+            RevokeError::Ambiguous { .. } => new.next("lattice revoke   with one of these keys"),
+            RevokeError::Myself { .. } => new.next("lattice revoke   on another member"),
+            RevokeError::NotAbove { .. } => new
+                .likely("who has not admitted a node cannot throw it out")
+                .next("lattice revoke   on one of those, or with the root key put back: lattice root import"),
+            RevokeError::Revocation(_) => new
+                .likely("the file is of another lattice, or was cut off or changed")
+                .next("lattice revoke NODE --file FILE   where the node was revoked, and copy that"),
+            RevokeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SeeError> for CliError {
+    fn from(error: SeeError) -> Self {
+        let new = Self::new(error.to_string());
+        match error {
+            SeeError::Subject { .. } => new.next("a subject as a message has it, without * and >"),
+            SeeError::Trace(_) => new.next("the same command again in a moment"),
+        }
     }
 }
 

@@ -2,17 +2,27 @@
 
 pub mod backend;
 mod error;
+mod events;
 mod invite;
 mod join;
+mod members;
 mod nats;
+mod nats_server;
 mod netsim;
+mod new_file;
+mod obtain;
 mod output;
 mod peers;
 mod publish;
 mod reply;
 mod request;
+mod revoke;
+mod root;
+mod routes;
+mod see;
 pub(crate) mod status;
 mod subscribe;
+mod trace;
 mod up;
 
 pub use error::CliError;
@@ -59,6 +69,18 @@ enum Command {
     Status(status::Args),
     /// List the other nodes with their paths.
     Peers(peers::Args),
+    /// Show which way messages go, or who takes those on a subject.
+    Routes(routes::Args),
+    /// Follow the way of a message hop by hop, without sending one.
+    Trace(trace::Args),
+    /// List what has happened to links, nodes and upstreams of late.
+    Events(events::Args),
+    /// List who has been admitted to the lattice, by whom and with what rights.
+    Members(members::Args),
+    /// Throw a member out, with whom it has admitted.
+    Revoke(revoke::Args),
+    /// Take the lattice's root key offline, or put it back.
+    Root(root::Args),
     /// Publish a message.
     Pub(publish::Args),
     /// Subscribe, and print what arrives.
@@ -69,6 +91,8 @@ enum Command {
     Reply(reply::Args),
     /// Simulate a site: cuts, crashes and foul weather in virtual time, repeatable from a seed.
     Netsim(netsim::Args),
+    /// Serve NATS clients alone, in the place of a nats-server: with its flags and its config file.
+    NatsServer(nats_server::Args),
 }
 
 /// Which node a command is about.
@@ -107,7 +131,9 @@ fn overriding(matches: &ArgMatches, id: &str, key: OverrideKey, values: Option<V
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::from(run(std::env::args_os()))
+    let args: Vec<OsString> = std::env::args_os().collect();
+    // It has a command line of its own.
+    ExitCode::from(nats_server::asked(&args).map_or_else(|| run(args.iter().cloned()), nats_server::run))
 }
 
 fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -141,17 +167,27 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
     {
         return done;
     }
+    if let Command::NatsServer(args) = &command {
+        return Ok(nats_server::run(&args.flags));
+    }
     let mut builder = match command {
         Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
         Command::Invite(_)
         | Command::Join(_)
         | Command::Status(_)
         | Command::Peers(_)
+        | Command::Routes(_)
+        | Command::Trace(_)
+        | Command::Events(_)
+        | Command::Members(_)
+        | Command::Revoke(_)
+        | Command::Root(_)
         | Command::Pub(_)
         | Command::Sub(_)
         | Command::Request(_)
         | Command::Reply(_)
-        | Command::Netsim(_) => tokio::runtime::Builder::new_current_thread(),
+        | Command::Netsim(_)
+        | Command::NatsServer(_) => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build().map_err(|error| CliError::new(format!("cannot start: {error}")))?;
     let result = runtime.block_on(async {
@@ -162,11 +198,19 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
             Command::Join(args) => join::run(&env, &args, matches, output).await,
             Command::Status(args) => status::run(&env, &args, matches, output).await,
             Command::Peers(args) => peers::run(&env, &args, matches, output).await,
+            Command::Routes(args) => routes::run(&env, &args, matches, output).await,
+            Command::Trace(args) => trace::run(&env, &args, matches, output).await,
+            Command::Events(args) => events::run(&env, &args, matches, output).await,
+            Command::Members(args) => members::run(&env, &args, matches, output).await,
+            Command::Revoke(args) => revoke::run(&env, &args, matches, output).await,
+            Command::Root(args) => root::run(&env, &args, matches, output),
             Command::Pub(args) => publish::run(&env, &args, output).await,
             Command::Sub(args) => subscribe::run(&env, &args, output).await,
             Command::Request(args) => request::run(&env, &args, output).await,
             Command::Reply(args) => reply::run(&env, &args, output).await,
             Command::Netsim(args) => netsim::run(&env, &args, output).await,
+            // Done above: it has a runtime of its own.
+            Command::NatsServer(_) => Ok(EXIT_OK),
         }
     });
     // What still runs has been asked to end, and had its time: a name lookup that hangs must not hold the process.

@@ -9,6 +9,8 @@ mod random;
 mod real;
 mod run;
 mod shrink;
+#[cfg(target_os = "linux")]
+mod storm;
 mod swarm;
 mod words;
 mod worker;
@@ -53,6 +55,9 @@ enum Command {
     /// Play a scenario on real processes, in network namespaces of this machine.
     #[cfg(target_os = "linux")]
     Real(real::Args),
+    /// Cut links or kill nodes by the hundred while messages flow, on real processes or in virtual time.
+    #[cfg(target_os = "linux")]
+    Storm(storm::Args),
     /// Play scenarios for another process of this program.
     #[command(hide = true)]
     Work,
@@ -76,7 +81,9 @@ pub(super) fn simulate(args: &Args, output: &Output) -> Option<Result<u8, CliErr
         Command::Show(args) => run::show(args, output),
         Command::Work => worker::serve(),
         #[cfg(target_os = "linux")]
-        Command::Real(_) | Command::ClientAgent(_) => return None,
+        Command::Storm(args) if args.simulated => storm::simulate(args, output),
+        #[cfg(target_os = "linux")]
+        Command::Real(_) | Command::Storm(_) | Command::ClientAgent(_) => return None,
     })
 }
 
@@ -86,6 +93,8 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
     match &args.command {
         #[cfg(target_os = "linux")]
         Command::Real(args) => real::run(env, args, output).await,
+        #[cfg(target_os = "linux")]
+        Command::Storm(args) if !args.simulated => real::storm(env, args, output).await,
         #[cfg(target_os = "linux")]
         Command::ClientAgent(args) => real::agent(env, args).await,
         _ => {

@@ -29,7 +29,9 @@ pub(super) async fn fetch(env: &Env, node: &NodeArgs, matches: &ArgMatches) -> R
     let config = node.config(matches, Vec::new())?;
     match ask(env, &config.data, Request::Status).await? {
         Answer::Status(status) => Ok(*status),
-        Answer::Invite(_) | Answer::Stopping => Err(AskError::Misunderstood.into()),
+        Answer::Invite(_) | Answer::Members(_) | Answer::Revoked(_) | Answer::Seen(_) | Answer::Stopping => {
+            Err(AskError::Misunderstood.into())
+        }
     }
 }
 
@@ -55,6 +57,7 @@ fn show(status: &Status, output: &Output) -> Vec<String> {
         ),
     ];
     lines.extend(upstream_line(status));
+    lines.extend(lost_line(status));
     if !status.peers.is_empty() {
         let table = table(&status.peers);
         lines.extend(table.lines().enumerate().map(|(at, line)| match at {
@@ -81,18 +84,36 @@ fn upstream_line(status: &Status) -> Option<String> {
     Some(format!("HUB     {}  {state}", upstream.url))
 }
 
+/// What of the messages between nodes was lost since the start; nothing when nothing was.
+fn lost_line(status: &Status) -> Option<String> {
+    let count = |name: &str| status.counters.get(name).copied().unwrap_or_default();
+    let lost = [
+        ("never arrived here", count("mesh_missing")),
+        ("found a link's buffer full", count("mesh_dropped_link_full")),
+        ("waited for a way in vain", count("mesh_dropped_parked_late") + count("mesh_dropped_parked_full")),
+    ];
+    let lost: Vec<String> =
+        lost.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect();
+    (!lost.is_empty()).then(|| format!("LOST    {}", lost.join(", ")))
+}
+
 fn table(peers: &[Peer]) -> Table {
     let mut table = Table::new(&["NAME", "PATH", "RTT", "LOSS", "STATE"]);
     for peer in peers {
         let (rtt, loss) = measures(peer);
-        let state = match (peer.reachable, &peer.link) {
-            (true, Some(link)) => format!("up {}", ago(link.up_secs)),
-            (true, None) => "up".to_owned(),
-            (false, _) => "lost".to_owned(),
-        };
-        table.row(vec![peer.name.clone(), path(peer), rtt, loss, state]);
+        table.row(vec![peer.name.clone(), path(peer), rtt, loss, state(peer)]);
     }
     table
+}
+
+/// `up 1m15s`, `suspected, up 1m15s` when traffic goes round the link, `up` without a link, or `lost`.
+pub(super) fn state(peer: &Peer) -> String {
+    match (peer.reachable, &peer.link) {
+        (true, Some(link)) if link.suspected => format!("suspected, up {}", ago(link.up_secs)),
+        (true, Some(link)) => format!("up {}", ago(link.up_secs)),
+        (true, None) => "up".to_owned(),
+        (false, _) => "lost".to_owned(),
+    }
 }
 
 /// `direct`, `via hall-pi, 3 hops` or `–`.
@@ -128,7 +149,18 @@ pub(crate) mod tests {
             via: via.map(str::to_owned),
             link,
         };
-        let link = Link { address: "192.168.1.21:7443".into(), dialed: true, rtt_ms: 1.23, loss: 0.0, up_secs: 75 };
+        let link = Link {
+            address: "192.168.1.21:7443".into(),
+            dialed: true,
+            rtt_ms: 1.23,
+            loss: 0.0,
+            suspected: false,
+            cost: 11,
+            up_secs: 75,
+            packets_sent: 1_000,
+            packets_lost: 0,
+        };
+        let doubtful = Link { suspected: true, cost: 100_011, ..link.clone() };
         let boat = Peer { reachable: false, hops: 0, cost: 0, ..peer("boat", None, None) };
         Status {
             version: "0.1.0".into(),
@@ -142,7 +174,12 @@ pub(crate) mod tests {
             clients: 4,
             subscriptions: 1,
             upstream: None,
-            peers: vec![peer("hall-pi", None, Some(link)), peer("shed", Some("hall-pi"), None), boat],
+            peers: vec![
+                peer("hall-pi", None, Some(link)),
+                peer("shed", Some("hall-pi"), None),
+                peer("attic", Some("hall-pi"), Some(doubtful)),
+                boat,
+            ],
             counters: std::collections::BTreeMap::new(),
             problems: vec!["split: boat cannot be reached".into()],
         }
@@ -152,11 +189,12 @@ pub(crate) mod tests {
     fn status_tells_what_is_wrong_last() {
         let shown = show(&example(), &Output::new(false, true)).join("\n");
         let expected = "\
-kitchen-pi  up 3h12m  DEGRADED  3 of 4 nodes reachable
+kitchen-pi  up 3h12m  DEGRADED  4 of 5 nodes reachable
 SELF    4 clients, 1 subscription | nats 127.0.0.1:4222 | link [::]:7443
 PEERS   NAME     PATH                 RTT     LOSS  STATE
         hall-pi  direct               1.2 ms  0 %   up 1m15s
         shed     via hall-pi, 2 hops  –       –     up
+        attic    via hall-pi, 2 hops  1.2 ms  0 %   suspected, up 1m15s
         boat     –                    –       –     lost
 Health:
   ! split: boat cannot be reached";
@@ -176,6 +214,9 @@ Health:
         let shown = show(&status, &Output::new(false, true));
         assert_eq!(shown.len(), 2);
         assert_eq!(shown[0], "kitchen-pi  up 3h12m  HEALTHY  1 of 1 node reachable");
+        status.counters = [("mesh_missing".to_owned(), 3), ("mesh_dropped_link_full".to_owned(), 0)].into();
+        assert_eq!(show(&status, &Output::new(false, true))[2], "LOST    3 never arrived here");
+        status.counters.clear();
         status.upstream = Some(upstream.clone());
         assert_eq!(show(&status, &Output::new(false, true))[2], "HUB     nats://hub:7422  not connected: refused");
         status.upstream = Some(Upstream { standby: true, error: None, ..upstream });

@@ -42,7 +42,7 @@ fn slips_get_a_suggestion_and_exit_code_2() {
     assert_eq!(error.exit_code(), i32::from(EXIT_USAGE));
     assert!(refused(&["up", "--lisen", "x"]).to_string().contains("--listen"));
     assert!(refused(&["invite", "--expires", "soon"]).to_string().contains("is no length of time"));
-    assert!(refused(&["invite", "--uses", "101"]).to_string().contains("101 is not in 1..=100"));
+    assert!(refused(&["invite", "--uses", "1001"]).to_string().contains("1001 is not in 1..=1000"));
     assert_eq!(refused(&["reply", "a", "b", "--echo"]).exit_code(), 2);
 }
 

@@ -6,8 +6,8 @@ use super::{CliError, EXIT_OK, NodeArgs, overriding};
 use crate::config::file::Secret;
 use crate::config::{Auth, Config, OverrideKey, interfaces};
 use crate::control::server::Server;
-use crate::control::{Handler, InviteRequest, Refused};
-use crate::status::Status;
+use crate::control::{Handler, InviteRequest, Question, Refused, RevokeRequest, Seen};
+use crate::status::{Member, Revoked, Status};
 use clap::ArgMatches;
 use lattice_broker::env::{BoxFuture, Env};
 use std::io::IsTerminal;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 /// How long a node may take to end in order.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The invite that is shown at the start, for whoever sits at the terminal.
-const FIRST_INVITE: InviteRequest = InviteRequest { expires: Duration::from_secs(3600), uses: 1 };
+const FIRST_INVITE: InviteRequest = InviteRequest::new(Duration::from_secs(3600), 1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// A node to dial; may be repeated.
     #[arg(long, value_name = "HOST:PORT", env = "LATTICE_PEER", value_delimiter = ',')]
     peer: Option<Vec<String>>,
+    /// Send no beacons to the local network, and hear none.
+    #[arg(long, env = "LATTICE_NO_BEACON")]
+    no_beacon: bool,
     /// A real nats-server to join as a leaf node: nats://[user:password@]host[:7422].
     #[arg(long, value_name = "URL", env = "LATTICE_UPSTREAM", hide_env_values = true)]
     upstream: Option<String>,
@@ -59,6 +62,7 @@ impl Args {
             ("link_listen", OverrideKey::LinkListen, one(&self.link_listen)),
             ("name", OverrideKey::Name, one(&self.name)),
             ("peer", OverrideKey::LinkPeers, self.peer.clone()),
+            ("no_beacon", OverrideKey::BeaconEnabled, self.no_beacon.then(|| vec!["false".to_owned()])),
             ("upstream", OverrideKey::UpstreamUrl, one(&self.upstream)),
             ("join", OverrideKey::Join, one(&self.join)),
             ("log", OverrideKey::Log, one(&self.log)),
@@ -149,6 +153,20 @@ impl Handler for Controlled {
         Box::pin(async move { invite.await.map_err(Refused::from) })
     }
 
+    fn members(&self) -> Vec<Member> {
+        self.node.members()
+    }
+
+    fn revoke(&self, request: RevokeRequest) -> BoxFuture<Result<Revoked, Refused>> {
+        let revoked = self.node.revoke(request);
+        Box::pin(async move { revoked.await.map_err(Refused::from) })
+    }
+
+    fn see(&self, question: Question) -> BoxFuture<Result<Seen, Refused>> {
+        let seen = self.node.see(question);
+        Box::pin(async move { seen.await.map_err(Refused::from) })
+    }
+
     fn stop(&self) {
         self.stop.notify_one();
     }
@@ -209,13 +227,13 @@ async fn banner(
         }
         None => format!("add a node:  lattice invite --data {}", config.data.display()),
     };
-    let mut lines = introduction(&status, config, output);
+    let mut lines = introduction(env, &status, config, output);
     lines.push(next);
     lines.push(format!("ready in {} ms", (env.now() - began).as_millis()));
     lines
 }
 
-fn introduction(status: &Status, config: &Config, output: &Output) -> Vec<String> {
+fn introduction(env: &Env, status: &Status, config: &Config, output: &Output) -> Vec<String> {
     let title = format!("lattice {}", status.version);
     let mut lines = vec![
         format!(
@@ -226,7 +244,7 @@ fn introduction(status: &Status, config: &Config, output: &Output) -> Vec<String
             tilde(&config.data)
         ),
         format!("  nats  nats://{:<24} any NATS client", status.nats),
-        format!("  link  {}", link_line(&status.link, config)),
+        format!("  link  {}", link_line(env, &status.link, config)),
     ];
     if let Some(upstream) = &status.upstream {
         lines.push(format!("  up    {:<31} a real server, as its leaf node", upstream.url));
@@ -238,12 +256,12 @@ fn introduction(status: &Status, config: &Config, output: &Output) -> Vec<String
 }
 
 /// `quic://192.168.1.20:7443   (eth0; docker0 skipped)`
-fn link_line(link: &str, config: &Config) -> String {
+fn link_line(env: &Env, link: &str, config: &Config) -> String {
     if let Some(first) = config.link.advertise.first() {
         return format!("quic://{first}");
     }
     let Ok(listen) = link.parse::<SocketAddr>() else { return format!("quic://{link}") };
-    let found = interfaces::advertise(listen);
+    let found = interfaces::advertise(env, listen);
     let Some((addr, name)) = found.addresses.first() else { return format!("quic://{link}") };
     let more = found.addresses.iter().skip(1).map(|(addr, name)| format!("{} {name}", addr.ip()));
     let skipped = found.skipped.iter().map(|name| format!("{name} skipped"));

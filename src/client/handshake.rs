@@ -68,7 +68,7 @@ fn introduction(server: &ServerUrl, options: &Options, headers: bool) -> Vec<u8>
         protocol: 1,
         headers,
         no_responders: headers,
-        account: None,
+        ..Connect::default()
     };
     let mut out = Vec::new();
     client::connect(&mut out, &connect);

@@ -2,10 +2,14 @@
 
 use super::file::{self, File, Secret};
 use super::place::{Origin, Source};
-use super::units::{Period, Size};
+use super::units::{self, Period, Size};
 use super::{Auth, Client, Config, ConfigError, Link, Mesh, Override, UPSTREAM_PING_INTERVAL, Upstream, User};
 use crate::gateway;
+use crate::mesh::beacon;
+use crate::mesh::forming;
 use crate::mesh::frame::DESTINATIONS_MAX;
+use crate::mesh::heartbeat::Pace;
+use crate::mesh::lsdb::ADJACENCY_MAX;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -14,6 +18,7 @@ use std::time::Duration;
 const MS: u64 = 1;
 const SECOND: u64 = 1000 * MS;
 const HOUR: u64 = 3600 * SECOND;
+const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(25)..=Duration::from_secs(60);
 /// A message may be for all nodes at once, and a frame names each.
 const NODES_MAX: u64 = DESTINATIONS_MAX as u64;
 /// What a frame holds besides the message: kind, sequence numbers, destinations.
@@ -48,6 +53,8 @@ impl Check {
             join: self.join(file.join)?,
             log: self.log(file.log, default.log)?,
             link: self.link(file.link, default.link)?,
+            forming: self.forming(&file.forming, default.forming)?,
+            beacon: self.beacon(file.beacon, default.beacon)?,
             upstream: self.upstream(&file.upstream)?,
             mesh: self.mesh(&file.mesh, &default.mesh, &client)?,
             client,
@@ -115,20 +122,56 @@ impl Check {
             listen: self.address("link.listen", file.listen, default.listen)?,
             peers: self.host_ports("link.peers", file.peers, default.peers)?,
             advertise: self.host_ports("link.advertise", file.advertise, default.advertise)?,
-            heartbeat: self.period("link.heartbeat", file.heartbeat, default.heartbeat, 10 * MS..=60 * SECOND)?,
+            heartbeat: self.pace(file.heartbeat, default.heartbeat)?,
             dead_after: self.period("link.dead_after", file.dead_after, default.dead_after, 50 * MS..=HOUR)?,
             redial_min: self.period("link.redial_min", file.redial_min, default.redial_min, 10 * MS..=HOUR)?,
             redial_max: self.period("link.redial_max", file.redial_max, default.redial_max, 10 * MS..=HOUR)?,
         };
-        if link.dead_after < 2 * link.heartbeat {
-            let expected = format!("at least twice link.heartbeat ({})", Period(link.heartbeat));
-            return Err(self.invalid("link.dead_after", quoted(link.dead_after), expected));
-        }
         if link.redial_max < link.redial_min {
             let expected = format!("at least link.redial_min ({})", Period(link.redial_min));
             return Err(self.invalid("link.redial_max", quoted(link.redial_max), expected));
         }
         Ok(link)
+    }
+
+    fn forming(&self, file: &file::Forming, default: forming::Config) -> Checked<forming::Config> {
+        let links = 0..=ADJACENCY_MAX as u64;
+        let forming = forming::Config {
+            auto: file.auto.unwrap_or(default.auto),
+            links_min: self.count("forming.links_min", file.links_min, default.links_min, links.clone())?,
+            links_max: self.count("forming.links_max", file.links_max, default.links_max, links.clone())?,
+            accept_max: self.count("forming.accept_max", file.accept_max, default.accept_max, links)?,
+            redial_max: self.period("forming.redial_max", file.redial_max, default.redial_max, SECOND..=HOUR)?,
+            ..default
+        };
+        let fits = [
+            ("forming.links_max", forming.links_max, "forming.links_min", forming.links_min),
+            ("forming.accept_max", forming.accept_max, "forming.links_max", forming.links_max),
+        ];
+        match fits.into_iter().find(|(_, value, _, least)| value < least) {
+            Some((key, value, other, least)) => Err(self.invalid(key, value, format!("at least {other} ({least})"))),
+            None => Ok(forming),
+        }
+    }
+
+    fn beacon(&self, file: file::Beacon, default: beacon::Config) -> Checked<beacon::Config> {
+        let port = self.count("beacon.port", file.port, default.port.into(), 1..=u16::MAX.into())?;
+        let interfaces = file.interfaces.unwrap_or(default.interfaces);
+        if interfaces.iter().any(String::is_empty) {
+            return Err(self.invalid("beacon.interfaces", "\"\"", "names of interfaces, as eth0"));
+        }
+        let enabled = file.enabled.unwrap_or(default.enabled);
+        Ok(beacon::Config { enabled, port: u16::try_from(port).expect("the range ends at it"), interfaces })
+    }
+
+    fn pace(&self, given: Option<units::Pace>, default: Pace) -> Checked<Pace> {
+        match given.map(|units::Pace(pace)| pace) {
+            Some(Pace::Every(interval)) if !HEARTBEAT.contains(&interval) => {
+                Err(self.invalid("link.heartbeat", quoted(interval), "automatic, metered, or 25ms to 1m"))
+            }
+            Some(pace) => Ok(pace),
+            None => Ok(default),
+        }
     }
 
     fn upstream(&self, file: &file::Upstream) -> Checked<Option<Upstream>> {
@@ -237,6 +280,17 @@ impl Check {
                 default.link_buffer_max,
                 256 << 10..=4 << 30,
             )?,
+            hold_max: self.size("mesh.hold_max", file.hold_max, default.hold_max, 0..=4 << 30)?,
+            hold_origin_max: self.size(
+                "mesh.hold_origin_max",
+                file.hold_origin_max,
+                default.hold_origin_max,
+                0..=4 << 30,
+            )?,
+            hold_time: self.period("mesh.hold_time", file.hold_time, default.hold_time, 10 * MS..=60 * SECOND)?,
+            parked_max: self.size("mesh.parked_max", file.parked_max, default.parked_max, 0..=4 << 30)?,
+            parked_time: self.period("mesh.parked_time", file.parked_time, default.parked_time, 10 * MS..=HOUR)?,
+            ring_max: self.size("mesh.ring_max", file.ring_max, default.ring_max, 0..=4 << 30)?,
         };
         let needed = client.max_payload + client.max_control_line + FRAME_OVERHEAD;
         if mesh.frame_max < needed {

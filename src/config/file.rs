@@ -4,7 +4,7 @@
 //! value for another, are left to [`Config`](super::Config).
 
 use super::place::{Source, Spans};
-use super::units::{Period, Size};
+use super::units::{Pace, Period, Size};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
@@ -24,6 +24,16 @@ pub const KEYS: &[&str] = &[
     "link.dead_after",
     "link.redial_min",
     "link.redial_max",
+    "forming",
+    "forming.auto",
+    "forming.links_min",
+    "forming.links_max",
+    "forming.accept_max",
+    "forming.redial_max",
+    "beacon",
+    "beacon.enabled",
+    "beacon.port",
+    "beacon.interfaces",
     "upstream",
     "upstream.url",
     "upstream.ping_interval",
@@ -46,6 +56,12 @@ pub const KEYS: &[&str] = &[
     "mesh.nodes_max",
     "mesh.frame_max",
     "mesh.link_buffer_max",
+    "mesh.hold_max",
+    "mesh.hold_origin_max",
+    "mesh.hold_time",
+    "mesh.parked_max",
+    "mesh.parked_time",
+    "mesh.ring_max",
 ];
 
 /// The file. `None` is "not said here".
@@ -59,6 +75,8 @@ pub struct File {
     pub join: Option<Secret>,
     pub log: Option<String>,
     pub link: Link,
+    pub forming: Forming,
+    pub beacon: Beacon,
     pub upstream: Upstream,
     pub client: Client,
     pub mesh: Mesh,
@@ -72,10 +90,32 @@ pub struct Link {
     pub listen: Option<String>,
     pub peers: Option<Vec<String>>,
     pub advertise: Option<Vec<String>>,
-    pub heartbeat: Option<Period>,
+    pub heartbeat: Option<Pace>,
     pub dead_after: Option<Period>,
     pub redial_min: Option<Period>,
     pub redial_max: Option<Period>,
+}
+
+/// The table `forming`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "docs/lattice.toml documents each key")]
+pub struct Forming {
+    pub auto: Option<bool>,
+    pub links_min: Option<u64>,
+    pub links_max: Option<u64>,
+    pub accept_max: Option<u64>,
+    pub redial_max: Option<Period>,
+}
+
+/// The table `beacon`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "docs/lattice.toml documents each key")]
+pub struct Beacon {
+    pub enabled: Option<bool>,
+    pub port: Option<u64>,
+    pub interfaces: Option<Vec<String>>,
 }
 
 /// The table `upstream`.
@@ -130,6 +170,12 @@ pub struct Mesh {
     pub nodes_max: Option<u64>,
     pub frame_max: Option<Size>,
     pub link_buffer_max: Option<Size>,
+    pub hold_max: Option<Size>,
+    pub hold_origin_max: Option<Size>,
+    pub hold_time: Option<Period>,
+    pub parked_max: Option<Size>,
+    pub parked_time: Option<Period>,
+    pub ring_max: Option<Size>,
 }
 
 /// A text that no log may show: a password, or what holds one.

@@ -1,7 +1,6 @@
 //! Which addresses of this machine others can be told to dial. Whether they really can is seen when they try.
 
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::InterfaceFlags;
+use lattice_broker::env::{Env, Interface};
 use std::net::{IpAddr, SocketAddr};
 
 /// At most so many addresses go into an invite: it is a line that people copy.
@@ -16,31 +15,17 @@ pub struct Advertised {
     pub skipped: Vec<String>,
 }
 
-/// An address of an interface that is up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Interface {
-    name: String,
-    ip: IpAddr,
-}
-
 /// The addresses under which a node that listens on `listen` can be reached: one for each interface and family when it
 /// listens everywhere, loopback only when there is nothing else. Port 0 gives none.
 #[must_use]
-pub fn advertise(listen: SocketAddr) -> Advertised {
-    choose(listen, &interfaces())
+pub fn advertise(env: &Env, listen: SocketAddr) -> Advertised {
+    choose(listen, &env.interfaces())
 }
 
-fn interfaces() -> Vec<Interface> {
-    // A system that does not tell has no interface to advertise: the invite then names loopback alone.
-    let Ok(all) = getifaddrs() else { return Vec::new() };
-    all.filter(|one| one.flags.contains(InterfaceFlags::IFF_UP))
-        .filter_map(|one| {
-            let address = one.address?;
-            let v4 = address.as_sockaddr_in().map(|addr| IpAddr::V4(addr.ip()));
-            let ip = v4.or_else(|| address.as_sockaddr_in6().map(|addr| IpAddr::V6(addr.ip())))?;
-            Some(Interface { name: one.interface_name, ip })
-        })
-        .collect()
+/// The same, the addresses alone.
+#[must_use]
+pub fn addresses(env: &Env, listen: SocketAddr) -> Vec<SocketAddr> {
+    advertise(env, listen).addresses.into_iter().map(|(address, _)| address).collect()
 }
 
 fn choose(listen: SocketAddr, interfaces: &[Interface]) -> Advertised {
@@ -95,7 +80,15 @@ mod tests {
     use super::*;
 
     fn on(list: &[(&str, &str)]) -> Vec<Interface> {
-        list.iter().map(|(name, ip)| Interface { name: (*name).to_owned(), ip: ip.parse().unwrap() }).collect()
+        let interface = |(name, ip): &(&str, &str)| Interface {
+            name: (*name).to_owned(),
+            number: 1,
+            ip: ip.parse().unwrap(),
+            broadcast: None,
+            prefix: 24,
+            multicast: true,
+        };
+        list.iter().map(interface).collect()
     }
 
     fn chosen(listen: &str, list: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {

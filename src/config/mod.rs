@@ -12,6 +12,9 @@ pub mod units;
 pub use place::{Origin, Source};
 
 use crate::gateway::UpstreamUrl;
+use crate::mesh::beacon;
+use crate::mesh::forming;
+use crate::mesh::heartbeat::Pace;
 use check::Check;
 use file::{File, FileError, Secret};
 use std::fmt;
@@ -37,6 +40,10 @@ pub struct Config {
     pub log: String,
     /// Links to other nodes.
     pub link: Link,
+    /// Whom to dial besides.
+    pub forming: forming::Config,
+    /// How members in the local network find each other.
+    pub beacon: beacon::Config,
     /// The real server to be a leaf of.
     pub upstream: Option<Upstream>,
     /// What clients may do.
@@ -55,8 +62,8 @@ pub struct Link {
     /// The `host:port`s to write into invites; when empty, [`interfaces::advertise`] says which.
     pub advertise: Vec<String>,
     /// How often a link shows that it is alive.
-    pub heartbeat: Duration,
-    /// Silence after which a link counts as dead; at least twice the heartbeat.
+    pub heartbeat: Pace,
+    /// Silence after which a link counts as dead, unless its heartbeats are too far apart to tell.
     pub dead_after: Duration,
     /// The first wait before a peer is dialled again.
     pub redial_min: Duration,
@@ -150,8 +157,20 @@ pub struct Mesh {
     pub nodes_max: usize,
     /// Bytes of one frame on a link; room for a message with its destinations.
     pub frame_max: usize,
-    /// Bytes that wait for one link.
+    /// Bytes that wait for one link, and bytes that its peer has yet to say it has taken.
     pub link_buffer_max: usize,
+    /// Bytes of messages that came before their time, from all nodes…
+    pub hold_max: usize,
+    /// …and from one.
+    pub hold_origin_max: usize,
+    /// How long what is missing before them is waited for.
+    pub hold_time: Duration,
+    /// Bytes of messages that lead nowhere at present.
+    pub parked_max: usize,
+    /// How long they wait for a way.
+    pub parked_time: Duration,
+    /// Bytes of what was sent lately, for nodes that ask for what they miss.
+    pub ring_max: usize,
 }
 
 impl Default for Config {
@@ -160,8 +179,8 @@ impl Default for Config {
             listen: SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), LINK_PORT),
             peers: Vec::new(),
             advertise: Vec::new(),
-            heartbeat: Duration::from_millis(250),
-            dead_after: Duration::from_secs(2),
+            heartbeat: Pace::Automatic,
+            dead_after: Duration::from_millis(2_500),
             redial_min: Duration::from_millis(100),
             redial_max: Duration::from_secs(1),
         };
@@ -184,9 +203,21 @@ impl Default for Config {
             join: None,
             log: "info".to_owned(),
             link,
+            forming: forming::Config::default(),
+            beacon: beacon::Config::default(),
             upstream: None,
             client,
-            mesh: Mesh { nodes_max: 2048, frame_max: 2 << 20, link_buffer_max: 32 << 20 },
+            mesh: Mesh {
+                nodes_max: 2048,
+                frame_max: 2 << 20,
+                link_buffer_max: 32 << 20,
+                hold_max: 32 << 20,
+                hold_origin_max: 8 << 20,
+                hold_time: Duration::from_secs(5),
+                parked_max: 32 << 20,
+                parked_time: Duration::from_secs(30),
+                ring_max: 4 << 20,
+            },
         }
     }
 }
@@ -216,6 +247,7 @@ pub enum OverrideKey {
     Log,
     LinkListen,
     LinkPeers,
+    BeaconEnabled,
     UpstreamUrl,
 }
 
@@ -231,6 +263,7 @@ impl OverrideKey {
             Self::Log => "log",
             Self::LinkListen => "link.listen",
             Self::LinkPeers => "link.peers",
+            Self::BeaconEnabled => "beacon.enabled",
             Self::UpstreamUrl => "upstream.url",
         }
     }
@@ -292,6 +325,7 @@ impl File {
             OverrideKey::Log => self.log = first,
             OverrideKey::LinkListen => self.link.listen = first,
             OverrideKey::LinkPeers => self.link.peers = Some(values.to_vec()),
+            OverrideKey::BeaconEnabled => self.beacon.enabled = first.map(|value| value == "true"),
             OverrideKey::UpstreamUrl => self.upstream.url = first.map(Secret),
         }
     }

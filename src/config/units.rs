@@ -1,5 +1,6 @@
 //! Sizes and durations as people write them: `64MiB`, `250ms`. What range is accepted is left to the caller.
 
+use crate::mesh::heartbeat;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
@@ -135,9 +136,67 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
+/// How often a link shows that it is alive. Written as `automatic`, `metered` or a length of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace(pub heartbeat::Pace);
+
+impl FromStr for Pace {
+    type Err = BadPeriod;
+
+    fn from_str(text: &str) -> Result<Self, BadPeriod> {
+        Ok(Self(match text.trim() {
+            "automatic" => heartbeat::Pace::Automatic,
+            "metered" => heartbeat::Pace::Metered,
+            text => heartbeat::Pace::Every(text.parse::<Period>()?.0),
+        }))
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            heartbeat::Pace::Automatic => f.write_str("automatic"),
+            heartbeat::Pace::Metered => f.write_str("metered"),
+            heartbeat::Pace::Every(interval) => Period(interval).fmt(f),
+        }
+    }
+}
+
+impl Serialize for Pace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Pace;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"automatic\", \"metered\" or a length of time as \"250ms\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Pace, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paces_are_read_and_written() {
+        for text in ["automatic", "metered", "250ms", "5s"] {
+            assert_eq!(text.parse::<Pace>().unwrap().to_string(), text);
+        }
+        assert!("auto".parse::<Pace>().is_err());
+    }
 
     #[test]
     fn sizes_are_read_and_written() {

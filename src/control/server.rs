@@ -130,6 +130,9 @@ async fn answer(line: &[u8], handler: &dyn Handler) -> Result<Answer, Refused> {
     match line.request {
         Request::Status => Ok(Answer::Status(Box::new(handler.status()))),
         Request::Invite(request) => handler.invite(request).await.map(Answer::Invite),
+        Request::Members => Ok(Answer::Members(handler.members())),
+        Request::Revoke(request) => handler.revoke(request).await.map(Answer::Revoked),
+        Request::See(question) => handler.see(question).await.map(Answer::Seen),
         Request::Stop => {
             handler.stop();
             Ok(Answer::Stopping)

@@ -28,6 +28,20 @@ impl Handler for Double {
         Box::pin(std::future::ready(answer))
     }
 
+    fn members(&self) -> Vec<Member> {
+        Vec::new()
+    }
+
+    fn revoke(&self, request: RevokeRequest) -> BoxFuture<Result<Revoked, Refused>> {
+        let nodes = vec![format!("{request:?}")];
+        Box::pin(std::future::ready(Ok(Revoked { nodes, file: String::new() })))
+    }
+
+    fn see(&self, question: Question) -> BoxFuture<Result<Seen, Refused>> {
+        let Question::Events(next) = question else { panic!("{question:?}") };
+        Box::pin(std::future::ready(Ok(Seen::Events(Events { next, ..Events::default() }))))
+    }
+
     fn stop(&self) {
         self.stopped.fetch_add(1, Ordering::Relaxed);
     }
@@ -45,7 +59,7 @@ async fn serve(env: &Env, data: &Path) -> (Arc<Double>, CancellationToken) {
 }
 
 fn invite(uses: u32) -> Request {
-    Request::Invite(InviteRequest { expires: Duration::from_secs(60), uses })
+    Request::Invite(InviteRequest::new(Duration::from_secs(60), uses))
 }
 
 #[test]
@@ -58,6 +72,9 @@ fn questions_are_answered() {
         assert_eq!(ask(&env, folder.path(), invite(3)).await.unwrap(), Answer::Invite("lat1:3:60".into()));
         let refused = ask(&env, folder.path(), invite(0)).await.unwrap_err();
         assert!(matches!(refused, AskError::Refused(Refused { likely: Some(_), .. })), "{refused:?}");
+        let place = Place { life: 3, number: 7 };
+        let seen = ask(&env, folder.path(), Request::See(Question::Events(place))).await.unwrap();
+        assert_eq!(seen, Answer::Seen(Seen::Events(Events { next: place, ..Events::default() })));
         assert_eq!(ask(&env, folder.path(), Request::Stop).await.unwrap(), Answer::Stopping);
         assert_eq!(double.stopped.load(Ordering::Relaxed), 1);
     });

@@ -251,7 +251,7 @@ impl<'g> Link<'g> {
             return;
         }
         let picks: SmallVec<[Pick<'_>; 4]> =
-            leaf.groups.iter().map(|group| Pick { group, member: 0, via: None }).collect();
+            leaf.groups.iter().map(|group| Pick { group, member: 0, via: None, again: false }).collect();
         let account = self.gateway.config.account.as_bytes();
         let via = Some(self.gateway.upstream);
         counters.messages_in.add(1);

@@ -1,13 +1,14 @@
 //! `Applicant`: a device that is to become a member. How it asks is left to `mesh/join.rs`, where it waits to `folder.rs`.
 
-use super::certificate::{self, CHAIN_MAX, ChainError, ISSUERS_MAX, Role};
+use super::chain::{Chain, ChainError};
+use super::issue::NoIssuer;
 use super::key::{Key, PublicKey};
 use super::name::{BadName, check_name};
 use super::nkey::Kind;
-use super::{Identity, LatticeId, OwnIssuer};
+use super::warrant::{Claims, Warrant};
+use super::{Grant, Identity, OwnIssuer};
 use bincode::{Decode, Encode};
 use lattice_broker::env::Rng;
-use rustls::pki_types::CertificateDer;
 
 /// The keys and the name of a node that is no member yet. Keep it until the answer is stored: asking again with
 /// the same keys costs no further use of the invite.
@@ -30,10 +31,10 @@ pub struct Application {
 /// A member's answer to an [`Application`], as it crosses the wire; checked by [`Applicant::accept`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Admission {
-    /// Node, issuers, root.
-    pub chain: Vec<Vec<u8>>,
-    /// The new node's own right to admit others, unless the depth forbids it.
-    pub issuer: Option<Vec<u8>>,
+    /// The new node's chain without the root: issuers, node.
+    pub chain: Vec<Warrant>,
+    /// The new node's own right to admit others, when it has it.
+    pub issuer: Option<Warrant>,
     /// The lattice's name.
     pub lattice_name: String,
 }
@@ -42,12 +43,20 @@ pub struct Admission {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdmissionError {
     /// The member may not admit anyone.
-    #[error("this node may not invite: {depth_max} issuers already stand between it and the root")]
+    #[error("this node may not admit others: {why}")]
     NoIssuer {
-        /// How many may.
-        depth_max: usize,
+        /// Why not.
+        why: NoIssuer,
     },
-    /// The certificates in the answer do not make this node a member.
+    /// The member may not grant as much.
+    #[error("this node cannot grant {wanted}: it may pass on {own}")]
+    Grant {
+        /// What was promised.
+        wanted: Grant,
+        /// What it has.
+        own: Grant,
+    },
+    /// The certificates do not make this node a member.
     #[error("the member's answer is no membership: {0}")]
     Chain(#[from] ChainError),
     /// The certificates are for other keys.
@@ -64,6 +73,13 @@ impl Applicant {
     pub fn generate(rng: &mut Rng, name: &str) -> Self {
         let (node, issuer) = (Key::generate(Kind::Node, rng), Key::generate(Kind::Issuer, rng));
         Self { node, issuer, name: name.to_owned() }
+    }
+
+    /// One with keys of the caller's.
+    #[cfg(test)]
+    pub(crate) fn with_seed(node: [u8; 32], name: &str) -> Self {
+        let issuer = Key::from_seed(Kind::Issuer, node);
+        Self { node: Key::from_seed(Kind::Node, node), issuer, name: name.to_owned() }
     }
 
     /// What to ask a member to sign.
@@ -84,50 +100,29 @@ impl Applicant {
         (self.node.sign(proof), self.issuer.sign(proof))
     }
 
-    /// Becomes a member of `lattice` by a member's answer, which is checked first.
+    /// Becomes a member of the lattice of `root` by a member's answer, which is checked first.
     ///
     /// # Errors
     /// [`AdmissionError`]: the member is broken or hostile; nothing has changed.
-    pub fn accept(self, lattice: LatticeId, admission: Admission) -> Result<Identity, AdmissionError> {
+    pub fn accept(self, root: PublicKey, admission: Admission) -> Result<Identity, AdmissionError> {
         check_name(&admission.lattice_name)?;
-        let chain: Vec<_> = admission.chain.into_iter().take(CHAIN_MAX + 1).map(CertificateDer::from).collect();
-        let node = certificate::verify(lattice, &chain, Role::Dialed)?;
-        if node.0 != self.node.public().0 {
+        let chain = Chain::verify(root, admission.chain)?;
+        if chain.node().is_none_or(|(node, _)| node.0 != self.node.public().0) {
             return Err(AdmissionError::OtherKeys);
         }
-        let issuer = admission.issuer.map(|der| self.own_issuer(&chain, der.into())).transpose()?;
-        Ok(Identity {
-            node: self.node,
-            chain,
-            issuer,
-            root: None,
-            lattice,
-            name: self.name,
-            lattice_name: admission.lattice_name,
-            boot: 1,
-        })
-    }
-
-    fn own_issuer(
-        &self,
-        chain: &[CertificateDer<'static>],
-        certificate: CertificateDer<'static>,
-    ) -> Result<OwnIssuer, AdmissionError> {
-        let own = OwnIssuer { key: self.issuer.clone(), certificate };
-        check_issuer(&own, chain)?;
-        Ok(own)
+        let issuer = admission.issuer.map(|warrant| own_issuer(self.issuer, &chain, warrant)).transpose()?;
+        Ok(Identity::member(self.node, chain, issuer, self.name, admission.lattice_name))
     }
 }
 
-/// Whether nodes that `own` admits will be members: tried with a throw-away node.
-pub(super) fn check_issuer(own: &OwnIssuer, chain: &[CertificateDer<'static>]) -> Result<(), AdmissionError> {
-    if certificate::public_key(&own.certificate) != Some(own.key.public()) || chain.len() > ISSUERS_MAX + 1 {
+/// The right of the node of `chain` to admit others: `warrant` certifies `key`, and the same have signed it as the node.
+pub(super) fn own_issuer(key: Key, chain: &Chain, warrant: Warrant) -> Result<OwnIssuer, AdmissionError> {
+    let node = chain.last().subject;
+    let fits = matches!(&warrant.claims, Claims::Issuer(claims) if claims.node == node);
+    if !fits || warrant.subject() != key.public() {
         return Err(AdmissionError::OtherKeys);
     }
-    let root = chain.last().and_then(certificate::lattice_id).ok_or(AdmissionError::OtherKeys)?;
-    let trial = certificate::node(own.key.public(), (Kind::Issuer, &own.key));
-    let mut trial_chain = vec![trial, own.certificate.clone()];
-    trial_chain.extend_from_slice(&chain[1..]);
-    certificate::verify(root, &trial_chain, Role::Dialed)?;
-    Ok(())
+    let (_, above) = chain.warrants().split_last().expect("a chain is never empty");
+    let chain = Chain::verify(chain.root(), [above, &[warrant]].concat())?;
+    Ok(OwnIssuer { key, chain })
 }

@@ -13,8 +13,9 @@
 //! in the folder are for is left to others.
 
 use super::advice::Advice;
-use super::applicant::check_issuer;
-use super::certificate::{self, Role};
+use super::applicant::own_issuer;
+use super::certificate;
+use super::chain::{Chain, ChainError};
 use super::key::Key;
 use super::name::check_name;
 use super::nkey::Kind;
@@ -65,6 +66,14 @@ pub enum FolderError {
         /// The lattice.
         lattice: LatticeId,
     },
+    /// The key of another lattice's root.
+    #[error("that is the root key of lattice {theirs}, and this node is of {ours}")]
+    OtherRoot {
+        /// The folder's.
+        ours: LatticeId,
+        /// The key's.
+        theirs: LatticeId,
+    },
     /// The system refuses.
     #[error("cannot {what} {}: {error}", path.display())]
     Io {
@@ -97,6 +106,9 @@ impl FolderError {
                 "it joined, or made a lattice of its own at its first start",
                 "--data with a new folder, or move this one away first",
             ),
+            Self::OtherRoot { .. } => {
+                Advice::new("E0124", "the file is of another lattice", "lattice status   shows which lattice this is")
+            }
             Self::Io { .. } => {
                 Advice::new("E0123", "missing rights, or a full or read-only disk", "--data with a folder of your own")
             }
@@ -158,7 +170,7 @@ impl Folder {
     /// [`FolderError::Member`] when there is one already; [`FolderError::Io`].
     pub fn create(&self, identity: &Identity) -> Result<()> {
         if let Some(present) = self.identity()? {
-            return Err(FolderError::Member { path: self.path.clone(), lattice: present.lattice });
+            return Err(FolderError::Member { path: self.path.clone(), lattice: present.lattice() });
         }
         let (new, dir) = (self.path.join("identity.new"), self.path.join("identity"));
         remove_dir(&new)?;
@@ -179,6 +191,28 @@ impl Folder {
         Ok(identity.with_boot(boot))
     }
 
+    /// Puts the root's key back, which must be that of the folder's lattice.
+    ///
+    /// # Errors
+    /// [`FolderError::OtherRoot`] when it is another's; [`FolderError::Io`].
+    pub fn put_root(&self, identity: &Identity, root: &Key) -> Result<()> {
+        let (ours, theirs) = (identity.lattice(), LatticeId::of(root.public()));
+        if ours != theirs {
+            return Err(FolderError::OtherRoot { ours, theirs });
+        }
+        write_text(&self.path.join("identity"), "root.key", &root.to_text())
+    }
+
+    /// Removes the root's key, of which the caller has made sure that it is elsewhere.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn take_root(&self) -> Result<()> {
+        let path = self.path.join("identity/root.key");
+        fs::remove_file(&path).map_err(failed("remove", &path))?;
+        sync_dir(&self.path.join("identity"))
+    }
+
     /// Gives the node another name, which has passed [`check_name`].
     ///
     /// # Errors
@@ -195,7 +229,7 @@ impl Folder {
     /// [`FolderError::Member`] when it is a member already; [`FolderError::Io`].
     pub fn applicant(&self, rng: &mut Rng, name: &str) -> Result<Applicant> {
         if let Some(present) = self.identity()? {
-            return Err(FolderError::Member { path: self.path.clone(), lattice: present.lattice });
+            return Err(FolderError::Member { path: self.path.clone(), lattice: present.lattice() });
         }
         let dir = self.path.join("joining");
         let keys = (read_key(&dir, "node.key", Kind::Node), read_key(&dir, "issuer.key", Kind::Issuer));
@@ -214,10 +248,10 @@ impl Folder {
 
 fn write_identity(dir: &Path, identity: &Identity) -> Result<()> {
     write_text(dir, "node.key", &identity.node.to_text())?;
-    write_file(&dir.join("chain.pem"), pem(&identity.chain).as_bytes())?;
+    write_file(&dir.join("chain.pem"), pem(identity.chain()).as_bytes())?;
     if let Some(issuer) = &identity.issuer {
         write_text(dir, "issuer.key", &issuer.key.to_text())?;
-        write_file(&dir.join("issuer.pem"), pem(std::slice::from_ref(&issuer.certificate)).as_bytes())?;
+        write_file(&dir.join("issuer.pem"), pem(&issuer.chain.to_der()[..1]).as_bytes())?;
     }
     if let Some(root) = &identity.root {
         write_text(dir, "root.key", &root.to_text())?;
@@ -231,40 +265,38 @@ fn write_identity(dir: &Path, identity: &Identity) -> Result<()> {
 fn read_identity(dir: &Path) -> Result<Identity> {
     let node = read_key(dir, "node.key", Kind::Node)?;
     let chain_path = dir.join("chain.pem");
-    let chain = read_pem(&chain_path)?;
-    let lattice = chain.last().and_then(certificate::lattice_id);
+    let shown = read_pem(&chain_path)?;
+    let lattice = shown.last().and_then(certificate::lattice_id);
     let lattice = lattice.ok_or_else(|| damaged(&chain_path, "it does not end in a root certificate"))?;
-    let certified = certificate::verify(lattice, &chain, Role::Dialed).map_err(|e| damaged(&chain_path, e))?;
-    if certified.0 != node.public().0 {
+    let chain = Chain::read(lattice, &shown).map_err(|error| unreadable(&chain_path, &error))?;
+    if chain.node().is_none_or(|(certified, _)| certified.0 != node.public().0) {
         return Err(damaged(&chain_path, "it certifies another key than node.key"));
     }
     let boot_path = dir.join("boot");
     let boot = read_text(&boot_path)?.parse().map_err(|e| damaged(&boot_path, format!("it is no number ({e})")))?;
-    Ok(Identity {
-        issuer: read_issuer(dir, &chain)?,
-        root: read_root(dir, lattice)?,
-        name: read_name(&dir.join("name"))?,
-        lattice_name: read_name(&dir.join("lattice"))?,
-        node,
-        chain,
-        lattice,
-        boot,
-    })
+    let (name, lattice_name) = (read_name(&dir.join("name"))?, read_name(&dir.join("lattice"))?);
+    let issuer = read_issuer(dir, &chain)?;
+    let root = read_root(dir, lattice)?;
+    Ok(Identity { root, boot, ..Identity::member(node, chain, issuer, name, lattice_name) })
 }
 
-fn read_issuer(dir: &Path, chain: &[CertificateDer<'static>]) -> Result<Option<OwnIssuer>> {
+/// Certificates of before the first release are not read any more; that is not damage, and says so.
+fn unreadable(path: &Path, error: &ChainError) -> FolderError {
+    damaged(path, format!("{error}; folders that an unreleased version has made are not read: join anew"))
+}
+
+fn read_issuer(dir: &Path, chain: &Chain) -> Result<Option<OwnIssuer>> {
     let (key_path, pem_path) = (dir.join("issuer.key"), dir.join("issuer.pem"));
     if !key_path.exists() && !pem_path.exists() {
         return Ok(None);
     }
     let key = read_key(dir, "issuer.key", Kind::Issuer)?;
-    let mut certificates = read_pem(&pem_path)?;
-    let (Some(certificate), true) = (certificates.pop(), certificates.is_empty()) else {
+    let certificates = read_pem(&pem_path)?;
+    let [certificate] = &certificates[..] else {
         return Err(damaged(&pem_path, "it does not hold one certificate"));
     };
-    let own = OwnIssuer { key, certificate };
-    check_issuer(&own, chain).map_err(|e| damaged(&pem_path, e))?;
-    Ok(Some(own))
+    let warrant = certificate::read(certificate).ok_or_else(|| damaged(&pem_path, "it is no issuer's"))?;
+    own_issuer(key, chain, warrant).map(Some).map_err(|error| damaged(&pem_path, error))
 }
 
 fn read_root(dir: &Path, lattice: LatticeId) -> Result<Option<Key>> {

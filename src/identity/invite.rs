@@ -1,48 +1,51 @@
-//! `Invite`: the line of text that a new device needs. What the inviter remembers of it is left to `voucher.rs`.
+//! `Invite`: what a new device needs to become a member, as one line of text. Making one is left to `issue.rs`.
 //!
 //! `lat1:` and base64url (no padding) of `version ‖ body ‖ checksum`, the body encoded by `codec`, the checksum the
 //! first 4 bytes of SHA-256 over version and body. The checksum's place stays the same in all versions, so that a
-//! damaged invite and a newer one are told apart.
+//! damaged invite and one of another version are told apart.
 
+use super::LatticeId;
 use super::address::Address;
-use super::advice::{self, Advice};
-use super::key::Key;
+use super::advice::Advice;
+use super::chain::Chain;
+use super::key::{Key, PublicKey};
 use super::nkey::Kind;
-use super::{LatticeId, unix};
+use super::warrant::{VoucherClaims, Warrant};
+
 use crate::codec;
 use bincode::{Decode, Encode};
 use data_encoding::BASE64URL_NOPAD;
+use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::time::SystemTime;
 
 const SCHEME: &str = "lat1:";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECKSUM: usize = 4;
-const TEXT_MAX: usize = 2_048;
+
+/// Characters in an invite, at most; one from close to the root has some 400.
+pub const TEXT_MAX: usize = 8_192;
 
 /// Addresses in an invite, at most: it has to fit a line.
 pub const ADDRESSES_MAX: usize = 16;
 
-/// Which lattice to join, where, and the short-lived key that opens the door. Its text is a secret until used.
+/// Which lattice to join, where, and the voucher that opens the door. Its text is a secret until used.
 #[derive(Clone, Debug)]
 pub struct Invite {
-    /// The lattice: whoever answers must show this root.
-    pub lattice: LatticeId,
-    /// The key that the inviter knows.
-    pub voucher: Key,
-    /// When it expires, in seconds since 1970, by the inviter's clock.
-    pub expires: u64,
+    /// The voucher's key, which the joiner proves to have.
+    pub(super) key: Key,
+    /// What makes it a voucher, for any member to check.
+    pub(super) chain: Chain,
     /// Where to try.
     pub addresses: Vec<SocketAddr>,
 }
 
 #[derive(Encode, Decode)]
 struct Body {
-    lattice: [u8; 32],
-    voucher: [u8; 32],
-    expires: u64,
+    root: [u8; 32],
+    key: [u8; 32],
+    warrants: Vec<Warrant>,
     addresses: Vec<Address>,
 }
 
@@ -61,17 +64,17 @@ pub enum InviteError {
         /// How that was noticed.
         why: &'static str,
     },
-    /// Made by a newer program.
-    #[error("the invite is of version {got}, this program reads up to {VERSION}")]
-    Newer {
+    /// Made by another release.
+    #[error("the invite is of version {got}, this program reads version {VERSION}")]
+    Version {
         /// Its version.
         got: u32,
     },
-    /// No longer valid.
-    #[error("the invite expired {} ago, by this device's clock", advice::duration(*.ago_secs))]
-    Expired {
-        /// For how long.
-        ago_secs: u64,
+    /// Whole, and not signed as it has to be.
+    #[error("the invite is forged: {why}")]
+    Forged {
+        /// What is wrong with it.
+        why: String,
     },
 }
 
@@ -88,38 +91,55 @@ impl InviteError {
                 "the line was cut off or wrapped while copying",
                 "copy it again, whole; it has no spaces",
             ),
-            Self::Newer { .. } => {
-                Advice::new("E0103", "the member runs a newer lattice", "install the same version here")
+            Self::Version { .. } => {
+                Advice::new("E0103", "the member runs another release", "install the same version here")
             }
-            Self::Expired { .. } => Advice::new(
-                "E0104",
-                "invites are short-lived on purpose",
-                "lattice invite   on a member, for a new one",
+            Self::Forged { .. } => Advice::new(
+                "E0114",
+                "somebody changed what it grants, or made it without being a member",
+                "lattice invite   on a member that you trust",
             ),
         }
     }
 }
 
 impl Invite {
-    /// Whether it has expired by a clock that says `now`.
-    ///
-    /// A hint for messages only: the member's clock decides, since a new device may have none.
-    ///
-    /// # Errors
-    /// [`InviteError::Expired`].
-    pub fn check_expiry(&self, now: SystemTime) -> Result<(), InviteError> {
-        match unix(now).checked_sub(self.expires) {
-            Some(ago_secs) if ago_secs > 0 => Err(InviteError::Expired { ago_secs }),
-            Some(_) | None => Ok(()),
-        }
+    /// The lattice: whoever answers must show this root.
+    #[must_use]
+    pub fn lattice(&self) -> LatticeId {
+        LatticeId::of(self.chain.root())
+    }
+
+    /// What it grants.
+    #[must_use]
+    pub fn terms(&self) -> &VoucherClaims {
+        self.chain.voucher().expect("an invite is about a voucher").1
+    }
+
+    /// The voucher's key.
+    #[must_use]
+    pub const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The same as TLS shows it.
+    #[must_use]
+    pub(crate) fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.chain.to_der()
+    }
+
+    /// What makes it a voucher.
+    #[must_use]
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
     }
 }
 
 impl fmt::Display for Invite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses = self.addresses.iter().take(ADDRESSES_MAX).copied().map(Address::from).collect();
-        let voucher = self.voucher.secret();
-        let body = Body { lattice: self.lattice.0, voucher, expires: self.expires, addresses };
+        let warrants = self.chain.warrants().to_vec();
+        let body = Body { root: self.chain.root().0, key: self.key.secret(), warrants, addresses };
         let mut raw = vec![VERSION];
         raw.extend(codec::encode(&body));
         raw.extend(checksum(&raw));
@@ -148,26 +168,34 @@ impl FromStr for Invite {
         }
         let (&version, body) = checked.split_first().ok_or(damaged("it is far too short"))?;
         if version != VERSION {
-            return Err(InviteError::Newer { got: version.into() });
+            return Err(InviteError::Version { got: version.into() });
         }
         let body: Body = codec::decode(body).map_err(|_| damaged("its content is not readable"))?;
         if body.addresses.is_empty() || body.addresses.len() > ADDRESSES_MAX {
             return Err(damaged("it names no address to try, or too many"));
         }
-        Ok(Self {
-            lattice: LatticeId(body.lattice),
-            voucher: Key::from_seed(Kind::Node, body.voucher),
-            expires: body.expires,
-            addresses: body.addresses.into_iter().map(SocketAddr::from).collect(),
-        })
+        body.invite()
+    }
+}
+
+impl Body {
+    fn invite(self) -> Result<Invite, InviteError> {
+        let forged = |why: String| InviteError::Forged { why };
+        let key = Key::from_seed(Kind::Voucher, self.key);
+        let chain = Chain::verify(PublicKey(self.root), self.warrants).map_err(|error| forged(error.to_string()))?;
+        match chain.voucher() {
+            Some((public, _)) if public == key.public() => {}
+            Some(_) | None => return Err(forged("what is signed in it is about another key".to_owned())),
+        }
+        Ok(Invite { key, chain, addresses: self.addresses.into_iter().map(SocketAddr::from).collect() })
     }
 }
 
 fn foreign(text: &str) -> InviteError {
-    let later = text.strip_prefix("lat").and_then(|rest| rest.split_once(':')).and_then(|(n, _)| n.parse().ok());
-    match later {
-        Some(got) if got > u32::from(VERSION) => InviteError::Newer { got },
-        Some(_) | None => InviteError::NotAnInvite { start: text.chars().take(5).collect() },
+    let other = text.strip_prefix("lat").and_then(|rest| rest.split_once(':')).and_then(|(n, _)| n.parse().ok());
+    match other {
+        Some(got) => InviteError::Version { got },
+        None => InviteError::NotAnInvite { start: text.chars().take(5).collect() },
     }
 }
 
@@ -177,61 +205,4 @@ fn checksum(data: &[u8]) -> [u8; CHECKSUM] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::time::{Duration, UNIX_EPOCH};
-
-    fn invite() -> Invite {
-        let addresses = vec!["192.168.1.20:7443".parse().unwrap(), "[fe80::1]:7443".parse().unwrap()];
-        let voucher = Key::from_seed(Kind::Node, [3; 32]);
-        Invite { lattice: LatticeId([9; 32]), voucher, expires: 1_800_000_000, addresses }
-    }
-
-    #[test]
-    fn text_and_back() {
-        let text = invite().to_string();
-        assert!(text.starts_with("lat1:") && text.len() < 160, "{} characters", text.len());
-        let back: Invite = format!("  {text}\n").parse().unwrap();
-        assert_eq!(back.to_string(), text);
-        assert_eq!(back.addresses, invite().addresses);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said() {
-        let parse = |text: &str| text.parse::<Invite>().unwrap_err();
-        assert!(matches!(parse("nats://x"), InviteError::NotAnInvite { .. }));
-        assert!(matches!(parse(""), InviteError::NotAnInvite { .. }));
-        assert!(matches!(parse("lat1:"), InviteError::Damaged { .. }));
-        assert_eq!(parse("lat2:xyz"), InviteError::Newer { got: 2 });
-        let mut raw = vec![9, 1, 2, 3];
-        raw.extend(checksum(&raw));
-        assert_eq!(parse(&format!("lat1:{}", BASE64URL_NOPAD.encode(&raw))), InviteError::Newer { got: 9 });
-        for error in [parse("x"), parse("lat1:AAAA"), parse("lat7:")] {
-            assert!(error.advice().explain(&error).contains("(E01"), "{error}");
-        }
-    }
-
-    #[test]
-    fn expiry_goes_by_the_clock_given() {
-        let at = |secs| invite().check_expiry(UNIX_EPOCH + Duration::from_secs(secs));
-        assert_eq!(at(1_800_000_000), Ok(()));
-        assert_eq!(at(1_800_007_201), Err(InviteError::Expired { ago_secs: 7_201 }));
-        assert!(at(1_800_007_201).unwrap_err().to_string().contains("expired 2 h ago"));
-    }
-
-    proptest! {
-        #[test]
-        fn any_change_of_a_character_is_noticed(at in 5usize..100, to in "[A-Za-z0-9_-]") {
-            let text = invite().to_string();
-            let changed = format!("{}{to}{}", &text[..at], &text[at + 1..]);
-            prop_assume!(changed != text);
-            prop_assert!(changed.parse::<Invite>().is_err());
-        }
-
-        #[test]
-        fn no_text_panics(text in "(lat1:)?.{0,200}") {
-            let _ = text.parse::<Invite>();
-        }
-    }
-}
+mod tests;

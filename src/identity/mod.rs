@@ -1,4 +1,5 @@
-//! Who a node is and which lattice it belongs to: keys, certificates, invites, and the folder that keeps them.
+//! Who a node is and which lattice it belongs to: keys, certificates, invites, who else is a member, and the folder that
+//! keeps what must not be lost.
 //!
 //! [`Identity`] is a plain value: made in memory for a new lattice ([`Identity::generate_root`]) or of an
 //! [`Applicant`] that a member admitted, and kept on disk by [`Folder`]. Connections are left to `mesh`.
@@ -12,7 +13,10 @@ mod address;
 mod advice;
 mod applicant;
 pub mod certificate;
+mod chain;
+pub mod escrow;
 mod folder;
+mod grant;
 mod invite;
 mod issue;
 mod key;
@@ -20,21 +24,28 @@ mod lattice_id;
 mod name;
 pub mod nkey;
 mod node_id;
+mod notary;
 mod refusal;
-mod voucher;
+pub mod revocation;
+mod roll;
+mod warrant;
 
 pub use advice::Advice;
 pub use applicant::{Admission, AdmissionError, Applicant, Application};
-pub use certificate::ChainError;
+pub use chain::{Chain, ChainError};
 pub use folder::{Folder, FolderError};
-pub use invite::{ADDRESSES_MAX, Invite, InviteError};
-pub use issue::{IssueError, Terms, USES_MAX};
+pub use grant::{ACCOUNT_LEN_MAX, ACCOUNTS_MAX, Grant, GrantError};
+pub use invite::{ADDRESSES_MAX, Invite, InviteError, TEXT_MAX};
+pub use issue::{IssueError, NoIssuer, Terms, USES_MAX};
 pub use key::{Key, PublicKey};
 pub use lattice_id::LatticeId;
 pub use name::{BadName, NAME_MAX, check_name};
 pub use node_id::NodeId;
+pub use notary::Notary;
 pub use refusal::Refusal;
-pub use voucher::{Joiner, NoVouchers, StoreVouchers, Use, Voucher, Vouchers};
+pub use revocation::{Revocation, RevocationError};
+pub use roll::{Admitted, BUCKETS, Joiner, Learnt, Member, Roll};
+pub use warrant::{Claims, IssuerClaims, NodeClaims, VoucherClaims, VoucherUse, Warrant};
 
 pub(crate) use address::Address;
 pub(crate) use name::printable;
@@ -49,12 +60,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub(super) node: Key,
-    /// Node, issuers, root.
-    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) chain: Chain,
+    /// The chain as TLS shows it: node, issuers, root.
+    certificates: Vec<CertificateDer<'static>>,
     pub(super) issuer: Option<OwnIssuer>,
     /// On the node that made the lattice only.
     pub(super) root: Option<Key>,
-    pub(super) lattice: LatticeId,
     pub(super) name: String,
     pub(super) lattice_name: String,
     pub(super) boot: u64,
@@ -64,28 +75,37 @@ pub struct Identity {
 #[derive(Clone, Debug)]
 pub(super) struct OwnIssuer {
     pub(super) key: Key,
-    pub(super) certificate: CertificateDer<'static>,
+    pub(super) chain: Chain,
 }
 
 impl Identity {
     /// A new lattice and its first node, both named `name`.
+    ///
+    /// # Panics
+    /// When `name` has not passed [`check_name`].
     #[must_use]
     pub fn generate_root(rng: &mut Rng, name: &str) -> Self {
         let root = Key::generate(Kind::Root, rng);
         let node = Key::generate(Kind::Node, rng);
         let issuer = Key::generate(Kind::Issuer, rng);
-        let signer = (Kind::Root, &root);
-        let own = certificate::issuer(issuer.public(), 1, signer);
-        Self {
-            chain: vec![certificate::node(node.public(), signer), certificate::root(&root)],
-            issuer: Some(OwnIssuer { key: issuer, certificate: own }),
-            lattice: LatticeId::of(root.public()),
-            root: Some(root),
-            node,
-            name: name.to_owned(),
-            lattice_name: name.to_owned(),
-            boot: 1,
-        }
+        let found = |subject, claims| Chain::found(&root, subject, claims).expect("the name was checked");
+        let claims = NodeClaims { name: name.to_owned(), grant: Grant::all(), voucher: None, at: 0 };
+        let chain = found(node.public(), Claims::Node(claims));
+        let claims = IssuerClaims { node: node.public().0, depth: 1, grant: Grant::all() };
+        let own = OwnIssuer { chain: found(issuer.public(), Claims::Issuer(claims)), key: issuer };
+        let member = Self::member(node, chain, Some(own), name.to_owned(), name.to_owned());
+        Self { root: Some(root), ..member }
+    }
+
+    pub(super) fn member(
+        node: Key,
+        chain: Chain,
+        issuer: Option<OwnIssuer>,
+        name: String,
+        lattice_name: String,
+    ) -> Self {
+        let certificates = chain.to_der();
+        Self { node, chain, certificates, issuer, root: None, name, lattice_name, boot: 1 }
     }
 
     /// Makes a further member in memory, as a join would: for tests and simulations.
@@ -93,29 +113,72 @@ impl Identity {
     /// # Errors
     /// [`AdmissionError::NoIssuer`] when this node may not invite.
     pub fn admit(&self, rng: &mut Rng, name: &str) -> Result<Self, AdmissionError> {
-        let applicant = Applicant::generate(rng, name);
-        let admission = self.admission(&applicant.application())?;
-        applicant.accept(self.lattice, admission)
+        let own = self.issuer.as_ref().map(|issuer| issuer.chain.last().claims.grant().clone());
+        self.admit_with(rng, name, &own.unwrap_or_default())
     }
 
-    /// Signs the certificates of an applicant whose right to join has been checked by the caller.
-    /// The same application gets the same certificates, byte for byte.
+    /// The same with a grant that is given.
     ///
     /// # Errors
-    /// [`AdmissionError::NoIssuer`] when this node may not invite.
-    pub fn admission(&self, application: &Application) -> Result<Admission, AdmissionError> {
-        let issuer = self.issuer.as_ref().ok_or(AdmissionError::NoIssuer { depth_max: ISSUERS_MAX })?;
-        let signer = (Kind::Issuer, &issuer.key);
-        // The own chain holds the node, the issuers above and the root: its own issuer stands where the node does.
-        let depth = self.chain.len();
-        let mut chain = vec![certificate::node(application.node, signer), issuer.certificate.clone()];
-        chain.extend_from_slice(&self.chain[1..]);
-        let may_invite = depth <= ISSUERS_MAX;
-        Ok(Admission {
-            chain: chain.iter().map(|c| c.to_vec()).collect(),
-            issuer: may_invite.then(|| certificate::issuer(application.issuer, depth, signer).to_vec()),
+    /// [`AdmissionError`] when this node may not invite, or not grant as much.
+    pub fn admit_with(&self, rng: &mut Rng, name: &str, grant: &Grant) -> Result<Self, AdmissionError> {
+        let applicant = Applicant::generate(rng, name);
+        let claims = NodeClaims { name: name.to_owned(), grant: grant.clone(), voucher: None, at: 0 };
+        let (_, admission) = self.admission(&applicant.application(), claims)?;
+        applicant.accept(self.chain.root(), admission)
+    }
+
+    /// Signs the certificates of an applicant whose right to join has been checked by the caller. The same application
+    /// with the same claims gets the same certificates, byte for byte.
+    ///
+    /// # Errors
+    /// [`AdmissionError`] when this node may not admit others, or not grant as much.
+    pub fn admission(
+        &self,
+        application: &Application,
+        claims: NodeClaims,
+    ) -> Result<(Chain, Admission), AdmissionError> {
+        let issuer = self.issuer.as_ref().ok_or(AdmissionError::NoIssuer { why: self.no_issuer() })?;
+        let own = issuer.chain.last().claims.grant();
+        if !claims.grant.within(own) {
+            return Err(AdmissionError::Grant { wanted: claims.grant, own: own.clone() });
+        }
+        let depth = issuer.chain.warrants().len() + 1;
+        let below = (claims.grant.invite && depth <= ISSUERS_MAX).then(|| IssuerClaims {
+            node: application.node.0,
+            depth: u8::try_from(depth).expect("the limit is small"),
+            // Whom the last issuer admits can admit nobody, and so has no such right.
+            grant: Grant { invite: depth < ISSUERS_MAX, ..claims.grant.clone() },
+        });
+        let sign = |subject, claims| issuer.chain.extend(&issuer.key, subject, claims);
+        let chain = sign(application.node, Claims::Node(claims))?;
+        let below = below.map(|claims| sign(application.issuer, Claims::Issuer(claims))).transpose()?;
+        let admission = Admission {
+            chain: chain.warrants().to_vec(),
+            issuer: below.map(|chain| chain.last().clone()),
             lattice_name: self.lattice_name.clone(),
-        })
+        };
+        Ok((chain, admission))
+    }
+
+    /// What it admits others by.
+    #[cfg(test)]
+    pub(crate) fn issuer_chain_and_key(&self) -> (&Chain, &Key) {
+        let issuer = self.issuer.as_ref().expect("it may admit others");
+        (&issuer.chain, &issuer.key)
+    }
+
+    /// This member with another key, for which it shows what it has signed itself.
+    #[cfg(test)]
+    pub(crate) fn forged(&self, node: Key) -> Self {
+        let stranger = Key::from_seed(Kind::Root, [99; 32]);
+        let claims = Claims::Node(NodeClaims { name: "x".to_owned(), grant: Grant::all(), voucher: None, at: 0 });
+        let chain = Chain::found(&stranger, node.public(), claims).expect("a chain of a root of its own");
+        let mut forged = Self::member(node, chain, None, "x".to_owned(), "x".to_owned());
+        *forged.certificates.last_mut().expect("a chain ends in a root") =
+            self.certificates[self.certificates.len() - 1].clone();
+        forged.chain = self.chain.clone();
+        forged
     }
 
     /// Who this node is.
@@ -126,8 +189,8 @@ impl Identity {
 
     /// Which lattice it is a member of.
     #[must_use]
-    pub const fn lattice(&self) -> LatticeId {
-        self.lattice
+    pub fn lattice(&self) -> LatticeId {
+        LatticeId::of(self.chain.root())
     }
 
     /// The node's name, for people.
@@ -155,16 +218,40 @@ impl Identity {
         self
     }
 
-    /// Whether it may admit others: false at the limit of depth.
+    /// Whether it may admit others.
     #[must_use]
     pub const fn can_invite(&self) -> bool {
         self.issuer.is_some()
+    }
+
+    /// The key by which it admits others.
+    #[must_use]
+    pub fn issuer_key(&self) -> Option<PublicKey> {
+        self.issuer.as_ref().map(|issuer| issuer.key.public())
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub fn grant(&self) -> &Grant {
+        self.chain.last().claims.grant()
+    }
+
+    /// What makes it a member.
+    #[must_use]
+    pub const fn membership(&self) -> &Chain {
+        &self.chain
     }
 
     /// Whether it holds the lattice's root key.
     #[must_use]
     pub const fn has_root(&self) -> bool {
         self.root.is_some()
+    }
+
+    /// The lattice's root key, where it is.
+    #[must_use]
+    pub const fn root_key(&self) -> Option<&Key> {
+        self.root.as_ref()
     }
 
     /// The node's key.
@@ -176,7 +263,7 @@ impl Identity {
     /// Its certificates: the node's first, the root's last.
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
+        &self.certificates
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Kind {
     Issuer,
     /// A lattice's root, `O…`.
     Root,
+    /// A voucher, `X…`: the key in an invite.
+    Voucher,
 }
 
 impl Kind {
@@ -22,6 +24,7 @@ impl Kind {
             Self::Node => 13 << 3,
             Self::Issuer => 0,
             Self::Root => 14 << 3,
+            Self::Voucher => 23 << 3,
         }
     }
 }
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn seeds_and_keys_come_back() {
-        for kind in [Kind::Node, Kind::Issuer, Kind::Root] {
+        for kind in [Kind::Node, Kind::Issuer, Kind::Root, Kind::Voucher] {
             assert_eq!(parse_seed(kind, &seed(kind, &[9; 32])), Ok([9; 32]));
             assert_eq!(parse_public(kind, &public(kind, &[9; 32])), Ok([9; 32]));
         }

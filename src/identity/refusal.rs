@@ -4,16 +4,19 @@ use super::advice::{self, Advice};
 use super::printable;
 use bincode::{Decode, Encode};
 
+/// Members that a refusal names, at most.
+pub(crate) const ASK_MAX: usize = 3;
+
 /// Why a joiner is not admitted. Crosses the wire, and is the joiner's last word.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
 pub enum Refusal {
     /// All uses are spent.
-    #[error("this invite was used by {} {} ago", by, advice::duration(*.ago_secs))]
+    #[error("this invite was used by {by}{}", ago_secs.map_or_else(String::new, |secs| format!(" {} ago", advice::duration(secs))))]
     UsedUp {
         /// The last one's name.
         by: String,
-        /// When, by the member's clock.
-        ago_secs: u64,
+        /// When, as far as the member can tell.
+        ago_secs: Option<u64>,
     },
     /// Too late.
     #[error("this invite expired {} ago", advice::duration(*.ago_secs))]
@@ -21,14 +24,21 @@ pub enum Refusal {
         /// For how long, by the member's clock.
         ago_secs: u64,
     },
-    /// Not issued here, or forgotten.
-    #[error("the member does not know this invite")]
-    Unknown,
-    /// The member may not admit anyone.
-    #[error("the member may not invite: {depth_max} issuers already stand between it and the root")]
-    NoIssuer {
-        /// How many may.
-        depth_max: u32,
+    /// The invite, or who made it, counts no more.
+    #[error("this invite has been revoked: {what}")]
+    Revoked {
+        /// Who.
+        what: String,
+    },
+    /// The member may not admit anyone, or not grant as much.
+    #[error("{member} may not admit this device: {why}{}", ask_for(ask))]
+    MayNot {
+        /// The member's name.
+        member: String,
+        /// Why not.
+        why: String,
+        /// Names of members that may.
+        ask: Vec<String>,
     },
     /// The joiner's request is not as it has to be.
     #[error("the member did not accept the request: {why}")]
@@ -52,7 +62,13 @@ impl Refusal {
             Self::UsedUp { by, ago_secs } => Self::UsedUp { by: printable(&by), ago_secs },
             Self::BadRequest { why } => Self::BadRequest { why: printable(&why) },
             Self::Unable { why } => Self::Unable { why: printable(&why) },
-            Self::Expired { .. } | Self::Unknown | Self::NoIssuer { .. } => self,
+            Self::Revoked { what } => Self::Revoked { what: printable(&what) },
+            Self::MayNot { member, why, ask } => Self::MayNot {
+                member: printable(&member),
+                why: printable(&why),
+                ask: ask.iter().take(ASK_MAX).map(|name| printable(name)).collect(),
+            },
+            Self::Expired { .. } => self,
         }
     }
 
@@ -63,11 +79,11 @@ impl Refusal {
         match self {
             Self::UsedUp { .. } => Advice::new("E0105", "an invite admits one device, unless made for more", anew),
             Self::Expired { .. } => Advice::new("E0104", "invites are short-lived on purpose", anew),
-            Self::Unknown => Advice::new("E0108", "it was made by another member, or over a week ago", anew),
-            Self::NoIssuer { .. } => Advice::new(
+            Self::Revoked { .. } => Advice::new("E0108", "the member that made it was thrown out", anew),
+            Self::MayNot { .. } => Advice::new(
                 "E0109",
-                "the invite comes from the end of a long row of invitations",
-                "lattice invite   on a member closer to the first node",
+                "it was itself invited with limits",
+                "lattice join   where another member is in reach, or a new invite with less",
             ),
             Self::BadRequest { .. } => {
                 Advice::new("E0110", "the versions here and there differ", "lattice --version   on both")
@@ -77,4 +93,8 @@ impl Refusal {
             }
         }
     }
+}
+
+fn ask_for(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; {} may", names.join(", ")) }
 }

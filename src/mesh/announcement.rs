@@ -4,13 +4,15 @@
 //! know: see [`Shelf`].
 
 use super::frame::ControlFrame;
-use super::interest::Key;
+use super::id::NodeId;
+use super::interest::{Held, Key};
 use super::lsdb::{Lsa, LsaError};
+use crate::weak_map::{SWEEP_MIN, WeakMap};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 /// An announcement and the frame that passes it on.
 #[derive(Debug)]
@@ -91,6 +93,9 @@ pub trait Shelf: Send + Sync + fmt::Debug {
 
     /// A key that equals `key`: the same one for all who ask, where there are several.
     fn key(&self, key: Arc<Key>) -> Arc<Key>;
+
+    /// What is known of the interest of `node`, which equals `held`: the same for all who ask, where there are several.
+    fn interest(&self, node: NodeId, held: Arc<Held>) -> Arc<Held>;
 }
 
 /// The shelf of a process with one node: nobody to share with.
@@ -105,41 +110,37 @@ impl Shelf for OwnShelf {
     fn key(&self, key: Arc<Key>) -> Arc<Key> {
         key
     }
+
+    fn interest(&self, _: NodeId, held: Arc<Held>) -> Arc<Held> {
+        held
+    }
 }
 
 /// A shelf that the nodes of one process share: each announcement is decoded, checked and kept once for all of them, and
-/// each key of interest is kept once.
+/// so are each key of interest, and what they know alike of a node's interest.
 ///
 /// What no node holds any more is let go when the shelf has become twice as full.
 #[derive(Debug, Default)]
 pub struct SharedShelf {
-    books: Mutex<Books>,
+    /// By signature.
+    books: Mutex<WeakMap<[u8; 64], Announcement>>,
     keys: Mutex<Keys>,
+    /// The last one of a node, boot epoch and version.
+    interests: Mutex<WeakMap<(NodeId, u64, u64), Held>>,
 }
-
-#[derive(Debug, Default)]
-struct Books {
-    /// By signature. Only looked up.
-    by_signature: HashMap<[u8; 64], Weak<Announcement>>,
-    /// As many as there may be before those that nobody holds are taken out.
-    sweep_at: usize,
-}
-
-/// Below this a sweep is not worth it.
-const SWEEP_MIN: usize = 1024;
 
 impl Shelf for SharedShelf {
     fn read(&self, signed: &[u8]) -> Result<Arc<Announcement>, LsaError> {
         let signature = signed.last_chunk().ok_or(LsaError::Unsigned)?;
         let mut books = self.books.lock().expect("no holder of this lock panics");
-        let known = books.by_signature.get(signature).and_then(Weak::upgrade);
+        let known = books.get(signature);
         // The same signature under other bytes is a forgery, which is not to take the place of the genuine one.
         match known {
             Some(known) if known.signed() == signed => Ok(known),
             Some(_) => Announcement::decode(signed).map(Arc::new),
             None => {
                 let announcement = Arc::new(Announcement::decode(signed)?);
-                books.keep(*signature, &announcement);
+                books.insert(*signature, &announcement);
                 Ok(announcement)
             }
         }
@@ -147,6 +148,17 @@ impl Shelf for SharedShelf {
 
     fn key(&self, key: Arc<Key>) -> Arc<Key> {
         self.keys.lock().expect("no holder of this lock panics").get(key)
+    }
+
+    fn interest(&self, node: NodeId, held: Arc<Held>) -> Arc<Held> {
+        let mut interests = self.interests.lock().expect("no holder of this lock panics");
+        let version = (node, held.boot(), held.version());
+        // Copies of one version may differ: in what they refused, and in how far back they know the changes.
+        if let Some(known) = interests.get(&version).filter(|known| *known == held) {
+            return known;
+        }
+        interests.insert(version, &held);
+        held
     }
 }
 
@@ -172,20 +184,9 @@ impl Keys {
     }
 }
 
-impl Books {
-    fn keep(&mut self, signature: [u8; 64], announcement: &Arc<Announcement>) {
-        if self.by_signature.len() >= self.sweep_at {
-            self.by_signature.retain(|_, held| held.strong_count() > 0);
-            self.sweep_at = (self.by_signature.len() * 2).max(SWEEP_MIN);
-        }
-        self.by_signature.insert(signature, Arc::downgrade(announcement));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::id::NodeId;
     use ring::signature::{Ed25519KeyPair, KeyPair};
 
     fn signed(seed: u8, boot: u64) -> Vec<u8> {
@@ -245,13 +246,27 @@ mod tests {
     }
 
     #[test]
+    fn interest_that_is_known_alike_is_kept_once() {
+        let shelf = SharedShelf::default();
+        let (one, other) = (NodeId([1; 32]), NodeId([2; 32]));
+        let held = shelf.interest(one, Arc::new(Held::new(1)));
+        assert!(Arc::ptr_eq(&held, &shelf.interest(one, Arc::new(Held::new(1)))));
+        assert!(!Arc::ptr_eq(&held, &shelf.interest(other, Arc::new(Held::new(1)))));
+        assert!(!Arc::ptr_eq(&held, &shelf.interest(one, Arc::new(Held::new(2)))));
+        for boot in 3..=3 + 2 * SWEEP_MIN as u64 {
+            drop(shelf.interest(one, Arc::new(Held::new(boot))));
+        }
+        assert!(shelf.interests.lock().unwrap().len() <= SWEEP_MIN);
+    }
+
+    #[test]
     fn what_nobody_holds_is_let_go() {
         let shelf = SharedShelf::default();
         let held = shelf.read(&signed(1, 0)).unwrap();
         for boot in 1..=2 * SWEEP_MIN as u64 {
             drop(shelf.read(&signed(1, boot)).unwrap());
         }
-        assert!(shelf.books.lock().unwrap().by_signature.len() <= SWEEP_MIN);
+        assert!(shelf.books.lock().unwrap().len() <= SWEEP_MIN);
         assert!(Arc::ptr_eq(&held, &shelf.read(&signed(1, 0)).unwrap()));
     }
 }

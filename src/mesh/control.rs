@@ -10,8 +10,10 @@
 //! [`Event::Timeout`]. One task owns it.
 //!
 //! How nodes agree:
-//! - What is new (an announcement, changes of interest) is flooded: passed on over every link but the one that it
-//!   came by. Links deliver in order while they last, so this is all that happens on a quiet day.
+//! - What is new (an announcement, changes of interest) is flooded: a node tells it to all its neighbours, and these pass
+//!   it on along the branches of a tree that forms by itself. Over the other links follow summaries, by which it is
+//!   pulled where a branch has broken off. Links deliver in order while they last, so this is all that happens on a
+//!   quiet day.
 //! - When a link comes up both ends send a summary of what they know, and pull what the other has newer. The same
 //!   happens when the digests of the databases, exchanged about once a second, have differed for two rounds: whatever
 //!   was lost is found, and no timer needs to know why.
@@ -21,27 +23,35 @@
 
 mod flood;
 mod link;
+mod members;
 mod own;
 mod reach;
 mod repair;
+mod spread;
 
 use super::announcement::{Announcement, Shelf};
 use super::frame::{ControlFrame, FEATURES, FrameError, Hello, PROTOCOL};
 use super::id::{LinkId, NodeId};
 use super::interest::{Held, Interest, Key, Limits};
-use super::lsdb::{LsaError, Lsdb, Signer};
+use super::lsdb::{Entry, Lsa, LsaError, Lsdb, Signer};
 use super::sorted::Sorted;
 use super::spf::Routes;
 use super::view::InterestView;
+use crate::codec::DecodeError;
+use crate::identity::{Chain, ChainError, Revocation, RevocationError, Roll};
 use crate::ports::{InterestChange, UpstreamId};
 use bytes::Bytes;
 use link::Link;
+use members::Membership;
 use own::Own;
 use repair::Pulls;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Actions that there is room for all the time.
+const ACTIONS_KEPT_MAX: usize = 256;
 
 /// Delays and bounds of the control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +71,16 @@ pub struct Config {
     pub routes_interval: Duration,
     /// The same while the graph goes on changing.
     pub routes_interval_max: Duration,
+    /// How long after news of a node out of reach the routes are computed, if there are none of another by then.
+    pub routes_pause: Duration,
     /// Least time between two floods of changes of this node's interest.
     pub flush_interval: Duration,
+    /// Least time between two times that news of others are passed on.
+    pub pass_interval: Duration,
+    /// How long after something new the neighbours are told of it that are not sent it: most have it by then.
+    pub spread_delay: Duration,
     /// How often digests of the databases are compared, and sent when they have changed.
     pub digest_interval: Duration,
-    /// How often a digest that has not changed is sent.
-    pub digest_idle: Duration,
     /// How long after a change of interest the announcement tells its new digest.
     pub anchor_delay: Duration,
     /// How often a node announces itself when nothing has changed.
@@ -89,9 +103,11 @@ impl Default for Config {
             link_up_delay: Duration::from_millis(20),
             routes_interval: Duration::from_millis(5),
             routes_interval_max: Duration::from_millis(80),
+            routes_pause: Duration::from_millis(10),
             flush_interval: Duration::from_millis(5),
+            pass_interval: Duration::from_millis(3),
+            spread_delay: Duration::from_millis(10),
             digest_interval: Duration::from_secs(1),
-            digest_idle: Duration::from_secs(10),
             anchor_delay: Duration::from_secs(30),
             refresh: Duration::from_secs(30 * 60),
             forget: Duration::from_secs(60 * 60),
@@ -123,6 +139,8 @@ pub enum Event<'a> {
         link: LinkId,
         /// Who is at the other end.
         peer: NodeId,
+        /// What makes it a member.
+        member: &'a Arc<Chain>,
         /// What it costs to send there.
         cost: u32,
         /// How the other end has introduced itself.
@@ -140,7 +158,7 @@ pub enum Event<'a> {
         /// The frame.
         frame: ControlFrame,
     },
-    /// A link's cost has been measured anew. It is announced when it has changed by more than a quarter.
+    /// A link costs something else now. It is announced: whoever measures costs tells only what matters.
     Cost {
         /// The link.
         link: LinkId,
@@ -150,6 +168,10 @@ pub enum Event<'a> {
     /// The interest of this node's clients, or of one of its upstreams, has changed. Interest that comes from the
     /// mesh is ignored.
     LocalInterest(InterestChange<'a>),
+    /// This node has admitted somebody: the roll has it, and the others are to know.
+    Admitted(Arc<Chain>),
+    /// Somebody is a member no more, as this node's user says: the roll has it, and the others are to know.
+    Revoke(Vec<Revocation>),
     /// Where this node can be dialled; at most 16 are announced.
     Addresses(&'a [SocketAddr]),
     /// The upstreams that this node can serve; at most 64 are announced. Leave one out to stand back from it.
@@ -170,6 +192,11 @@ pub enum Action {
     },
     /// Forward by these routes from now on.
     Routes(Arc<Routes>),
+    /// A node is known, or says that it is dialled elsewhere: [`Control::lsa`].
+    Announced {
+        /// Which.
+        node: NodeId,
+    },
     /// A node that can be reached is interested.
     SetInterest {
         /// Its index.
@@ -190,6 +217,11 @@ pub enum Action {
         id: UpstreamId,
         /// Whether it is the one.
         active: bool,
+    },
+    /// The peer is a member no more: close the link. It is down already for the control plane.
+    Expel {
+        /// The link.
+        link: LinkId,
     },
     /// The peer broke the protocol: close the link with this reason. It is down already for the control plane.
     Reject {
@@ -227,6 +259,15 @@ pub enum Violation {
     /// A second `Hello` or `Welcome`.
     #[error("peer greets twice")]
     SecondHello,
+    /// What should make somebody a member is no record.
+    #[error("peer sent a member's chain that is none: {0}")]
+    Warrants(DecodeError),
+    /// What should make somebody a member does not.
+    #[error("peer tells of a member: {0}")]
+    Chain(#[from] ChainError),
+    /// A revocation that nobody has signed who may.
+    #[error("peer sent {0}")]
+    Revocation(#[from] RevocationError),
     /// Interest that contradicts itself.
     #[error("peer sent interest with {0}")]
     Interest(&'static str),
@@ -274,6 +315,16 @@ counters! {
     routes_computed,
     /// Peers rejected.
     rejected,
+    /// Chains of members taken in.
+    members,
+    /// Chains of members refused because too many were known.
+    members_refused,
+    /// Revocations taken in.
+    revocations,
+    /// Revocations refused because too many were known.
+    revocations_refused,
+    /// Announcements dropped because their nodes are no members, or none that anybody has told of.
+    strangers,
 }
 
 /// The control plane of one node.
@@ -282,6 +333,8 @@ pub struct Control {
     config: Config,
     me: Identity,
     signer: Box<dyn Signer>,
+    roll: Arc<Roll>,
+    membership: Membership,
     lsdb: Lsdb,
     interest: Interest,
     links: BTreeMap<LinkId, Link>,
@@ -296,6 +349,7 @@ pub struct Control {
     routes_last: Option<Instant>,
     /// Least time from the last computation to the next.
     routes_wait: Duration,
+    pace: spread::Pace,
     digest_due: Option<Instant>,
     /// The digest of what is known, until that changes.
     digest: Option<u64>,
@@ -306,9 +360,18 @@ pub struct Control {
 impl Control {
     /// A node without links. Its first routes, to nobody, are among its actions at once.
     #[must_use]
-    pub fn new(config: Config, me: Identity, signer: Box<dyn Signer>, shelf: Arc<dyn Shelf>, now: Instant) -> Self {
+    pub fn new(
+        config: Config,
+        me: Identity,
+        signer: Box<dyn Signer>,
+        roll: Arc<Roll>,
+        shelf: Arc<dyn Shelf>,
+        now: Instant,
+    ) -> Self {
         let lsdb = Lsdb::new(me.node, config.nodes_max, shelf);
         let mut control = Self {
+            membership: Membership::of(&roll),
+            roll,
             lsdb,
             interest: Interest::new(config.interest),
             links: BTreeMap::new(),
@@ -320,6 +383,7 @@ impl Control {
             routes_due: Some(now),
             routes_last: None,
             routes_wait: config.routes_interval,
+            pace: spread::Pace::default(),
             digest_due: None,
             digest: None,
             actions: VecDeque::new(),
@@ -345,11 +409,13 @@ impl Control {
             self.digest = None;
         }
         match event {
-            Event::LinkUp { link, peer, cost, hello } => self.link_up(now, link, peer, cost, hello),
+            Event::LinkUp { link, peer, member, cost, hello } => self.link_up(now, (link, peer), member, cost, hello),
             Event::LinkDown { link } => self.link_down(now, link),
             Event::Frame { link, frame } => self.frame(now, link, frame),
             Event::Cost { link, cost } => self.cost(now, link, cost),
             Event::LocalInterest(change) => self.local_interest(now, &change),
+            Event::Admitted(chain) => self.admitted(now, None, &[chain]),
+            Event::Revoke(revocations) => self.enforce_revocations(now, None, &revocations),
             Event::Addresses(addresses) => self.set_addresses(now, addresses),
             Event::Upstreams(upstreams) => self.set_upstreams(now, upstreams),
             Event::Timeout => {}
@@ -358,14 +424,19 @@ impl Control {
 
     /// What is to be done next.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() {
+            // New routes may bring thousands at once, and seldom do.
+            self.actions.shrink_to(ACTIONS_KEPT_MAX);
+        }
+        action
     }
 
     /// When [`Event::Timeout`] is due next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let forget = self.lsdb.oldest_unreachable().map(|since| since + self.config.forget);
-        let timers = [self.own.due(), self.routes_due, self.digest_due, self.pulls.due(), forget];
+        let timers = [self.own.due(), self.routes_due, self.pace.due(), self.digest_due, self.pulls.due(), forget];
         timers.into_iter().flatten().min()
     }
 
@@ -392,6 +463,12 @@ impl Control {
     /// The announcement of every node that is known, this one too, in the order of their keys.
     pub fn announcements(&self) -> impl Iterator<Item = &Arc<Announcement>> {
         self.lsdb.iter().map(|(_, entry)| &entry.announcement)
+    }
+
+    /// What is known of `node`.
+    #[must_use]
+    pub fn lsa(&self, node: NodeId) -> Option<&Lsa> {
+        self.lsdb.get(node).map(Entry::lsa)
     }
 
     /// What this node wants of the others, as they are told, and what is known of each of them. Costs a list as long.
@@ -421,6 +498,7 @@ impl Control {
         self.announce(now);
         self.forget(now);
         self.update_routes(now);
+        self.spread(now);
         self.exchange_digests(now);
         self.pump_pulls(now);
     }
@@ -450,6 +528,8 @@ impl Control {
                 self.note_digest(link, digest);
                 Ok(())
             }
+            ControlFrame::Revoked(revocations) => self.revoked(now, link, revocations),
+            ControlFrame::Members(members) => self.members(now, link, members),
         };
         if let Err(reason) = outcome {
             self.reject(now, link, reason);
@@ -470,16 +550,10 @@ impl Control {
         self.actions.push_back(Action::Send { link, frame });
     }
 
-    /// Sends to every neighbour but the one at `except`.
-    fn flood(&mut self, except: Option<LinkId>, frame: &ControlFrame) {
-        if self.links.keys().any(|link| Some(*link) != except) {
-            self.flood_encoded(except, &frame.encode());
-        }
-    }
-
-    fn flood_encoded(&mut self, except: Option<LinkId>, frame: &Bytes) {
-        let links = self.links.keys().filter(|link| Some(**link) != except);
-        self.actions.extend(links.map(|&link| Action::Send { link, frame: frame.clone() }));
+    /// Sends to every neighbour but the one that the news came by.
+    fn tell_all(&mut self, except: Option<LinkId>, frame: &Bytes) {
+        let others = self.links.keys().filter(|link| Some(**link) != except);
+        self.actions.extend(others.map(|&link| Action::Send { link, frame: frame.clone() }));
     }
 }
 

@@ -25,11 +25,41 @@ counters! {
     forwarded,
     /// Frames that reached local subscribers.
     delivered,
-    /// Frames for a node that no path leads to.
+    /// Frames that a link left behind: routed again, but for copies.
+    resent,
+    /// Frames that a suspected link held, and that went another way as well.
+    copied,
+    /// Such copies that found no way or no room, or whose link died: what they are copies of is in somebody's keeping.
+    copies_dropped,
+    /// Frames that led nowhere and were held for when they would.
+    parked,
+    /// Frames that came before their time and were held.
+    held,
+    /// Of these, those that were delivered.
+    released,
+    /// Questions to origins for what was missing.
+    asked,
+    /// Questions of destinations that were answered.
+    asks_answered,
+    /// Questions that were not: there were too many.
+    asks_refused,
+    /// Frames that were sent again because a destination had asked for them.
+    ring_resent,
+    /// Numbers that a destination had asked for and that were nowhere any more.
+    ring_missed,
+    /// Destinations that were told how far their rows go.
+    marked,
+    /// Probes and reports of others that were not passed on: there were too many.
+    traces_refused,
+    /// Frames for a node that was never known, and questions and answers for one that no path leads to.
     dropped_no_route,
+    /// Frames that led nowhere, and found no room to wait.
+    dropped_parked_full,
+    /// Frames that led nowhere for too long.
+    dropped_parked_late,
     /// Frames that did not fit into a link's buffer.
     dropped_link_full,
-    /// Frames that a link had not written when it went down.
+    /// Frames that a link took with it.
     dropped_link_down,
     /// Frames that had passed too many links.
     dropped_hops,
@@ -37,24 +67,60 @@ counters! {
     dropped_too_large,
     /// Frames whose subject or reply is none.
     dropped_malformed,
+    /// Messages in an account that this node, or the one that they come from, was not granted.
+    dropped_account,
     /// Frames of origins that are not known, while very many are remembered.
     dropped_stranger,
     /// Queue groups beyond what one frame can name.
     dropped_groups,
-    /// Frames overtaken on a change of routes, refused to keep the order.
-    dropped_late,
+    /// Frames that had arrived before, or were given up before they did.
+    dropped_duplicate,
     /// Frames from an earlier life of their origin.
     dropped_stale_boot,
-    /// Numbers skipped in a row from one origin: what was lost on the way.
+    /// Frames to another life of this node.
+    dropped_other_life,
+    /// Numbers given up in a row from one origin: what was lost on the way.
     missing,
+    /// Of these, those that were given up to make room.
+    missing_crowded,
     /// Frames for this node that nobody here wanted any more.
     unwanted,
+    /// Choices for queue groups that have no member here any more, which went back to their origins…
+    handed_back,
+    /// …and those that came back, and for which somebody else was found…
+    chosen_again,
+    /// …or nobody.
+    handed_back_lost,
     /// Interest of other nodes that the broker does not take: they get no messages on it from here.
     interest_unserved,
+    /// Links that were silent for so long that traffic went round them…
+    links_suspected,
+    /// …and those that were good again.
+    links_trusted_again,
+    /// Costs of links that were told anew since what was measured had changed much and for long.
+    link_costs_changed,
+    /// Changes of this node's own links after which the routes were computed anew and in force within 10 ms…
+    rerouted_10ms,
+    /// …within 100 ms…
+    rerouted_100ms,
+    /// …within a second…
+    rerouted_1s,
+    /// …and later.
+    rerouted_later,
+    /// Beacons sent to the local network…
+    beacons_sent,
+    /// …and heard there, of members as it seems.
+    beacons_heard,
+    /// What came to the beacons' port and is none of this lattice.
+    beacons_foreign,
+    /// The same, not even looked at: too many came from there, or in all.
+    beacons_refused,
     /// Links that came up.
     links_up,
     /// Links that went down.
     links_down,
+    /// Connections of nodes that are in reach already, which found enough links here.
+    links_refused,
     /// Links closed because the peer broke the protocol.
     links_rejected,
 }

@@ -1,15 +1,20 @@
-//! Keeps a link to each configured peer: dial, wait until it ends, dial again, for ever.
+//! Dials: keeps a link to each configured peer (dial, wait until it ends, dial again, for ever), and makes single attempts
+//! at other nodes.
 //!
-//! Which addresses those are is the configuration's affair; what happens on a link once it is dialled is `link.rs`'s.
+//! Which peers those are is the configuration's affair, which other nodes, `forming.rs`'s; what happens on a link once it is
+//! dialled is `link.rs`'s.
 
 use super::backoff::Backoff;
+use super::forming::{Dial, Outcome, Why};
 use super::link::{self, Ended};
-use super::quic::{Connected, DialError};
-use super::shared::Shared;
+use super::quic::{Connected, DialError, close as code};
+use super::shared::{Input, Shared};
 use crate::identity::NodeId;
 use crate::planted::{self, Bug};
+use quinn::VarInt;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -20,6 +25,11 @@ use tokio::sync::oneshot;
 const SELF_PAUSE: Duration = Duration::from_secs(60);
 /// Time that every attempt gets before the next one may begin: a handshake over half the world, with a packet lost.
 const ANSWER_EXPECTED: Duration = Duration::from_secs(1);
+
+/// After a peer has refused a link since it has many, it is asked again this much later.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+/// How much later than the address before it each further address of a node is dialled.
+const ADDRESS_STAGGER: Duration = Duration::from_millis(250);
 
 /// Why each peer is not linked at present, by the address as configured.
 #[derive(Debug, Default)]
@@ -68,7 +78,8 @@ pub(super) async fn keep(shared: Arc<Shared>, address: String) {
                 known = Some(connected.peer);
                 attempts.give_up();
                 shared.dial_problems.clear(&address);
-                if let Ended::AfterUp = run(&shared, connected).await {
+                let ended = run(&shared, connected).await;
+                if ended == Ended::AfterUp {
                     // Planted: it is taken for the end of the peer.
                     if planted::is(Bug::NeverRedials) {
                         return;
@@ -76,6 +87,9 @@ pub(super) async fn keep(shared: Arc<Shared>, address: String) {
                     backoff.reset();
                 }
                 next = shared.env.now() + backoff.wait(&mut rng);
+                if ended == Ended::Refused {
+                    next += REFUSED_PAUSE;
+                }
             }
             Some(Err(error)) => {
                 if shared.dial_problems.note(&address, error.to_string()) {
@@ -89,6 +103,75 @@ pub(super) async fn keep(shared: Arc<Shared>, address: String) {
         }
         shared.env.sleep_until(next).await;
     }
+}
+
+/// Makes one attempt at a node of which `forming.rs` wants a link, runs the link to its end, and says how it ended.
+pub(super) async fn attempt(shared: Arc<Shared>, Dial { node, addresses, why }: Dial) {
+    let outcome = match race(&shared, &addresses).await {
+        Ok(connected) if connected.peer == node => {
+            // While it was dialled, a bridge may have been made elsewhere: then every node of a part would add one.
+            let enough = shared.links.count() >= shared.config.forming.links_max;
+            if why == Why::Bridge && enough && shared.plane.reaches(&node) {
+                connected.connection.close(VarInt::from_u32(code::DONE), b"no more links are needed");
+                Outcome::Needless
+            } else {
+                match run(&shared, connected).await {
+                    Ended::AfterUp => Outcome::WasLinked,
+                    Ended::Refused if why == Why::Bridge => Outcome::Refused,
+                    Ended::BeforeUp | Ended::Refused => Outcome::Failed,
+                }
+            }
+        }
+        Ok(other) => {
+            // The address is another member's by now: as good a link as any, unless there is one.
+            shared.tell(Input::Dialled(node, Outcome::Failed)).await;
+            if shared.links.get(&other.peer).is_none() {
+                run(&shared, other).await;
+            }
+            return;
+        }
+        Err(DialFailed::Dial(DialError::Revoked { .. })) => Outcome::Revoked,
+        Err(error) => {
+            tracing::debug!(%node, %error, "a member was not reached");
+            Outcome::Failed
+        }
+    };
+    shared.tell(Input::Dialled(node, outcome)).await;
+}
+
+/// Dials `addresses` one a little after the other; the first that answers wins.
+async fn race(shared: &Shared, addresses: &[SocketAddr]) -> Result<Connected, DialFailed> {
+    let dial = |(wait, addr): (u32, SocketAddr)| {
+        Box::pin(async move {
+            shared.env.sleep(ADDRESS_STAGGER * wait).await;
+            shared.transport.dial(addr).await
+        })
+    };
+    first((0..).zip(addresses.iter().copied()).map(dial).collect()).await
+}
+
+/// The first of `attempts` that succeeds, or how the last one failed.
+async fn first<A>(mut attempts: Vec<Pin<Box<A>>>) -> Result<Connected, DialFailed>
+where
+    A: Future<Output = Result<Connected, DialError>>,
+{
+    let mut last = DialFailed::Unknown("the name has no address".into());
+    poll_fn(|cx| {
+        let mut index = 0;
+        while index < attempts.len() {
+            match attempts[index].as_mut().poll(cx) {
+                Poll::Ready(Ok(connected)) => return Poll::Ready(Some(connected)),
+                Poll::Ready(Err(error)) => {
+                    last = DialFailed::Dial(error);
+                    drop(attempts.remove(index));
+                }
+                Poll::Pending => index += 1,
+            }
+        }
+        if attempts.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await
+    .ok_or(last)
 }
 
 /// Runs the connection in a task of its own: when dialling stops, a link that is up still ends in peace.
@@ -163,24 +246,7 @@ async fn dial(shared: &Shared, address: &str) -> Result<Connected, DialFailed> {
         Ok(Err(error)) => return Err(DialFailed::Unknown(error.to_string())),
         Err(elapsed) => return Err(DialFailed::Unknown(elapsed.to_string())),
     };
-    let mut attempts: Vec<_> = addrs.iter().map(|addr| Box::pin(shared.transport.dial(*addr))).collect();
-    let mut last = DialFailed::Unknown("the name has no address".into());
-    poll_fn(|cx| {
-        let mut index = 0;
-        while index < attempts.len() {
-            match attempts[index].as_mut().poll(cx) {
-                Poll::Ready(Ok(connected)) => return Poll::Ready(Some(connected)),
-                Poll::Ready(Err(error)) => {
-                    last = DialFailed::Dial(error);
-                    drop(attempts.remove(index));
-                }
-                Poll::Pending => index += 1,
-            }
-        }
-        if attempts.is_empty() { Poll::Ready(None) } else { Poll::Pending }
-    })
-    .await
-    .ok_or(last)
+    first(addrs.iter().map(|addr| Box::pin(shared.transport.dial(*addr))).collect()).await
 }
 
 /// Why a peer was not reached.

@@ -1,161 +1,112 @@
-//! Order and uniqueness between an origin and this node: which frame is new, which is late.
+//! The numbers that an origin gives: one row for each destination's life, 1, 2, 3, …
 //!
-//! The origin numbers its frames for each destination, 1, 2, 3, …, within one boot. Whatever paths they take,
-//! what passes here is strictly increasing: a repeat and a frame overtaken on a route change are both refused.
-//! Putting overtaken frames back in order, and asking for what is missing, builds on the same numbers.
+//! By them the destination puts frames in order and sees what is missing, which is left to `resequence.rs`; what the
+//! origin tells of its rows, and when, to `plane/recover.rs`.
 
-use crate::planted::{self, Bug};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Rows that are remembered: twice as many as a database has nodes.
 const ROWS_MAX: usize = 8192;
+/// How often the same last number is told: the word may get lost.
+const TOLD_MAX: u8 = 3;
 
-/// What the numbers say of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Deliver it. `missing` frames between the last one and it have not been seen.
-    New {
-        /// How many numbers were skipped.
-        missing: u64,
-    },
-    /// It was seen, or a later one was: refuse it.
-    Late,
-    /// It comes from an earlier life of its origin: refuse it.
-    StaleBoot,
-    /// More origins are remembered than there can be nodes, and this one is not known: refuse it.
-    Stranger,
-}
-
-/// The sending side: the next number for each destination.
+/// The rows of one origin.
 #[derive(Debug, Default)]
 pub struct Numbering {
-    last: BTreeMap<u32, u64>,
+    rows: BTreeMap<u32, Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    /// The life of the destination that the numbers count in.
+    life: u16,
+    /// How often `told` was told.
+    times: u8,
+    last: u64,
+    told: u64,
 }
 
 impl Numbering {
-    /// The number of the next frame for `destination`.
-    pub fn next(&mut self, destination: u32) -> u64 {
-        let last = self.last.entry(destination).or_insert(0);
-        *last += 1;
-        *last
+    /// The number of the next frame for `destination`, and the life of it that it counts in. `life` says which one a new
+    /// row is for; nothing when it is not known.
+    pub fn next(&mut self, destination: u32, life: impl FnOnce() -> Option<u16>) -> Option<(u64, u16)> {
+        let row = match self.rows.entry(destination) {
+            Entry::Occupied(row) => row.into_mut(),
+            Entry::Vacant(row) => row.insert(Row { life: life()?, times: 0, last: 0, told: 0 }),
+        };
+        row.last += 1;
+        Some((row.last, row.life))
+    }
+
+    /// The last number that was given in the row of that life of `destination`.
+    #[must_use]
+    pub fn last(&self, destination: u32, life: u16) -> Option<u64> {
+        self.rows.get(&destination).filter(|row| row.life == life).map(|row| row.last)
+    }
+
+    /// Begins the rows anew whose destinations have another life now; `life` knows those that can be reached.
+    pub fn renew(&mut self, life: impl Fn(u32) -> Option<u16>) {
+        for (destination, row) in &mut self.rows {
+            if let Some(life) = life(*destination).filter(|life| *life != row.life) {
+                *row = Row { life, times: 0, last: 0, told: 0 };
+            }
+        }
+    }
+
+    /// The destinations that have something to be told: numbers since the last time, or a word that may be lost.
+    pub fn untold(&self) -> impl Iterator<Item = u32> {
+        let untold = |row: &Row| row.last != row.told || (row.last > 0 && row.times < TOLD_MAX);
+        self.rows.iter().filter(move |(_, row)| untold(row)).map(|(destination, _)| *destination)
+    }
+
+    /// The last number of the row of `destination`, and its life: it is being told.
+    pub fn tell(&mut self, destination: u32) -> Option<(u64, u16)> {
+        let row = self.rows.get_mut(&destination)?;
+        row.times = if row.told == row.last { row.times.saturating_add(1) } else { 1 };
+        row.told = row.last;
+        Some((row.last, row.life))
     }
 
     /// Forgets destinations that are not `known`, once there are very many. One that comes back would see its numbers
     /// start again and refuse them, so this is for the numbers of nodes that came and went, never for those at hand.
     pub fn prune(&mut self, known: impl Fn(u32) -> bool) {
-        if self.last.len() > ROWS_MAX {
-            self.last.retain(|destination, _| known(*destination));
+        if self.rows.len() > ROWS_MAX {
+            self.rows.retain(|destination, _| known(*destination));
         }
-    }
-}
-
-/// The receiving side: what has been delivered from each origin.
-#[derive(Debug, Default)]
-pub struct Guard {
-    origins: BTreeMap<u32, Seen>,
-}
-
-#[derive(Debug)]
-struct Seen {
-    boot: u64,
-    last: u64,
-}
-
-impl Guard {
-    /// Judges frame `seq` of `origin` in its life `boot`, and remembers it when it is new.
-    ///
-    /// A newer boot starts the numbers again. The first frame of an origin is taken whatever its number: this node
-    /// may have restarted while the origin went on counting.
-    ///
-    /// `known` says whether an origin can be reached: when the table is full, the others are forgotten.
-    pub fn admit(&mut self, origin: u32, boot: u64, seq: u64, known: impl Fn(u32) -> bool) -> Verdict {
-        let Some(seen) = self.origins.get_mut(&origin) else {
-            if self.origins.len() >= ROWS_MAX {
-                self.origins.retain(|origin, _| known(*origin));
-                if self.origins.len() >= ROWS_MAX {
-                    return Verdict::Stranger;
-                }
-            }
-            self.origins.insert(origin, Seen { boot, last: seq });
-            return Verdict::New { missing: 0 };
-        };
-        // Planted: a new life's frames judged by what was seen of the last one.
-        let boot = if planted::is(Bug::RestartUnnoticed) { seen.boot } else { boot };
-        if boot < seen.boot {
-            return Verdict::StaleBoot;
-        }
-        if boot > seen.boot {
-            *seen = Seen { boot, last: seq };
-            return Verdict::New { missing: seq.saturating_sub(1) };
-        }
-        // Planted: what was overtaken is let through after all.
-        if seq < seen.last && planted::is(Bug::LateReleased) {
-            return Verdict::New { missing: 0 };
-        }
-        if seq <= seen.last {
-            return Verdict::Late;
-        }
-        let missing = seq - seen.last - 1;
-        seen.last = seq;
-        Verdict::New { missing }
-    }
-
-    /// Forgets all that has been seen: only a planted bug does.
-    pub(super) fn forget(&mut self) {
-        self.origins.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn numbers_count_up_for_each_destination() {
         let mut numbering = Numbering::default();
-        assert_eq!([numbering.next(7), numbering.next(7), numbering.next(9)], [1, 2, 1]);
+        let mut next = |destination| numbering.next(destination, || Some(5));
+        assert_eq!([next(7), next(7), next(9)], [Some((1, 5)), Some((2, 5)), Some((1, 5))]);
+        assert_eq!((numbering.next(8, || None), numbering.last(7, 5), numbering.last(7, 4)), (None, Some(2), None));
     }
 
     #[test]
-    fn a_gap_is_told_and_the_overtaken_frame_refused() {
-        let mut guard = Guard::default();
-        assert_eq!(guard.admit(1, 1, 1, |_| true), Verdict::New { missing: 0 });
-        assert_eq!(guard.admit(1, 1, 4, |_| true), Verdict::New { missing: 2 });
-        assert_eq!(guard.admit(1, 1, 3, |_| true), Verdict::Late);
-        assert_eq!(guard.admit(1, 1, 4, |_| true), Verdict::Late);
-    }
-
-    #[test]
-    fn a_restarted_origin_counts_anew_and_its_old_frames_are_refused() {
-        let mut guard = Guard::default();
-        assert_eq!(guard.admit(1, 1, 900, |_| true), Verdict::New { missing: 0 });
-        assert_eq!(guard.admit(1, 2, 1, |_| true), Verdict::New { missing: 0 });
-        assert_eq!(guard.admit(1, 1, 901, |_| true), Verdict::StaleBoot);
-    }
-
-    #[test]
-    fn forged_origins_cost_bounded_memory_and_harm_nobody_at_hand() {
-        let mut guard = Guard::default();
-        assert_eq!(guard.admit(1, 1, 7, |o| o == 1), Verdict::New { missing: 0 });
-        for forged in 100..100_000 {
-            assert_eq!(guard.admit(forged, 1, 1, |o| o == 1), Verdict::New { missing: 0 });
-            assert!(guard.origins.len() <= ROWS_MAX);
+    fn another_life_of_the_destination_begins_a_new_row() {
+        let mut numbering = Numbering::default();
+        for destination in [7, 7, 9] {
+            numbering.next(destination, || Some(5));
         }
-        assert_eq!(guard.admit(1, 1, 7, |o| o == 1), Verdict::Late);
+        numbering.renew(|destination| (destination == 7).then_some(6));
+        assert_eq!(numbering.next(7, || None), Some((1, 6)));
+        assert_eq!(numbering.next(9, || None), Some((2, 5)), "it is out of reach, and may come back as it was");
     }
 
-    proptest! {
-        #[test]
-        fn what_passes_is_strictly_increasing(frames in proptest::collection::vec((0u64..3, 1u64..50), 0..200)) {
-            let mut guard = Guard::default();
-            let mut last = None;
-            for (boot, seq) in frames {
-                if matches!(guard.admit(5, boot, seq, |_| true), Verdict::New { .. }) {
-                    prop_assert!(last < Some((boot, seq)));
-                    last = Some((boot, seq));
-                }
-            }
-        }
+    #[test]
+    fn the_same_number_is_told_a_few_times_only() {
+        let mut numbering = Numbering::default();
+        numbering.next(7, || Some(5));
+        let told = (0..10).filter(|_| numbering.untold().any(|d| d == 7) && numbering.tell(7) == Some((1, 5))).count();
+        assert_eq!(told, usize::from(TOLD_MAX));
+        numbering.next(7, || Some(5));
+        assert_eq!(numbering.untold().collect::<Vec<_>>(), [7]);
     }
 }

@@ -11,11 +11,21 @@
 
 mod control;
 mod header;
+mod repair;
+mod trace;
 
-pub use control::{ControlFrame, Delta, FEATURES, Goodbye, Hello, Known, More, PROTOCOL, Snapshot, Want, WantInterest};
-pub use header::{DESTINATIONS_MAX, DataHeader, Destination, NAME_MAX, PICKS_MAX, SUBJECT_MAX, Target};
+pub use control::{
+    ControlFrame, Delta, FEATURES, Goodbye, Hello, Known, Members, More, PROTOCOL, Snapshot, Told, Want, WantInterest,
+};
+pub use header::{
+    CUSTODY, DESTINATIONS_MAX, DataHeader, Destination, NAME_MAX, PICKS_MAX, SEQ_MAX, SUBJECT_MAX, Target,
+};
+
+pub use repair::{Ask, Mark, RepairFrame};
+pub use trace::{Fate, Probe, Report, STEPS_MAX, Step, TRACE, TraceFrame};
 
 use crate::codec;
+use bytes::Bytes;
 
 /// The longest payload of control frames that carry lists, in bytes: longer lists go as several frames.
 pub const LIST_MAX: usize = 64 << 10;
@@ -49,8 +59,20 @@ pub enum Kind {
     Digest = 8,
     /// The link is up: sent by the end that decides.
     Welcome = 9,
+    /// Nodes that are members no more.
+    Revoked = 10,
+    /// Who is a member: what the sender knows, or chains.
+    Members = 11,
     /// A message of an application.
     Data = 16,
+    /// A destination asks the origin for what it misses.
+    Ask = 17,
+    /// An origin tells a destination how far their row goes.
+    Mark = 18,
+    /// Follows the way of a message, for people.
+    Probe = 19,
+    /// A node on that way tells the origin.
+    Report = 20,
 }
 
 impl Kind {
@@ -65,7 +87,13 @@ impl Kind {
             7 => Self::Pull,
             8 => Self::Digest,
             9 => Self::Welcome,
+            10 => Self::Revoked,
+            11 => Self::Members,
             16 => Self::Data,
+            17 => Self::Ask,
+            18 => Self::Mark,
+            19 => Self::Probe,
+            20 => Self::Report,
             _ => return None,
         })
     }
@@ -76,8 +104,10 @@ impl Kind {
         match self {
             Self::Hello | Self::Goodbye => 4 << 10,
             Self::Lsa => 16 << 10,
-            Self::Delta | Self::Snapshot | Self::Summary | Self::Pull => LIST_MAX,
+            Self::Delta | Self::Snapshot | Self::Summary | Self::Pull | Self::Revoked | Self::Members => LIST_MAX,
             Self::Digest | Self::Welcome => 64,
+            Self::Ask | Self::Mark => 1 << 10,
+            Self::Probe | Self::Report => 2 << 10,
             Self::Data => data_max,
         }
     }
@@ -178,6 +208,12 @@ impl Reader {
         Ok(self.complete.then(|| Raw { kind, payload: &self.partial[LENGTH + 1..] }))
     }
 
+    /// How many bytes are kept of a frame that is not whole yet: when [`Reader::next`] has said that there is no more.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.partial.len()
+    }
+
     /// Moves bytes from `input` until `len` have been gathered.
     fn take(&mut self, input: &mut &[u8], len: usize) {
         let missing = len.saturating_sub(self.partial.len()).min(input.len());
@@ -199,6 +235,27 @@ impl Reader {
         }
         Ok(Some((kind, LENGTH + length)))
     }
+}
+
+/// The frames in `piece`, each with its kind, up to the first that is not whole. None of them is copied.
+pub fn split(piece: &Bytes) -> impl Iterator<Item = (Kind, Bytes)> {
+    let (piece, mut at) = (piece.clone(), 0);
+    std::iter::from_fn(move || {
+        let mut rest = &piece[at..];
+        let kind = Reader::new(DATA_MAX).next(&mut rest).ok()??.kind;
+        let (start, end) = (at, piece.len() - rest.len());
+        at = end;
+        Some((kind, piece.slice(start..end)))
+    })
+}
+
+/// The payload of a whole frame.
+///
+/// # Panics
+/// When `frame` is shorter than any frame.
+#[must_use]
+pub fn payload(frame: &[u8]) -> &[u8] {
+    &frame[LENGTH + 1..]
 }
 
 /// Appends a frame of `kind`, whose payload `write` appends.

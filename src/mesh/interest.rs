@@ -10,6 +10,7 @@ mod local;
 
 pub use local::Local;
 
+use super::announcement::Shelf;
 use super::digest::{Digest, Element};
 use super::frame::{Delta, Snapshot};
 use super::id::NodeId;
@@ -96,7 +97,7 @@ impl Default for Limits {
 }
 
 /// What is known of one node's interest.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     boot: u64,
     version: u64,
@@ -289,7 +290,8 @@ pub enum Applied {
 #[derive(Debug)]
 pub struct Interest {
     limits: Limits,
-    nodes: BTreeMap<NodeId, Held>,
+    /// Copied when one is changed that others hold, too: see [`Interest::share`].
+    nodes: BTreeMap<NodeId, Arc<Held>>,
     bytes: usize,
     /// Entries refused since the start.
     pub refused: u64,
@@ -305,13 +307,20 @@ impl Interest {
     /// What is known of a node's interest.
     #[must_use]
     pub fn get(&self, node: NodeId) -> Option<&Held> {
-        self.nodes.get(&node)
+        self.nodes.get(&node).map(|held| &**held)
+    }
+
+    /// Lets what is known of a node be kept once for all who share the shelf and know the same.
+    pub fn share(&mut self, node: NodeId, shelf: &dyn Shelf) {
+        if let Some(held) = self.nodes.get_mut(&node) {
+            *held = shelf.interest(node, Arc::clone(held));
+        }
     }
 
     /// Begins anew for a node that has started, or that was not known.
     pub fn reset(&mut self, node: NodeId, boot: u64) {
         self.remove(node);
-        self.nodes.insert(node, Held::new(boot));
+        self.nodes.insert(node, Arc::new(Held::new(boot)));
     }
 
     /// Forgets a node.
@@ -331,6 +340,7 @@ impl Interest {
         let others = self.bytes - held.bytes;
         let limits = room(self.limits, others);
         let new = &delta.changes[skipped..];
+        let held = Arc::make_mut(held);
         let mut step = |change: &&Change| {
             // Planted: every fifth change is counted and not made.
             if planted::is(Bug::InterestDeltaDropped) && held.version % 5 == 4 {
@@ -371,13 +381,13 @@ impl Interest {
         let changed = old.difference(&new);
         self.bytes = self.bytes - old.bytes + new.bytes;
         self.refused += refused;
-        self.nodes.insert(node, new);
+        self.nodes.insert(node, Arc::new(new));
         Some(changed)
     }
 
     /// Distrusts what is known of a node: it must be fetched anew. The entries stay in force until then.
     pub fn distrust(&mut self, node: NodeId) {
-        if let Some(held) = self.nodes.get_mut(&node) {
+        if let Some(held) = self.nodes.get_mut(&node).map(Arc::make_mut) {
             held.exact_from = u64::MAX;
             held.log.clear();
             held.log_bytes = 0;

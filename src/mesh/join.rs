@@ -1,7 +1,7 @@
 //! Joining: the one exchange by which a device with an invite becomes a member, on both sides of it.
 //!
 //! ```text
-//! joiner ── TLS: voucher's key ──────────────► member   knows the voucher, spent ones included
+//! joiner ── TLS: voucher's chain ────────────► member   checks it against the root, as any member can
 //!        ◄── TLS: chain to the invite's root ──
 //!        ── Request: name, keys, proofs ─────►          counts the use, durably
 //!        ◄── Answer: Admitted | Refused ───────

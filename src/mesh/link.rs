@@ -1,23 +1,28 @@
-//! One link from its first frame to its last: greet, carry, watch, end.
+//! One link from its first frame to its last: greet, carry, end.
 //!
 //! A link is a QUIC connection with one control stream and one data stream in each direction, and datagrams as
-//! heartbeats. This file moves bytes between them and the node; what the control frames mean is left to `control.rs`,
-//! where data goes, to `plane.rs`, who may connect at all, to `quic.rs`.
+//! heartbeats. This file moves bytes between the streams and the node; whether the link lives is left to `watcher.rs`, what
+//! the control frames mean, to `control.rs`, where data goes, to `plane.rs`, who may connect at all, to `quic.rs`.
 
-use super::frame::{ControlFrame, DATA_MAX, FrameError, Goodbye, Hello, Kind, Reader};
+use super::custody::{self, Receipt};
+use super::events::What;
+use super::frame::{ControlFrame, DATA_MAX, FrameError, Goodbye, Hello, Kind, Reader, TRACE};
 use super::greeting::GreetError;
-use super::heartbeat::{Due, Heartbeat};
 use super::links::{Link, LinkId};
 use super::outbuf::Outbuf;
 use super::plane::{Batch, Touched};
 use super::quic::{Connected, close as code, plain};
 use super::shared::{Input, Shared};
+use super::watcher::{Health, Reason, watch};
 use crate::planted::{self, Bug};
 use crate::ports::BoxFuture;
 use bytes::Bytes;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use lattice_broker::env::Timer;
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +36,8 @@ const FORWARD_PENDING_MAX: usize = 1 << 20;
 /// How long the last bytes of a link that ends in peace may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
+const BUSY: VarInt = VarInt::from_u32(code::BUSY);
+
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -38,6 +45,8 @@ pub(super) enum Ended {
     AfterUp,
     /// It never became one.
     BeforeUp,
+    /// Nor did it because the peer has as many links as it wants.
+    Refused,
 }
 
 /// Runs a connection to its end.
@@ -56,11 +65,18 @@ pub(super) async fn run(shared: &Arc<Shared>, connected: Connected) -> Ended {
             close(&connection, code::DUPLICATE, "another link between us is up");
             Ended::BeforeUp
         }
+        Err(GreetFailed::Enough) => {
+            shared.plane.counters.links_refused.add(1);
+            close(&connection, code::BUSY, "this node has enough links, and reaches you by them");
+            Ended::BeforeUp
+        }
         Err(error) => {
             let address = plain(connection.remote_address());
             tracing::debug!(%address, %error, "a connection did not become a link");
+            let busy = |closed| matches!(closed, ConnectionError::ApplicationClosed(why) if why.error_code == BUSY);
+            let refused = connection.close_reason().is_some_and(busy);
             close(&connection, code::PROTOCOL, &error.to_string());
-            Ended::BeforeUp
+            if refused { Ended::Refused } else { Ended::BeforeUp }
         }
     }
 }
@@ -74,7 +90,12 @@ struct Greeted {
 }
 
 async fn greet(shared: &Arc<Shared>, connected: &Connected) -> Result<Greeted, GreetFailed> {
-    let Connected { connection, peer, dialed } = connected;
+    let Connected { connection, peer, member, dialed } = connected;
+    let enough = !dialed && shared.links.count() >= shared.config.forming.accept_max;
+    // Before the greeting, by which the peer might take the link for good.
+    if enough && shared.links.get(peer).is_none() && shared.plane.reaches(peer) {
+        return Err(GreetFailed::Enough);
+    }
     let has_link = shared.links.get(peer).is_some_and(|link| !link.stop.is_cancelled());
     let mut control_out = connection.open_uni().await?;
     control_out.write_all(&shared.facts.hello(has_link).encode()).await?;
@@ -83,15 +104,18 @@ async fn greet(shared: &Arc<Shared>, connected: &Connected) -> Result<Greeted, G
     let link = Arc::new(Link {
         id: LinkId(shared.next_link()),
         peer: *peer,
+        member: Arc::clone(member),
         boot: hello.boot,
         name: hello.name.clone(),
         dialed: *dialed,
+        traces: hello.features & TRACE != 0,
         since: shared.env.now(),
         connection: connection.clone(),
         control: Outbuf::new(shared.config.link_bytes_max),
-        data: Outbuf::new(shared.config.link_bytes_max),
+        data: Outbuf::with_custody(shared.config.link_bytes_max, Arc::clone(&shared.plane.ring)),
         confirmed: AtomicBool::new(false),
-        heard: AtomicBool::new(false),
+        heard: AtomicU64::new(0),
+        health: Mutex::new(Health::new(shared, *peer, connection.rtt())),
         stop: CancellationToken::new(),
     });
     if shared.facts.decides(*peer) {
@@ -113,6 +137,7 @@ async fn serve(shared: &Arc<Shared>, greeted: Greeted) {
     let Greeted { link, hello, control_out, control_in } = greeted;
     let peer = link.peer;
     tracing::info!(%peer, name = link.name, address = %link.address(), dialed = link.dialed, "link up");
+    shared.note(What::LinkUp, Some((peer, &link.name)), Some(format!("{}", link.address())));
     shared.plane.counters.links_up.add(1);
     shared.tell(Input::Up(Arc::clone(&link), hello)).await;
 
@@ -125,56 +150,27 @@ async fn serve(shared: &Arc<Shared>, greeted: Greeted) {
     streams.close();
 
     let reason = watch(shared, &link).await;
+    // Before what follows from it.
+    shared.note(What::LinkDown, Some((peer, &link.name)), Some(reason.to_string()));
+    if !matches!(reason, Reason::Stopped) {
+        shared.histories.trouble(shared.env.now(), peer);
+    }
     shared.links.remove(&link);
-    shared.tell(Input::Down(link.id)).await;
-    if let Reason::Stopped = reason {
+    // One that was replaced has a better one beside it: what it still carries goes there.
+    if let Reason::Stopped = reason
+        && shared.links.get(&peer).is_none()
+    {
+        shared.tell(Input::Down(link.id)).await;
         farewell(shared, &link, &streams).await;
+        shared.plane.take_over(&link);
+    } else {
+        shared.plane.take_over(&link);
+        shared.tell(Input::Down(link.id)).await;
     }
-    let lost = link.data.close();
     link.control.close();
-    shared.plane.counters.dropped_link_down.add(lost);
     shared.plane.counters.links_down.add(1);
-    tracing::info!(%peer, name = link.name, %reason, frames_lost = lost, "link down");
+    tracing::info!(%peer, name = link.name, %reason, "link down");
     close(&link.connection, reason.code(), &reason.to_string());
-}
-
-/// Waits for the end of the link, sending heartbeats and listening for the peer's.
-async fn watch(shared: &Shared, link: &Link) -> Reason {
-    let config = &shared.config;
-    let mut heartbeat = Heartbeat::new(shared.env.now(), config.heartbeat, config.dead_after, link.dialed);
-    let mut timer = shared.env.timer(heartbeat.next());
-    if planted::is(Bug::TimerLeaked) {
-        // Planted: a timer that nobody drops when the link has ended.
-        std::mem::forget(shared.env.timer(heartbeat.next()));
-    }
-    loop {
-        let due = std::future::poll_fn(|cx| timer.as_mut().poll(cx));
-        tokio::select! {
-            biased;
-            () = link.stop.cancelled() => return Reason::Stopped,
-            error = link.connection.closed() => return Reason::Closed(error),
-            datagram = link.connection.read_datagram() => match datagram {
-                Ok(_) => heartbeat.heard(shared.env.now()),
-                Err(error) => return Reason::Closed(error),
-            },
-            () = due => {
-                // Planted: the heartbeats that are sent count for those that should come.
-                if link.heard.swap(false, Ordering::Relaxed) || planted::is(Bug::HalfOpenBelieved) {
-                    heartbeat.heard(shared.env.now());
-                }
-                // What the peer acknowledges it has decrypted: as good a sign of life as a heartbeat of its own.
-                let stats = link.connection.stats();
-                heartbeat.acknowledged(shared.env.now(), stats.frame_rx.acks, stats.path.rtt);
-                match heartbeat.due(shared.env.now()) {
-                    Due::Nothing => {}
-                    // An error here means that the connection is closed, which the next round sees.
-                    Due::Send => drop(link.connection.send_datagram(Bytes::new())),
-                    Due::Dead { silent } => return Reason::Silent(silent),
-                }
-                timer.as_mut().reset(heartbeat.next());
-            }
-        }
-    }
 }
 
 /// Says goodbye and lets what is in the buffers arrive, here and at the peer: whoever closes first cuts the other off.
@@ -182,8 +178,31 @@ async fn farewell(shared: &Shared, link: &Link, streams: &TaskTracker) {
     link.send(&ControlFrame::Goodbye(Goodbye { reason: "this node ends the link".into() }));
     link.data.finish();
     link.control.finish();
-    // When the time is up, what has not arrived is counted as lost.
-    let _ = shared.env.timeout(FAREWELL_MAX, streams.wait()).await;
+    let receipts = async {
+        while let Ok(datagram) = link.connection.read_datagram().await {
+            take_receipt(shared, link, &datagram);
+        }
+    };
+    let settled = async {
+        streams.wait().await;
+        link.data.settled().await;
+    };
+    // When the time is up, what has not arrived goes another way.
+    let _ = shared
+        .env
+        .timeout(FAREWELL_MAX, async {
+            tokio::select! { () = receipts => {}, () = settled => {} }
+        })
+        .await;
+}
+
+/// Takes in what the peer says of the frames that it has taken; another datagram is but a sign of life.
+pub(super) fn take_receipt(shared: &Shared, link: &Link, datagram: &[u8]) {
+    if datagram.first() == Some(&custody::TAG)
+        && let Err(error) = custody::read(datagram).and_then(|taken| link.data.acknowledge(taken))
+    {
+        reject(shared, link, &error);
+    }
 }
 
 async fn write_data(link: Arc<Link>) {
@@ -218,7 +237,7 @@ async fn read_control(shared: Arc<Shared>, link: Arc<Link>, mut stream: ControlR
             }
             Ok(frame) => {
                 link.confirmed.store(true, Ordering::Relaxed);
-                link.heard.store(true, Ordering::Relaxed);
+                link.hear(shared.env.now());
                 shared.tell(Input::Frame(link.id, frame)).await;
             }
             Err(ReadFailed::Frame(error)) => return reject(&shared, &link, &error),
@@ -230,16 +249,40 @@ async fn read_control(shared: Arc<Shared>, link: Arc<Link>, mut stream: ControlR
 }
 
 async fn read_data(shared: Arc<Shared>, link: Arc<Link>) {
+    let mut timer = shared.env.timer(shared.env.now());
     let Ok(mut stream) = link.connection.accept_uni().await else { return };
     let mut reader = Reader::new(DATA_MAX);
     let mut touched = Touched::default();
     let mut pieces = vec![Bytes::new(); PIECES_MAX];
-    while let Ok(Some(count)) = stream.read_chunks(&mut pieces).await {
-        link.heard.store(true, Ordering::Relaxed);
+    let (mut receipt, mut received) = (Receipt::default(), 0);
+    loop {
+        let due = std::future::poll_fn(|cx| match receipt.due() {
+            Some(_) => timer.as_mut().poll(cx),
+            None => Poll::Pending,
+        });
+        let count = tokio::select! {
+            biased;
+            read = stream.read_chunks(&mut pieces) => match read {
+                Ok(Some(count)) => count,
+                Ok(None) | Err(_) => break,
+            },
+            () = due => {
+                tell(&shared, &link, &mut receipt, &mut timer);
+                continue;
+            }
+        };
+        link.hear(shared.env.now());
+        received += pieces[..count].iter().map(|piece| piece.len() as u64).sum::<u64>();
         let (taken, congested) = take_batch(&shared, &mut reader, &mut pieces[..count], &mut touched);
         let fullest = touched.flush();
         if let Err(error) = taken {
             return reject(&shared, &link, &error);
+        }
+        if let Some(due) = receipt.took(|| shared.env.now(), received - reader.unfinished() as u64) {
+            timer.as_mut().reset(due);
+        }
+        if receipt.is_large() {
+            tell(&shared, &link, &mut receipt, &mut timer);
         }
         if let Some((pending, next)) = fullest
             && pending > FORWARD_PENDING_MAX
@@ -251,6 +294,16 @@ async fn read_data(shared: Arc<Shared>, link: Arc<Link>) {
             ready.await;
         }
     }
+    // The peer has said all it had to say, and may wait to hear that it has arrived.
+    tell(&shared, &link, &mut receipt, &mut timer);
+}
+
+/// Tells the peer how much was taken, and sets the timer for the next time.
+fn tell(shared: &Shared, link: &Link, receipt: &mut Receipt, timer: &mut Pin<Box<dyn Timer>>) {
+    let (datagram, due) = receipt.tell(shared.env.now());
+    timer.as_mut().reset(due);
+    // When it cannot be sent the connection is gone, and the peer keeps what it has.
+    drop(link.connection.send_datagram(datagram));
 }
 
 /// Hands all whole frames in `pieces` on, those before a bad one too. When a subscriber here is congested, the future ends
@@ -276,10 +329,10 @@ fn take_frames(
     for piece in pieces {
         let mut input = &piece[..];
         while let Some(raw) = reader.next(&mut input)? {
-            if raw.kind != Kind::Data {
+            if !matches!(raw.kind, Kind::Data | Kind::Ask | Kind::Mark | Kind::Probe | Kind::Report) {
                 return Err(FrameError::Misplaced(raw.kind));
             }
-            shared.plane.receive(raw.payload, batch, touched)?;
+            shared.plane.receive(raw, batch, touched)?;
         }
         // A piece holds the whole packet that it came in.
         *piece = Bytes::new();
@@ -290,8 +343,15 @@ fn take_frames(
 /// The peer broke the protocol.
 pub(super) fn reject(shared: &Shared, link: &Link, reason: &dyn std::fmt::Display) {
     tracing::warn!(peer = %link.peer, name = link.name, %reason, "a peer broke the protocol; its link is closed");
+    shared.note(What::LinkRejected, Some((link.peer, &link.name)), Some(reason.to_string()));
     shared.plane.counters.links_rejected.add(1);
     close(&link.connection, code::PROTOCOL, &reason.to_string());
+}
+
+/// The peer is a member no more.
+pub(super) fn expel(link: &Link) {
+    tracing::warn!(peer = %link.peer, name = link.name, "a peer has been revoked; its link is closed");
+    close(&link.connection, code::REVOKED, "revoked");
 }
 
 fn close(connection: &Connection, code: u32, reason: &str) {
@@ -328,26 +388,6 @@ impl ControlReader {
     }
 }
 
-/// Why a link ended.
-#[derive(Debug, thiserror::Error)]
-enum Reason {
-    #[error("ended in peace, or replaced by a newer link")]
-    Stopped,
-    #[error("{0}")]
-    Closed(quinn::ConnectionError),
-    #[error("nothing heard for {} ms", .0.as_millis())]
-    Silent(Duration),
-}
-
-impl Reason {
-    fn code(&self) -> u32 {
-        match self {
-            Self::Stopped | Self::Closed(_) => code::DONE,
-            Self::Silent(_) => code::SILENT,
-        }
-    }
-}
-
 /// Why a connection did not become a link.
 #[derive(Debug, thiserror::Error)]
 enum GreetFailed {
@@ -355,12 +395,14 @@ enum GreetFailed {
     Late(lattice_broker::env::Elapsed),
     #[error("another link between the two is up")]
     Duplicate,
+    #[error("this node has enough links")]
+    Enough,
     #[error("instead of a welcome came {0:?}")]
     NotWelcome(Kind),
     #[error(transparent)]
     Greeting(#[from] GreetError),
     #[error(transparent)]
-    Connection(#[from] quinn::ConnectionError),
+    Connection(#[from] ConnectionError),
     #[error(transparent)]
     Write(#[from] quinn::WriteError),
     #[error(transparent)]

@@ -6,12 +6,13 @@
 use super::frame::ControlFrame;
 use super::outbuf::{Outbuf, Refused};
 use super::quic::plain;
-use crate::identity::NodeId;
+use super::watcher::Health;
+use crate::identity::{Chain, NodeId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -24,12 +25,16 @@ pub struct Link {
     pub id: LinkId,
     /// Who is at the other end.
     pub peer: NodeId,
+    /// What makes it a member.
+    pub member: Arc<Chain>,
     /// The peer's life: a higher one replaces the link.
     pub boot: u64,
     /// The peer's name, as it gave it.
     pub name: String,
     /// True when this node dialled.
     pub dialed: bool,
+    /// True when the peer takes probes.
+    pub traces: bool,
     /// When it came up.
     pub since: Instant,
     /// The connection below.
@@ -40,8 +45,10 @@ pub struct Link {
     pub data: Outbuf,
     /// Set by the first frame after the greeting: the peer knows that the link is up.
     pub confirmed: AtomicBool,
-    /// Set by whatever arrives on a stream: a sign of life.
-    pub heard: AtomicBool,
+    /// When something last arrived on a stream, in nanoseconds since the link came up: a sign of life.
+    pub heard: AtomicU64,
+    /// How it is, as its watcher sees it.
+    pub health: Mutex<Health>,
     /// Ends the link.
     pub stop: CancellationToken,
 }
@@ -51,6 +58,29 @@ impl Link {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         plain(self.connection.remote_address())
+    }
+
+    /// Something has arrived on a stream.
+    pub fn hear(&self, now: Instant) {
+        let since = u64::try_from(now.saturating_duration_since(self.since).as_nanos()).unwrap_or(u64::MAX);
+        self.heard.fetch_max(since, Ordering::Relaxed);
+    }
+
+    /// When something last arrived on a stream.
+    #[must_use]
+    pub fn heard_at(&self) -> Instant {
+        self.since + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// How the link is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        *self.health.lock().expect("no holder of this lock panics")
+    }
+
+    /// Notes how the link is, and returns how it was.
+    pub(super) fn set_health(&self, health: Health) -> Health {
+        std::mem::replace(&mut *self.health.lock().expect("no holder of this lock panics"), health)
     }
 
     /// Sends a control frame.
@@ -124,6 +154,12 @@ impl Links {
     #[must_use]
     pub fn get(&self, peer: &NodeId) -> Option<Arc<Link>> {
         self.lock().get(peer).cloned()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().len()
     }
 
     /// All links, in the order of their peers' keys.

@@ -153,6 +153,13 @@ impl Lsa {
         }
     }
 
+    /// Whose announcement this would be; nothing when it is too short for any.
+    #[must_use]
+    pub fn node_of(signed: &[u8]) -> Option<NodeId> {
+        // The node is the record's first field, after its version.
+        signed.get(1..33)?.try_into().ok().map(NodeId)
+    }
+
     /// Checks that its node has signed it.
     ///
     /// # Errors
@@ -202,6 +209,8 @@ pub struct Entry {
     pub announcement: Arc<Announcement>,
     /// Since when no path to it is known.
     pub unreachable_since: Option<Instant>,
+    /// The links, a bit each, that its news need not cross, as the peers have them from elsewhere.
+    pub idle: u64,
 }
 
 impl Entry {
@@ -238,7 +247,7 @@ pub enum Ingest {
         seq: u64,
     },
     /// It was known.
-    Known,
+    Known(NodeId),
     /// A newer one of this node is known.
     Old(NodeId),
     /// There is no room for another node.
@@ -279,7 +288,7 @@ impl Lsdb {
             // Two processes with one key may say different things under one number: that is for the node to settle.
             let same = known.lsa().age() == lsa.age() && (node != self.me || known.announcement.signed() == signed);
             if same {
-                return Ok(Ingest::Known);
+                return Ok(Ingest::Known(node));
             }
             if known.lsa().age() > lsa.age() {
                 return Ok(Ingest::Old(node));
@@ -289,7 +298,7 @@ impl Lsdb {
         if node == self.me {
             return Ok(Ingest::Own { boot: lsa.boot, seq: lsa.seq });
         }
-        let unreachable_since = known.map_or(Some(now), |known| known.unreachable_since);
+        let (unreachable_since, idle) = known.map_or((Some(now), 0), |known| (known.unreachable_since, known.idle));
         let mut evicted = None;
         if known.is_none() && self.nodes.len() >= self.nodes_max {
             evicted = self.longest_unreachable();
@@ -297,7 +306,7 @@ impl Lsdb {
                 return Ok(Ingest::Full);
             }
         }
-        let before = self.nodes.insert(node, Entry { announcement, unreachable_since });
+        let before = self.nodes.insert(node, Entry { announcement, unreachable_since, idle });
         if evicted.is_some() {
             self.find_oldest();
         } else if let Some(since) = unreachable_since {
@@ -314,7 +323,14 @@ impl Lsdb {
 
     /// Puts this node's own announcement in place of the one before.
     pub fn install(&mut self, announcement: Arc<Announcement>) {
-        self.nodes.insert(self.me, Entry { announcement, unreachable_since: None });
+        self.nodes.insert(self.me, Entry { announcement, unreachable_since: None, idle: 0 });
+    }
+
+    /// Forgets a node other than this one.
+    pub fn remove(&mut self, node: NodeId) {
+        if node != self.me && self.nodes.remove(&node).is_some() {
+            self.find_oldest();
+        }
     }
 
     /// What is known of `node`.
@@ -326,6 +342,19 @@ impl Lsdb {
     /// All nodes, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Entry)> {
         self.nodes.iter().map(|(node, entry)| (*node, entry))
+    }
+
+    /// Notes whether news of `node` need not cross the link of `bit`. True when that is new, or the node is not known.
+    pub fn set_idle(&mut self, node: NodeId, bit: u64, idle: bool) -> bool {
+        let Some(entry) = self.nodes.get_mut(&node) else { return true };
+        let before = entry.idle;
+        entry.idle = if idle { before | bit } else { before & !bit };
+        entry.idle != before
+    }
+
+    /// From now on `bit` is that of another link: all news cross it.
+    pub fn no_idle(&mut self, bit: u64) {
+        self.nodes.values_mut().for_each(|entry| entry.idle &= !bit);
     }
 
     /// Notes which nodes can be reached now.

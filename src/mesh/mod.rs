@@ -2,17 +2,28 @@
 //!
 //! The order of the modules is the way of bytes: a connection (`quic`) becomes a link (`greeting`, `links`, `link`), its
 //! control frames drive the control plane (`frame`, `control` and what it composes), whose routes the data plane
-//! (`plane`, `flow`) forwards by. All but `quic`, `join`, `link`, `dialer` and `driver` is free of IO.
+//! (`plane`) forwards by, and nothing is lost by it (`flow`, `resequence`; `custody`, `parking`, `ring`). All but `quic`,
+//! `join`, `lan`, `link`, `watcher`, `dialer`, `driver` and `custodian` is free of IO.
 //! Who may be a member is left to `crate::identity`, local delivery to the broker behind `crate::ports`.
 
+pub mod allowance;
 pub mod announcement;
 pub mod backoff;
+pub mod beacon;
+pub mod candidates;
+mod chronicle;
 pub mod control;
+pub mod cost;
 pub mod counters;
+mod custodian;
+pub mod custody;
+mod detour;
 mod dialer;
 pub mod digest;
 mod driver;
+pub mod events;
 pub mod flow;
+pub mod forming;
 pub mod frame;
 pub mod greeting;
 pub mod heartbeat;
@@ -20,24 +31,38 @@ pub mod id;
 pub mod interest;
 pub mod interest_queue;
 pub mod join;
+mod lan;
 pub mod learnt;
 mod link;
 pub mod links;
 pub mod lsdb;
 pub mod outbuf;
+pub mod parking;
 pub mod plane;
 pub mod queue;
 pub mod quic;
+mod remembered;
+pub mod resequence;
+pub mod ring;
 mod shared;
 pub mod sorted;
 pub mod spf;
+pub mod suspicion;
+pub mod trace;
 pub mod view;
+pub mod watcher;
 
-use crate::identity::{Identity, Vouchers};
+use crate::config::interfaces;
+use crate::identity::{Chain, Identity, Revocation, Roll};
 use crate::ports::{Bus, UpstreamId};
+use crate::store::Store;
 use announcement::Shelf;
 use control::Control;
+use detour::Detours;
 use driver::Driver;
+use events::What;
+use forming::Forming;
+use heartbeat::Pace;
 use lattice_broker::env::Env;
 use links::Link;
 use plane::{Arrivals, Plane};
@@ -47,12 +72,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use view::{Backlog, InterestView, Sight, View};
 
 /// Control frames that may wait for the control plane; the links wait when there are more.
 const INPUTS_MAX: usize = 256;
+/// How often a node looks where it can be dialled: interfaces come and go, and names move.
+const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
 /// How long all links together may take to end in peace.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
 
@@ -61,13 +88,16 @@ const DRAIN_MAX: Duration = Duration::from_secs(3);
 pub struct Config {
     /// Whom to keep a link to: `host:port`.
     pub peers: Vec<String>,
-    /// Where others can dial this node, as `host:port`: what a node that joins through it is told, looked up then…
+    /// Where others can dial this node, as `host:port`: what it announces, and tells a node that joins through it. When
+    /// nothing is named there, or nothing of it is found, the addresses of its interfaces are.
     pub advertise: Vec<String>,
-    /// …or these, when nothing is named there, or nothing of it is found.
-    pub addresses: Vec<SocketAddr>,
-    /// How often a link says that it is alive.
-    pub heartbeat: Duration,
-    /// Silence after which a link is dead.
+    /// Whom to dial besides.
+    pub forming: forming::Config,
+    /// Whether members in the local network are told, and heard; not when nobody is dialled besides.
+    pub beacon: beacon::Config,
+    /// How often a link shows that it is alive.
+    pub heartbeat: Pace,
+    /// Silence after which a link is dead, unless its heartbeats are too far apart to tell.
     pub dead_after: Duration,
     /// The first wait before dialling again.
     pub redial_min: Duration,
@@ -90,9 +120,10 @@ impl Default for Config {
         Self {
             peers: Vec::new(),
             advertise: Vec::new(),
-            addresses: Vec::new(),
-            heartbeat: Duration::from_millis(250),
-            dead_after: Duration::from_secs(2),
+            forming: forming::Config::default(),
+            beacon: beacon::Config::default(),
+            heartbeat: Pace::Automatic,
+            dead_after: Duration::from_millis(2_500),
             redial_min: Duration::from_millis(100),
             redial_max: Duration::from_secs(1),
             dial_timeout: Duration::from_secs(5),
@@ -109,8 +140,8 @@ impl Default for Config {
 pub struct Parts {
     /// Who this node is.
     pub identity: Arc<Identity>,
-    /// The invites that it has made.
-    pub vouchers: Arc<dyn Vouchers>,
+    /// Who else has been admitted.
+    pub roll: Arc<Roll>,
     /// The socket of its links.
     pub transport: quic::Transport,
     /// The data plane, which the caller has attached to the broker…
@@ -121,6 +152,8 @@ pub struct Parts {
     pub upstreams: Vec<UpstreamId>,
     /// Where its announcements stand.
     pub shelf: Arc<dyn Shelf>,
+    /// Where it writes down who was found where.
+    pub store: Arc<dyn Store>,
 }
 
 /// A running mesh.
@@ -145,17 +178,21 @@ pub struct LinkView {
     pub dialed: bool,
     /// Smoothed round-trip time.
     pub rtt: Duration,
-    /// Packets sent, and those that were lost.
-    pub packets: (u64, u64),
+    /// How it is.
+    pub health: watcher::Health,
     /// When it came up.
     pub since: Instant,
+    /// Datagrams sent over it.
+    pub packets_sent: u64,
+    /// Of these, those that were taken for lost.
+    pub packets_lost: u64,
 }
 
 impl Mesh {
     /// Starts the links and the control plane: accepts, dials `config.peers`, and routes. Spawns its tasks on `env`.
     #[must_use]
     pub fn start(env: Env, config: Config, parts: Parts) -> Self {
-        let Parts { identity, vouchers, transport, plane, bus, upstreams, shelf } = parts;
+        let Parts { identity, roll, transport, plane, bus, upstreams, shelf, store } = parts;
         let facts = greeting::Facts {
             id: identity.node_id(),
             name: identity.name().to_owned(),
@@ -166,15 +203,18 @@ impl Mesh {
         let (serving_tx, serving) = watch::channel(BTreeMap::new());
         let sight = Arc::new(Sight::default());
         let peers = config.peers.clone();
+        let arrivals = Mutex::new(Arrivals::new(Arc::clone(&bus), plane.hold_bounds()));
         let shared = Arc::new(Shared {
             identity: Arc::clone(&identity),
-            vouchers,
+            roll,
             facts,
             transport,
             links: links::Links::default(),
+            histories: suspicion::Histories::default(),
             plane,
-            arrivals: Mutex::new(Arrivals::new(Arc::clone(&bus))),
+            arrivals,
             dial_problems: dialer::DialProblems::default(),
+            events: Mutex::default(),
             inputs,
             last_link: AtomicU64::new(0),
             stop: CancellationToken::new(),
@@ -183,18 +223,29 @@ impl Mesh {
         });
         let mut control = control_of(&shared, identity, shelf);
         control.handle(shared.env.now(), control::Event::Upstreams(&upstreams));
+        let (accepting, written) = (CancellationToken::new(), Arc::new(Notify::new()));
         let driver = Driver {
             shared: Arc::clone(&shared),
             control,
+            forming: forming_of(&shared, store.as_ref()),
+            store: Arc::clone(&store),
+            written: Arc::clone(&written),
+            accepting: accepting.clone(),
             bus,
             inputs: received,
             sight: Arc::clone(&sight),
             serving: serving_tx,
             links: BTreeMap::new(),
+            revocations: 0,
+            detours: Detours::default(),
+            chronicle: chronicle::Chronicle::new(shared.facts.id, &shared.roll),
         };
         shared.env.spawn(driver.run());
-        let accepting = CancellationToken::new();
+        shared.env.spawn(custodian::run(Arc::clone(&shared)));
+        shared.env.spawn(remembered::flush(Arc::clone(&shared), store, written));
+        shared.env.spawn(tell_addresses(Arc::clone(&shared)));
         shared.env.spawn(accept(Arc::clone(&shared), accepting.clone()));
+        lan::start(&shared, accepting.clone());
         for peer in peers {
             let keep = dialer::keep(Arc::clone(&shared), peer);
             let accepting = accepting.clone();
@@ -216,6 +267,12 @@ impl Mesh {
     #[must_use]
     pub fn reachable(&self) -> usize {
         self.shared.plane.reachable()
+    }
+
+    /// How many other nodes are so many links away that messages do not reach them.
+    #[must_use]
+    pub fn too_far(&self) -> usize {
+        self.shared.plane.too_far()
     }
 
     /// The links that are up.
@@ -259,16 +316,53 @@ impl Mesh {
         answer.await.unwrap_or_default()
     }
 
+    /// For each node within reach the neighbour to turn to if the link that leads there became suspect, where there is
+    /// one. Some runs over the whole graph, on the control plane's task: for when somebody looks. Nothing once the mesh
+    /// has been drained.
+    pub async fn alternates(&self) -> BTreeMap<crate::identity::NodeId, crate::identity::NodeId> {
+        let (asked, answer) = oneshot::channel();
+        self.shared.tell(Input::ShowAlternates(asked)).await;
+        answer.await.unwrap_or_default()
+    }
+
+    /// The data plane.
+    #[must_use]
+    pub fn plane(&self) -> &Plane {
+        &self.shared.plane
+    }
+
+    /// Tells the others that this node has admitted somebody.
+    pub async fn admitted(&self, chain: Arc<Chain>) {
+        self.shared.tell(Input::Admitted(chain)).await;
+    }
+
+    /// Cuts off who is a member no more by these, which are in the roll already, and tells the others.
+    pub async fn revoke(&self, revocations: Vec<Revocation>) {
+        self.shared.tell(Input::Revoke(revocations)).await;
+    }
+
     /// Peers that are configured and not linked at present, with the reason.
     #[must_use]
     pub fn dial_problems(&self) -> Vec<(String, String)> {
         self.shared.dial_problems.list()
     }
 
+    /// What has happened after the event numbered `after`, as far as it is remembered.
+    #[must_use]
+    pub fn events(&self, after: u64) -> events::Since {
+        self.shared.events().since(after)
+    }
+
     /// What the links and the data plane have counted.
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         self.shared.plane.counters.by_name()
+    }
+
+    /// What was counted of whom this node dials of its own accord.
+    #[must_use]
+    pub fn forming_counters(&self) -> [(&'static str, u64); 9] {
+        self.sight.forming().by_name()
     }
 
     /// What the sockets and handshakes have counted.
@@ -309,18 +403,30 @@ fn control_of(shared: &Shared, identity: Arc<Identity>, shelf: Arc<dyn Shelf>) -
         lattice: shared.facts.lattice,
     };
     let signer = Box::new(move |message: &[u8]| identity.key().sign(message));
-    Control::new(shared.config.control.clone(), me, signer, shelf, shared.env.now())
+    let roll = Arc::clone(&shared.roll);
+    Control::new(shared.config.control.clone(), me, signer, roll, shelf, shared.env.now())
+}
+
+fn forming_of(shared: &Shared, store: &dyn Store) -> Forming {
+    let (env, now) = (&shared.env, shared.env.now());
+    let mut forming = Forming::new(shared.config.forming.clone(), shared.facts.boot, env.rng("forming"), now);
+    if let Err(error) = remembered::load(store, now, &mut forming) {
+        tracing::warn!(%error, "where members were found before the start cannot be read");
+    }
+    forming
 }
 
 fn link_view(link: &Arc<Link>) -> LinkView {
-    let path = link.connection.stats().path;
+    let stats = link.connection.stats();
     LinkView {
         peer: link.peer,
         address: link.address(),
         dialed: link.dialed,
         rtt: link.connection.rtt(),
-        packets: (path.sent_packets, path.lost_packets),
+        health: link.health(),
         since: link.since,
+        packets_sent: stats.udp_tx.datagrams,
+        packets_lost: stats.path.lost_packets,
     }
 }
 
@@ -351,21 +457,34 @@ async fn own_addresses(shared: &Shared) -> Vec<SocketAddr> {
         for name in &config.advertise {
             match env.resolve(name).await {
                 Ok(addresses) => found.extend(addresses),
-                Err(error) => tracing::warn!(name, %error, "an address to advertise cannot be looked up"),
+                Err(error) => tracing::debug!(name, %error, "an address to advertise cannot be looked up"),
             }
         }
     };
     if env.timeout(config.dial_timeout, look_up).await.is_err() {
-        tracing::warn!("the addresses to advertise could not all be looked up in time");
+        tracing::debug!("the addresses to advertise could not all be looked up in time");
     }
-    if found.is_empty() { config.addresses.clone() } else { found }
+    if found.is_empty() {
+        found = interfaces::addresses(env, shared.transport.local_addr());
+    }
+    found
+}
+
+/// Announces where this node can be dialled, as that changes.
+async fn tell_addresses(shared: Arc<Shared>) {
+    while !shared.stop.is_cancelled() {
+        shared.tell(Input::Addresses(own_addresses(&shared).await)).await;
+        let _ = shared.stop.run_until_cancelled(shared.env.sleep(ADDRESSES_EVERY)).await;
+    }
 }
 
 async fn admit(shared: &Shared, attempt: quic::JoinAttempt) {
     let addresses = own_addresses(shared).await;
-    match join::serve(&shared.env, &shared.identity, shared.vouchers.as_ref(), attempt, &addresses).await {
-        Ok(join::Served::Admitted(joiner)) => {
-            tracing::info!(node = %joiner.node, name = joiner.name, "a node has joined")
+    match join::serve(&shared.env, &shared.identity, &shared.roll, attempt, &addresses).await {
+        Ok(join::Served::Admitted(joiner, chain)) => {
+            tracing::info!(node = %joiner.node, name = joiner.name, "a node has joined");
+            shared.note(What::MemberAdmitted, Some((joiner.node, &joiner.name)), None);
+            shared.tell(Input::Admitted(chain)).await;
         }
         Ok(join::Served::Refused(refusal)) => tracing::info!(%refusal, "a node was not admitted"),
         Err(error) => tracing::debug!(%error, "a join came to nothing"),

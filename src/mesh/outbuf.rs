@@ -1,11 +1,14 @@
 //! The bytes that wait for one stream of a link: filled by many tasks, emptied by the link's writer.
 //!
 //! Bounded: what does not fit is refused, and the caller counts it. Whoever fills it is told how much waits and may
-//! ask to be woken when there is room again. What the bytes mean is left to `frame.rs`.
+//! ask to be woken when there is room again. With custody, what was written is kept until the peer has taken it, as much
+//! as may wait; then the writer waits for the peer. What the bytes mean is left to `frame.rs`.
 
+use super::custody::{BadReceipt, Kept};
+use super::ring::Ring;
 use crate::planted::{self, Bug};
 use bytes::Bytes;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use tokio::sync::Notify;
 
@@ -22,6 +25,8 @@ pub struct Outbuf {
     /// Woken when there is something to write, or when the buffer has been closed.
     ready: Notify,
     bytes_max: usize,
+    /// Where pieces with frames of this node go as well. Who has one keeps custody.
+    ring: Option<Arc<Ring>>,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +38,11 @@ struct State {
     open: Vec<u8>,
     /// The room that it will likely need.
     room: usize,
-    /// Frames in these: what is lost when the link goes.
+    /// It holds frames of this node.
+    own: bool,
+    /// Written, and not known to have been taken by the peer.
+    kept: Kept,
+    /// Frames in `full` and `open`.
     frames: u64,
     /// Bytes and frames that the writer has taken and not written yet.
     writing: usize,
@@ -60,7 +69,7 @@ impl State {
     }
 
     /// Closes the piece that is being filled; the next one will get room for `room` bytes.
-    fn seal(&mut self, room: usize) {
+    fn seal(&mut self, room: usize, ring: Option<&Ring>) {
         let mut piece = std::mem::take(&mut self.open);
         // It is kept, with all its room, until the peer has acknowledged its last byte.
         if piece.len() < piece.capacity() / 2 {
@@ -68,14 +77,18 @@ impl State {
         }
         self.room = room;
         self.full_len += piece.len();
-        self.full.push(piece.into());
+        let (cost, piece) = (piece.capacity(), Bytes::from(piece));
+        if let Some(ring) = ring.filter(|_| std::mem::take(&mut self.own)) {
+            ring.push(piece.clone(), cost);
+        }
+        self.full.push(piece);
     }
 
     /// Takes all pieces. The next ones will likely be as large as these.
-    fn take(&mut self) -> Vec<Bytes> {
+    fn take(&mut self, ring: Option<&Ring>) -> Vec<Bytes> {
         let room = self.staged().next_power_of_two().min(PIECE + PIECE_SLACK);
         if !self.open.is_empty() {
-            self.seal(room);
+            self.seal(room, ring);
         }
         self.full_len = 0;
         std::mem::take(&mut self.full)
@@ -96,7 +109,14 @@ impl Outbuf {
     /// taken when nothing else waits, so that no bound makes a lawful frame unsendable.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self { state: Mutex::default(), ready: Notify::new(), bytes_max }
+        Self { state: Mutex::default(), ready: Notify::new(), bytes_max, ring: None }
+    }
+
+    /// A buffer that keeps what was written until [`Outbuf::acknowledge`], up to `bytes_max` bytes of that too, and lets
+    /// `ring` have the pieces with frames of this node.
+    #[must_use]
+    pub fn with_custody(bytes_max: usize, ring: Arc<Ring>) -> Self {
+        Self { ring: Some(ring), ..Self::new(bytes_max) }
     }
 
     /// Appends one frame, which `write` puts at the end of the buffer, and returns the bytes that wait then. The writer
@@ -105,6 +125,18 @@ impl Outbuf {
     /// # Errors
     /// [`Refused`]; nothing was appended then.
     pub fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Refused> {
+        self.append(false, write)
+    }
+
+    /// As [`Outbuf::push`], for a frame of this node that somebody may ask for.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing was appended then.
+    pub fn push_own(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Refused> {
+        self.append(true, write)
+    }
+
+    fn append(&self, own: bool, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Refused> {
         let mut state = self.lock();
         if state.closed || state.finishing {
             return Err(Refused::Closed);
@@ -122,8 +154,9 @@ impl Outbuf {
             return Err(Refused::Full);
         }
         state.frames += 1;
+        state.own |= own;
         if state.open.len() >= PIECE {
-            state.seal(PIECE + PIECE_SLACK);
+            state.seal(PIECE + PIECE_SLACK, self.ring.as_deref());
         }
         Ok(state.staged() + state.writing)
     }
@@ -197,12 +230,10 @@ impl Outbuf {
                 if state.closed {
                     return None;
                 }
-                if state.staged() > 0 {
-                    state.writing = state.staged();
-                    state.writing_frames = std::mem::take(&mut state.frames);
-                    return Some(state.take());
+                if state.staged() > 0 && state.kept.len() < self.bytes_max {
+                    return Some(self.give(&mut state));
                 }
-                if state.finishing {
+                if state.finishing && state.staged() == 0 {
                     return None;
                 }
             }
@@ -210,19 +241,74 @@ impl Outbuf {
         }
     }
 
-    /// Ends the buffer: nothing more is taken in or given out. Returns how many frames were in it.
-    pub fn close(&self) -> u64 {
-        let (lost, wakers) = {
+    fn give(&self, state: &mut State) -> Vec<Bytes> {
+        state.writing = state.staged();
+        state.writing_frames = std::mem::take(&mut state.frames);
+        let pieces = state.take(self.ring.as_deref());
+        if self.ring.is_some() {
+            pieces.iter().for_each(|piece| state.kept.add(piece));
+        }
+        pieces
+    }
+
+    /// The peer has taken so many bytes of the stream: they need not be kept any more.
+    ///
+    /// # Errors
+    /// [`BadReceipt`]: it cannot have.
+    pub fn acknowledge(&self, taken: u64) -> Result<(), BadReceipt> {
+        let wakers = {
+            let mut state = self.lock();
+            if state.closed {
+                return Ok(());
+            }
+            state.kept.acknowledge(taken)?;
+            if state.staged() > 0 && state.writing == 0 {
+                self.ready.notify_one();
+            }
+            if state.kept.is_empty() { std::mem::take(&mut state.wakers) } else { Vec::new() }
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Waits until the peer has taken all, or the buffer is closed. Cancel safe.
+    pub async fn settled(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.lock();
+            if state.closed || (state.staged() + state.writing == 0 && state.kept.is_empty()) {
+                return Poll::Ready(());
+            }
+            state.wakers.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// What the peer is not known to have taken, in pieces of whole frames, the oldest first; with custody.
+    #[must_use]
+    pub fn outstanding(&self) -> Vec<Bytes> {
+        let mut state = self.lock();
+        if !state.open.is_empty() {
+            let room = state.room;
+            state.seal(room, self.ring.as_deref());
+        }
+        state.kept.pieces().chain(&state.full).cloned().collect()
+    }
+
+    /// Ends the buffer: nothing more is taken in or given out. Returns what the peer is not known to have taken, as
+    /// [`Outbuf::outstanding`] does.
+    pub fn close(&self) -> Vec<Bytes> {
+        let (left, wakers) = {
             let mut state = self.lock();
             state.closed = true;
-            let lost = std::mem::take(&mut state.frames) + std::mem::take(&mut state.writing_frames);
-            (state.full, state.open) = (Vec::new(), Vec::new());
-            (state.full_len, state.writing) = (0, 0);
-            (lost, std::mem::take(&mut state.wakers))
+            let mut left = Vec::from(state.kept.take());
+            left.append(&mut state.take(self.ring.as_deref()));
+            (state.frames, state.writing_frames, state.writing) = (0, 0, 0);
+            (left, std::mem::take(&mut state.wakers))
         };
         wakers.into_iter().for_each(Waker::wake);
         self.ready.notify_one();
-        lost
+        left
     }
 
     fn written(&self) -> Vec<Waker> {
@@ -271,8 +357,44 @@ mod tests {
         assert_eq!(push(&buf, 5), Err(Refused::Full));
         assert_eq!(push(&buf, 4), Ok(10));
         assert_eq!(buf.most(), 10);
-        assert_eq!(buf.close(), 2);
+        assert_eq!(buf.close().concat().len(), 10);
         assert_eq!(push(&buf, 1), Err(Refused::Closed));
+    }
+
+    #[tokio::test]
+    async fn what_the_peer_has_not_taken_is_left_when_the_link_ends() {
+        let ring = Arc::new(Ring::new(1 << 20));
+        let buf = Outbuf::with_custody(100, Arc::clone(&ring));
+        buf.push_own(|out| out.extend_from_slice(b"abc")).unwrap();
+        assert_eq!(taken(&buf).await, Some(3));
+        buf.push(|out| out.extend_from_slice(b"def")).unwrap();
+        assert_eq!(taken(&buf).await, Some(3));
+        buf.push(|out| out.extend_from_slice(b"ghi")).unwrap();
+        assert_eq!((buf.acknowledge(3), buf.acknowledge(7)), (Ok(()), Err(BadReceipt::Beyond { taken: 7, sent: 6 })));
+        assert_eq!(buf.outstanding().concat(), b"defghi");
+        assert_eq!(buf.close().concat(), b"defghi");
+        assert_eq!(ring.pieces(), ["abc"], "the others are not this node's own");
+    }
+
+    #[tokio::test]
+    async fn the_writer_waits_for_a_peer_that_takes_nothing() {
+        let buf = Outbuf::with_custody(10, Arc::new(Ring::new(0)));
+        push(&buf, 10).unwrap();
+        assert_eq!(taken(&buf).await, Some(10));
+        // The writer has written that.
+        let (more, ()) = tokio::join!(taken(&buf), async {
+            push(&buf, 5).unwrap();
+            buf.flush();
+            tokio::task::yield_now().await;
+            assert_eq!((buf.pending(), buf.outstanding().len()), (5, 2));
+            buf.acknowledge(10).unwrap();
+        });
+        assert_eq!(more, Some(5));
+        let ((), ()) = tokio::join!(buf.settled(), async {
+            buf.finish();
+            assert_eq!(taken(&buf).await, None);
+            buf.acknowledge(15).unwrap();
+        });
     }
 
     #[test]

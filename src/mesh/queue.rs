@@ -51,7 +51,7 @@ mod tests {
     fn routes(costs: &[(u32, u32)]) -> Routes {
         let node = NodeId([0; 32]);
         let mut routes = Routes::alone(node, 99, 1);
-        let route = |cost| Route { node, next: node, cost, hops: 1 };
+        let route = |cost| Route { node, next: node, cost, hops: 1, life: 0 };
         routes.by_index = costs.iter().map(|&(member, cost)| (member, route(cost))).collect();
         routes
     }

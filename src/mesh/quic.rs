@@ -10,9 +10,11 @@
 
 mod accept;
 mod cid;
+mod congestion;
 mod counters;
 mod dial;
 mod endpoint;
+pub mod receipts;
 mod runtime;
 mod tls;
 
@@ -22,9 +24,9 @@ pub use tls::crypto_provider;
 
 pub(crate) use dial::Dialer;
 pub(crate) use endpoint::{bind_client, client_transport};
-pub(crate) use tls::{ALPN_JOIN, ALPN_LINK, client_config};
+pub(crate) use tls::{ALPN_JOIN, ALPN_LINK, Expected, client_config};
 
-use crate::identity::{Identity, NodeId, PublicKey, Vouchers};
+use crate::identity::{Chain, Identity, NodeId, Roll};
 use lattice_broker::env::Env;
 use quinn::VarInt;
 use rustls::crypto::CryptoProvider;
@@ -50,6 +52,8 @@ pub mod close {
     pub const DUPLICATE: u32 = 5;
     /// Nothing was heard of the peer for too long.
     pub const SILENT: u32 = 6;
+    /// The peer is a member no more.
+    pub const REVOKED: u32 = 7;
 }
 
 /// How a [`Transport`] works.
@@ -57,14 +61,11 @@ pub mod close {
 pub struct Config {
     /// Where to listen. Port 0 picks a free one.
     pub listen: SocketAddr,
-    /// A connection that is silent for so long is dead.
+    /// A connection that is silent for so long is dead. Links find out by themselves, and sooner.
     pub idle_timeout: Duration,
-    /// A quiet connection sends a packet every so often. Well below `idle_timeout`.
-    pub keep_alive: Duration,
     /// A handshake takes at most so long, on either side.
     pub handshake_timeout: Duration,
-    /// Handshakes under way at once, at most; beyond, first packets are ignored, and peers try again. Beyond half
-    /// of it, peers have to prove their address first.
+    /// Handshakes under way at once, at most; beyond, first packets are ignored, and peers try again.
     pub handshakes_max: usize,
     /// Joins under way at once, at most.
     pub joins_max: usize,
@@ -81,7 +82,6 @@ impl Config {
         Self {
             listen,
             idle_timeout: Duration::from_secs(5),
-            keep_alive: Duration::from_millis(1_500),
             handshake_timeout: Duration::from_secs(5),
             handshakes_max: 256,
             joins_max: 16,
@@ -120,6 +120,8 @@ pub struct Connected {
     pub connection: quinn::Connection,
     /// Who is at the other end.
     pub peer: NodeId,
+    /// What makes it a member.
+    pub member: Arc<Chain>,
     /// True when this side dialled.
     pub dialed: bool,
 }
@@ -136,7 +138,7 @@ impl Connected {
 #[derive(Debug)]
 pub struct JoinAttempt {
     pub(crate) connection: quinn::Connection,
-    pub(crate) voucher: PublicKey,
+    pub(crate) voucher: Chain,
     /// Bounds how many are served at once.
     pub(crate) _permit: OwnedSemaphorePermit,
 }
@@ -174,17 +176,18 @@ impl Transport {
         env: &Env,
         config: &Config,
         identity: &Arc<Identity>,
-        vouchers: Arc<dyn Vouchers>,
+        roll: &Arc<Roll>,
         crypto: &Arc<CryptoProvider>,
     ) -> Result<Self, BindError> {
         let counters = Arc::new(Counters::default());
-        let server = tls::server_config(crypto, identity, vouchers.clone())?;
+        let server = tls::server_config(crypto, identity, roll)?;
         let endpoint = endpoint::bind(env, config, identity, server, &counters)?;
         let local = endpoint.local_addr().map_err(|error| BindError::Io { addr: config.listen, error })?;
         let client = client_config(crypto, ALPN_LINK, identity.chain().to_vec(), identity.key())?;
         let transport = Arc::new(endpoint::transport(config));
-        let dialer = Dialer::new(env, &endpoint, client, transport, identity.lattice(), config.handshake_timeout);
-        let accepted = accept::start(env, config, &endpoint, identity, vouchers, &counters);
+        let expected = Expected { lattice: identity.lattice(), roll: Some(Arc::clone(roll)) };
+        let dialer = Dialer::new(env, &endpoint, client, transport, expected, config.handshake_timeout);
+        let accepted = accept::start(env, config, &endpoint, identity, &counters);
         Ok(Self {
             env: env.clone(),
             me: identity.node_id(),
@@ -209,12 +212,12 @@ impl Transport {
     /// [`DialError`]: which of them are worth another attempt is said there.
     pub async fn dial(&self, addr: SocketAddr) -> Result<Connected, DialError> {
         self.counters.dials.add();
-        let (connection, peer) = self.dialer.link(addr).await?;
+        let (connection, member, peer) = self.dialer.link(addr).await?;
         if peer == self.me {
             connection.close(VarInt::from_u32(close::MYSELF), b"");
             return Err(DialError::Myself { addr });
         }
-        Ok(Connected { connection, peer, dialed: true })
+        Ok(Connected { connection, peer, member: Arc::new(member), dialed: true })
     }
 
     /// Where it listens, with the port that was picked.

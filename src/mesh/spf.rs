@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 /// Least and greatest cost of a link: sums over a whole lattice fit into 32 bits.
 pub const COST: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 
+/// Links that a frame may pass, few enough to end a loop soon. A node that is further away gets no frames.
+pub const HOPS_MAX: u32 = 64;
+
 /// Neighbours that are looked at as alternates: the cheapest ones. Each costs a run over the whole graph.
 const ALTERNATES_MAX: usize = 16;
 
@@ -23,6 +26,10 @@ pub struct Vertex<'a> {
     pub node: NodeId,
     /// Its index in frames.
     pub index: u32,
+    /// Its present life, as frames name it.
+    pub life: u16,
+    /// Whether frames of others may go through it. It is the end of every path that leads to it else.
+    pub transit: bool,
     /// Its neighbours in ascending order, with the cost of the link to each.
     pub adjacency: &'a [(NodeId, u32)],
 }
@@ -36,11 +43,13 @@ pub struct Routes {
     pub index: u32,
     /// This node's boot epoch: its frames' sequence numbers begin anew when it changes.
     pub boot: u64,
-    /// The other nodes that can be reached, by the index that frames name them with.
+    /// The other nodes that frames reach, by the index that these name them with.
     pub by_index: Sorted<u32, Route>,
     /// All nodes that can be reached, this one too, with the index that each claims. When two claim the same one it
     /// belongs to the smaller key, and the other is in no frame until it has picked another.
     pub reachable: Sorted<NodeId, u32>,
+    /// How many nodes there is a path to that is longer than [`HOPS_MAX`].
+    pub too_far: usize,
 }
 
 /// The way to one node.
@@ -54,13 +63,15 @@ pub struct Route {
     pub cost: u32,
     /// Number of links.
     pub hops: u32,
+    /// The node's present life, as frames name it.
+    pub life: u16,
 }
 
 impl Routes {
     /// The view of a node that knows nobody.
     #[must_use]
     pub fn alone(me: NodeId, index: u32, boot: u64) -> Self {
-        Self { me, index, boot, by_index: Sorted::default(), reachable: Sorted::from_iter([(me, index)]) }
+        Self { me, index, boot, by_index: Sorted::default(), reachable: Sorted::from_iter([(me, index)]), too_far: 0 }
     }
 
     /// Computes the routes from `me` over `vertices`, which are in ascending order and include `me`.
@@ -70,9 +81,9 @@ impl Routes {
         let paths = Graph::new(vertices).paths(source);
         let index = vertices[source].index;
         let within_reach = || vertices.iter().zip(&paths).filter_map(|(vertex, path)| Some((vertex, (*path)?)));
-        let others = within_reach().filter(|(vertex, _)| {
+        let others = within_reach().filter(|(vertex, path)| {
             let loses_to_me = vertex.index == index && me < vertex.node;
-            vertex.node != me && !loses_to_me
+            vertex.node != me && !loses_to_me && path.hops <= HOPS_MAX
         });
         let route = |(vertex, path): (&Vertex<'_>, Path)| {
             let mut next = vertices[path.first as usize].node;
@@ -81,7 +92,7 @@ impl Routes {
                 let mut others = vertices[source].adjacency.iter().rev().map(|(neighbor, _)| *neighbor);
                 next = others.find(|other| *other != next).unwrap_or(next);
             }
-            (vertex.index, Route { node: vertex.node, next, cost: path.cost, hops: path.hops })
+            (vertex.index, Route { node: vertex.node, next, cost: path.cost, hops: path.hops, life: vertex.life })
         };
         Self {
             me,
@@ -89,6 +100,7 @@ impl Routes {
             boot,
             by_index: others.map(route).collect(),
             reachable: within_reach().map(|(vertex, _)| (vertex.node, vertex.index)).collect(),
+            too_far: within_reach().filter(|(_, path)| path.hops > HOPS_MAX).count(),
         }
     }
 }
@@ -133,6 +145,7 @@ struct Graph {
     edges: Vec<(u32, u32)>,
     /// Where the edges of each vertex begin; one more for the end.
     starts: Vec<usize>,
+    transit: Vec<bool>,
 }
 
 impl Graph {
@@ -148,7 +161,7 @@ impl Graph {
             }));
         }
         starts.push(edges.len());
-        Self { edges, starts }
+        Self { edges, starts, transit: vertices.iter().map(|vertex| vertex.transit).collect() }
     }
 
     /// Neighbours of a vertex, with the cost of the link to each.
@@ -156,15 +169,24 @@ impl Graph {
         &self.edges[self.starts[at]..self.starts[at + 1]]
     }
 
-    /// Best paths from `source` to everywhere.
+    /// Best paths of `source` to everywhere: what it sends itself needs no transit through it.
     fn paths(&self, source: usize) -> Vec<Option<Path>> {
+        self.paths_with(source, true)
+    }
+
+    /// Best paths from `source` for what comes from elsewhere.
+    fn paths_through(&self, source: usize) -> Vec<Option<Path>> {
+        self.paths_with(source, self.transit[source])
+    }
+
+    fn paths_with(&self, source: usize, leaves: bool) -> Vec<Option<Path>> {
         let mut best: Vec<Option<Path>> = vec![None; self.starts.len() - 1];
         let start = Path { cost: 0, hops: 0, first: source as u32 };
         best[source] = Some(start);
         let mut heap = BinaryHeap::from([Reverse(start.pack(source as u32))]);
         while let Some(Reverse(packed)) = heap.pop() {
             let (path, at) = Path::unpack(packed);
-            if best[at] != Some(path) {
+            if best[at] != Some(path) || !(if at == source { leaves } else { self.transit[at] }) {
                 continue;
             }
             for &(to, cost) in self.of(at) {
@@ -216,7 +238,7 @@ impl Alternates {
         let mut cheapest = graph.of(source).to_vec();
         cheapest.sort_unstable_by_key(|&(neighbor, cost)| (cost, neighbor));
         cheapest.truncate(ALTERNATES_MAX);
-        let runs = cheapest.into_iter().map(|(n, cost)| (n as usize, (cost, graph.paths(n as usize))));
+        let runs = cheapest.into_iter().map(|(n, cost)| (n as usize, (cost, graph.paths_through(n as usize))));
         let neighbors = runs.collect();
         Self { source, neighbors }
     }

@@ -2,6 +2,7 @@
 
 use super::announcement::Announcement;
 use super::control::{Control, Counters};
+use super::forming;
 use super::interest::Key;
 use super::spf::Routes;
 use crate::identity::NodeId;
@@ -83,6 +84,7 @@ impl Outlook {
 pub(super) struct Sight {
     outlook: ArcSwap<Outlook>,
     counters: Mutex<Counters>,
+    forming: Mutex<forming::Counters>,
 }
 
 impl Sight {
@@ -92,6 +94,10 @@ impl Sight {
 
     pub(super) fn counters(&self) -> MutexGuard<'_, Counters> {
         self.counters.lock().expect("no holder of this lock panics")
+    }
+
+    pub(super) fn forming(&self) -> MutexGuard<'_, forming::Counters> {
+        self.forming.lock().expect("no holder of this lock panics")
     }
 
     pub(super) fn view(&self) -> View {

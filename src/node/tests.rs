@@ -2,6 +2,7 @@ use super::*;
 use crate::config::{UPSTREAM_PING_INTERVAL, Upstream};
 use crate::identity::Applicant;
 use crate::mesh::announcement::OwnShelf;
+use crate::status::events::Place;
 use crate::store::MemoryStore;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
@@ -13,6 +14,7 @@ fn local() -> SocketAddr {
 fn config() -> Config {
     let mut config = Config { listen: local(), ..Config::default() };
     config.link.listen = local();
+    config.beacon.enabled = false;
     config
 }
 
@@ -23,6 +25,7 @@ fn parts(env: &Env, config: Config, store: MemoryStore) -> Parts {
         store: Arc::new(store),
         crypto: quic::crypto_provider(),
         shelf: Arc::new(OwnShelf),
+        notary: Arc::default(),
         warnings: Vec::new(),
         config,
     }
@@ -30,11 +33,12 @@ fn parts(env: &Env, config: Config, store: MemoryStore) -> Parts {
 
 #[test]
 fn the_mesh_and_the_config_agree_on_defaults() {
-    let from_config = mesh_config(&Config::default(), local(), Vec::new());
+    let from_config = mesh_config(&Config::default(), Vec::new());
     let nodes_max = Config::default().mesh.nodes_max;
     let control = mesh::control::Config { nodes_max, ..mesh::control::Config::default() };
-    let default = mesh::Config { addresses: from_config.addresses.clone(), control, ..mesh::Config::default() };
+    let default = mesh::Config { control, ..mesh::Config::default() };
     assert_eq!(from_config, default);
+    assert_eq!(plane_bounds(&Config::default().mesh, &Config::default().link), plane::Bounds::default());
 }
 
 #[tokio::test]
@@ -77,7 +81,7 @@ async fn invites_and_joiners_tell_of_what_is_advertised() {
     config.link.advertise = vec!["10.1.2.3:7443".into()];
     let advertised: [SocketAddr; 1] = ["10.1.2.3:7443".parse().unwrap()];
     let node = Node::start(parts(&env, config, MemoryStore::default())).unwrap();
-    let request = InviteRequest { expires: Duration::from_secs(60), uses: 1 };
+    let request = InviteRequest::new(Duration::from_secs(60), 1);
     let mut invite = node.invite(request).await.unwrap();
     assert_eq!(invite.addresses, advertised);
     // Where it really is, since nobody answers there.
@@ -85,5 +89,22 @@ async fn invites_and_joiners_tell_of_what_is_advertised() {
     let applicant = Applicant::generate(&mut env.rng("applicant"), "second");
     let joined = mesh::join::join(&env, &invite, &applicant, &quic::crypto_provider(), None).await.unwrap();
     assert_eq!((joined.via, &joined.peers[..]), (node.link(), &advertised[..]));
+    node.drain().await;
+}
+
+/// Goal: who follows a node that has started anew misses nothing of its new life.
+#[tokio::test]
+async fn a_place_in_the_events_of_another_life_counts_for_nothing() {
+    let env = Env::tokio();
+    let node = Node::start(parts(&env, config(), MemoryStore::default())).unwrap();
+    let mut invite = node.invite(InviteRequest::new(Duration::from_secs(60), 1)).await.unwrap();
+    invite.addresses = vec![node.link()];
+    let applicant = Applicant::generate(&mut env.rng("applicant"), "second");
+    mesh::join::join(&env, &invite, &applicant, &quic::crypto_provider(), None).await.unwrap();
+    let all = node.events(Place::default());
+    assert_eq!(all.events[0].event, "member_admitted");
+    assert_eq!(node.events(all.next).events, []);
+    let before_the_start = Place { life: all.next.life - 1, number: all.next.number };
+    assert_eq!(node.events(before_the_start).events, all.events);
     node.drain().await;
 }

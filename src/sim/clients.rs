@@ -6,6 +6,7 @@ use super::Nodes;
 use super::record::{Answer, Question, Record, Service};
 use crate::client::{Client, ClientError, Options, ServerUrl, Subscription};
 use crate::control::InviteRequest;
+use crate::identity::Applicant;
 use lattice_netsim::{Checker, Hear, Host, MessageId, Scenario};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ const FOR_EVER: Duration = Duration::from_secs(1_000_000);
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     pub(super) scenario: Arc<Scenario>,
-    /// By node, whose feeds its client subscribes to one by one; by a wildcard, when there are none.
+    /// By node, whose feeds its client subscribes to one by one, if it hears any; by a wildcard, when there are none.
     pub(super) feeds: Arc<Vec<Vec<usize>>>,
     pub(super) checker: Checker,
     pub(super) record: Record,
@@ -54,6 +55,9 @@ impl Clients {
     }
 
     fn feeds_of(&self, me: usize) -> Vec<String> {
+        if !self.scenario.hears(me) {
+            return Vec::new();
+        }
         match self.feeds.get(me) {
             Some(of) => of.iter().map(|node| format!("feed.{node}")).collect(),
             None => vec!["feed.*".to_owned()],
@@ -89,15 +93,23 @@ impl OneClient {
         }
     }
 
-    /// Asks the node for invites, as somebody at its terminal does. None may be refused, whatever the clock says.
+    /// Asks the node for invites, as somebody at its terminal does, and comes with each as a new device does. None may be
+    /// refused, whatever the clock says.
     async fn invite(self) {
         let env = self.host.env();
-        let request = InviteRequest { expires: Duration::from_secs(3_600), uses: 1 };
+        let request = InviteRequest::new(Duration::from_secs(3_600), 1);
         while self.host.time() < self.all.scenario.traffic_until() {
             env.sleep(Duration::from_millis(self.all.scenario.traffic.invite_every_ms)).await;
             let Some(node) = self.all.nodes.node(self.host.index()) else { continue };
-            if let Err(error) = node.invite(request).await {
-                let what = format!("it makes no invite: {error}");
+            let refused = match node.invite(request.clone()).await {
+                Ok(invite) => {
+                    let applicant = Applicant::generate(&mut env.rng("applicant"), "device");
+                    let admitted = node.take_in(&invite, &applicant).await;
+                    admitted.err().map(|refusal| format!("it does not admit by its own invite: {refusal}"))
+                }
+                Err(error) => Some(format!("it makes no invite: {error}")),
+            };
+            if let Some(what) = refused {
                 self.all.record.violate(self.host.time(), self.host.index(), what);
             }
         }

@@ -31,10 +31,12 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that is not started yet; `config` is its configuration file, to which the ports come as flags.
+    /// A node that is not started yet; `config` is its configuration file, to which the ports come as flags. It dials
+    /// nobody but whom it is told to, unless the file says otherwise.
     pub fn new(name: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("lattice.toml"), config).unwrap();
+        let forming = if config.contains("[forming]") { "" } else { "\n[forming]\nauto = false\n" };
+        std::fs::write(folder.path().join("lattice.toml"), format!("{config}{forming}")).unwrap();
         let (nats_port, link_port) = (ports::free(), ports::free());
         Self { name: name.to_owned(), folder, nats_port, link_port, args: Vec::new(), id: String::new(), process: None }
     }
@@ -56,7 +58,11 @@ impl Node {
     /// A relay in front of this node, of which alone its invites tell. Only for a node without a configuration.
     pub fn behind_relay(&self) -> Link {
         let link = Link::to(self.link_address());
-        std::fs::write(self.config(), format!("[link]\nadvertise = [\"{}\"]\n", link.address())).unwrap();
+        std::fs::write(
+            self.config(),
+            format!("[link]\nadvertise = [\"{}\"]\n[forming]\nauto = false\n", link.address()),
+        )
+        .unwrap();
         link
     }
 
@@ -148,6 +154,24 @@ impl Node {
         let invited = command(&[&["invite"], flags].concat(), &self.data());
         assert_eq!(invited.code, Some(0), "lattice invite: {invited:#?}");
         invited.stdout.lines().last().expect("an invite").to_owned()
+    }
+}
+
+impl Node {
+    /// A new invite, in a file.
+    pub fn invite_file(&self, file: &str) {
+        let invited = command(&["invite", "--file", file], &self.data());
+        assert_eq!(invited.code, Some(0), "lattice invite --file: {invited:#?}");
+    }
+
+    /// The members as it knows them: names and states, in the order of the names.
+    pub fn members(&self) -> Vec<(String, lattice::status::MemberState)> {
+        let listed = command(&["members", "--json"], &self.data());
+        assert_eq!(listed.code, Some(0), "lattice members: {listed:#?}");
+        let members: Vec<lattice::status::Member> = serde_json::from_str(&listed.stdout).unwrap();
+        let mut members: Vec<_> = members.into_iter().map(|member| (member.name, member.state)).collect();
+        members.sort_by(|a, b| a.0.cmp(&b.0));
+        members
     }
 }
 

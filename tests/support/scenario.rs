@@ -88,6 +88,37 @@ pub async fn one_member_each(from: &Client, members: &[Client], count: u64) -> V
     per_member
 }
 
+/// Of two members of a queue group one leaves while messages for it are on their way; the two get each message once. Returns
+/// how many each got.
+pub async fn one_member_leaves(from: &Client, stays: &Client, leaves: &Client, count: u64) -> (usize, usize) {
+    let subject = from.new_inbox();
+    let mut staying = stays.queue_subscribe(subject.clone(), "workers".to_owned()).await.unwrap();
+    let mut leaving = leaves.queue_subscribe(subject.clone(), "workers".to_owned()).await.unwrap();
+    // Server and client count alike. After a plain UNSUB this client drops what the server sends until it has read that.
+    leaving.unsubscribe_after(100).await.unwrap();
+    joined(from, stays).await;
+    joined(from, leaves).await;
+    let left = tokio::spawn(leaving.map(|message| number(&message)).collect::<Vec<_>>());
+    for n in 0..count {
+        from.publish(subject.clone(), n.to_be_bytes().to_vec().into()).await.unwrap();
+        // Spread over the time that interest takes to be withdrawn.
+        if n % 100 == 0 {
+            from.flush().await.unwrap();
+        }
+    }
+    from.flush().await.unwrap();
+    let mut all = tokio::time::timeout(LIMIT, left).await.expect("one has left").unwrap();
+    let before = all.len();
+    while all.len() < usize::try_from(count).unwrap() {
+        let next = tokio::time::timeout(LIMIT, staying.next()).await;
+        let message = next.unwrap_or_else(|_| panic!("{} of {count} have come, {before} of them at first", all.len()));
+        all.push(number(&message.unwrap()));
+    }
+    all.sort_unstable();
+    assert_eq!(all, (0..count).collect::<Vec<_>>(), "each message exactly once");
+    (all.len() - before, before)
+}
+
 /// Requests are answered by who serves them. Returns the median time of one.
 pub async fn requests(from: &Client, to: &Client, count: u32) -> Duration {
     let subject = from.new_inbox();

@@ -7,6 +7,7 @@
 //! | `@connect NAME [JSON]` | a new connection: reads INFO, sends CONNECT, waits for its PING to be answered |
 //! | `@open NAME` | a new connection of which nothing has been read |
 //! | `@on NAME` | the lines below are about this connection |
+//! | `@reload` | the server goes by its other settings, where the test has any |
 //! | `@closed` | the server has closed the connection, and sent nothing else before |
 //! | `> TEXT` | sends the text and CRLF; such lines in a row are written at once |
 //! | `>> TEXT` | sends the text alone, in a write of its own |
@@ -66,6 +67,7 @@ enum Step {
     Connect { name: String, options: String },
     Open(String),
     On(String),
+    Reload,
     Closed,
     SendLines(Vec<u8>),
     Send(Vec<u8>),
@@ -114,9 +116,19 @@ impl Transcript {
     /// # Panics
     /// At the first line that differs, with the lines that went before it.
     pub fn play(&self, address: SocketAddr) {
+        self.play_with(address, &mut || panic!("{}: this server has no other settings", self.file));
+    }
+
+    /// As [`Self::play`]; `reload` has the server take its other settings, and returns when it has.
+    ///
+    /// # Panics
+    /// Likewise.
+    pub fn play_with(&self, address: SocketAddr, reload: &mut dyn FnMut()) {
         let mut play = Play { address, connections: BTreeMap::new(), current: String::new(), heard: String::new() };
         for (number, step) in &self.steps {
-            if let Err(difference) = play.step(step) {
+            if matches!(step, Step::Reload) {
+                reload();
+            } else if let Err(difference) = play.step(step) {
                 let before: Vec<&str> = play.heard.lines().collect();
                 let before = before[before.len().saturating_sub(20)..].join("\n");
                 panic!("{}:{number}: {difference}\nbefore it:\n{before}", self.file);
@@ -135,6 +147,7 @@ fn parse_step(line: &str) -> Option<Step> {
         }
         "@open" => Step::Open(rest),
         "@on" => Step::On(rest),
+        "@reload" => Step::Reload,
         "@closed" => Step::Closed,
         ">" => Step::SendLines([unescape(&rest)?, b"\r\n".to_vec()].concat()),
         ">>" => Step::Send(unescape(&rest)?),
@@ -202,6 +215,7 @@ impl Play {
                 Ok(())
             }
             Step::On(name) => Err(format!("no connection {name}")),
+            Step::Reload => Ok(()),
             Step::Closed => self.closed(),
             Step::SendLines(bytes) | Step::Send(bytes) => self.send(bytes),
             Step::Expect(pattern) => self.expect(&|line| glob(pattern, line), pattern),

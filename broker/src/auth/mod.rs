@@ -1,133 +1,146 @@
-//! Who may connect: credentials to an account.
+//! Who may connect, in which account, and what they may do there: as it is configured.
 //!
-//! When they are asked for, and what a refusal says, is left to the session.
+//! `access.rs` judges what a client shows, `rules.rs` answers what it may do. When credentials are asked for, and what
+//! a refusal says, is left to the session.
+
+mod access;
+mod account;
+mod permissions;
+mod replies;
+mod rules;
+mod secret;
+mod user;
+
+pub use access::{Access, Identity, SlowCheck};
+pub use account::{AccountConfig, AccountLimits, Export, ExportKind, Import, LocalSubject, ResponseType};
+pub use permissions::{AllowResponses, Permissions, SubjectRules};
+pub use secret::Secret;
+pub use user::{ConnectionType, Login, User};
+
+pub(crate) use access::{Review, Verdict};
+pub(crate) use replies::Replies;
+pub(crate) use rules::{Rules, Verdicts};
 
 use crate::config::ConfigError;
-use crate::proto::Connect;
-use std::fmt;
+use std::collections::BTreeSet;
 
 /// The account of clients when nothing else is configured.
 pub const GLOBAL_ACCOUNT: &str = "$G";
+/// The account of those who watch over the server, when nothing else is configured.
+pub const SYSTEM_ACCOUNT: &str = "$SYS";
 
-/// What a client has to show.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub enum Auth {
-    /// Nothing.
-    #[default]
-    None,
-    /// One of these names, with its password.
-    Users(Vec<User>),
-    /// This token.
-    Token(String),
+/// Who may connect, and the accounts that there are. The default lets everyone in, to [`GLOBAL_ACCOUNT`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    /// Those who may connect by a name and a password, or by a key. Each name once.
+    pub users: Vec<User>,
+    /// Lets in whoever knows it, to [`GLOBAL_ACCOUNT`] and without restrictions.
+    pub token: Option<Secret>,
+    /// The user that a client is that shows nothing at all.
+    pub no_auth_user: Option<String>,
+    /// The accounts, in any order. [`GLOBAL_ACCOUNT`] and the system account are there without being named.
+    pub accounts: Vec<AccountConfig>,
+    /// The account of those who watch over the server; empty is [`SYSTEM_ACCOUNT`].
+    pub system_account: String,
 }
-
-/// A user and its password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct User {
-    /// The name.
-    pub name: String,
-    /// The password, in clear.
-    pub password: String,
-}
-
-/// The credentials are not right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("authorization violation")]
-pub struct Denied;
 
 impl Auth {
-    /// True when a client must show something.
+    /// Everyone who knows `token`.
     #[must_use]
-    pub fn is_required(&self) -> bool {
-        match self {
-            Self::None => false,
-            Self::Users(_) | Self::Token(_) => true,
-        }
+    pub fn token(token: impl Into<String>) -> Self {
+        Self { token: Some(Secret::new(token)), ..Self::default() }
     }
 
-    /// The account that `connect` may use.
-    ///
-    /// # Errors
-    /// [`Denied`], without telling what was wrong.
-    pub fn check(&self, connect: &Connect) -> Result<&'static str, Denied> {
-        let allowed = match self {
-            Self::None => true,
-            Self::Users(users) => {
-                let name = connect.user.as_deref().unwrap_or_default();
-                let password = connect.pass.as_deref().unwrap_or_default();
-                // All are compared, so that the time taken does not tell which names exist.
-                users.iter().fold(false, |found, user| {
-                    found
-                        | (same(user.name.as_bytes(), name.as_bytes())
-                            & same(user.password.as_bytes(), password.as_bytes()))
-                })
-            }
-            Self::Token(token) => same(token.as_bytes(), connect.auth_token.as_deref().unwrap_or_default().as_bytes()),
-        };
-        if allowed { Ok(GLOBAL_ACCOUNT) } else { Err(Denied) }
+    /// These users.
+    #[must_use]
+    pub fn users(users: Vec<User>) -> Self {
+        Self { users, ..Self::default() }
+    }
+
+    /// True when a client must be someone.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        !self.users.is_empty() || self.token.is_some()
+    }
+
+    /// The name of the account of those who watch over the server.
+    #[must_use]
+    pub fn system_account(&self) -> &str {
+        if self.system_account.is_empty() { SYSTEM_ACCOUNT } else { &self.system_account }
+    }
+
+    pub(crate) fn account(&self, name: &str) -> Option<&AccountConfig> {
+        self.accounts.iter().find(|account| account.name == name)
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        let refuse = |key, value: &str, range| Err(ConfigError { key, value: value.to_owned(), range });
-        match self {
-            Self::None => Ok(()),
-            Self::Users(users) if users.is_empty() => refuse("auth", "a list without users", "at least one user"),
-            Self::Users(users) => match users.iter().find(|user| user.name.is_empty() || user.password.is_empty()) {
-                Some(user) => refuse("auth", &format!("user {:?}", user.name), "users with a name and a password"),
-                None => Ok(()),
-            },
-            Self::Token(token) if token.is_empty() => refuse("auth", "an empty token", "tokens of at least 1 byte"),
-            Self::Token(_) => Ok(()),
+        let refuse = |key, value: String, range| Err(ConfigError { key, value, range });
+        let mut accounts = BTreeSet::from([GLOBAL_ACCOUNT, self.system_account()]);
+        let mut named = BTreeSet::new();
+        for account in &self.accounts {
+            let is_name = !account.name.is_empty() && !account.name.contains(char::is_whitespace);
+            if !is_name || !named.insert(&*account.name) {
+                return refuse("auth.accounts", format!("{:?}", account.name), "names without blanks, each once");
+            }
+            accounts.insert(&account.name);
         }
-    }
-}
-
-impl fmt::Debug for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("None"),
-            Self::Users(users) => f.debug_tuple("Users").field(users).finish(),
-            Self::Token(_) => f.write_str("Token(…)"),
+        self.accounts.iter().try_for_each(|account| account.validate(self))?;
+        let mut names = BTreeSet::new();
+        for user in &self.users {
+            let account = user.account.as_str();
+            let is_good = match &user.login {
+                Login::Password(secret) => !user.name.is_empty() && !secret.is_empty(),
+                Login::NKey => user.name.starts_with('U') && nkeys::KeyPair::from_public_key(&user.name).is_ok(),
+            };
+            if !is_good {
+                let range = "users with a name and a password, or with the public key of a user";
+                return refuse("auth.users", format!("user {:?}", user.name), range);
+            }
+            if !names.insert(&*user.name) {
+                return refuse("auth.users", format!("user {:?} twice", user.name), "each name once");
+            }
+            if !account.is_empty() && !accounts.contains(account) {
+                return refuse("auth.users.account", format!("{account:?}"), "the name of an account");
+            }
+            user.permissions.as_ref().map_or(Ok(()), Permissions::validate)?;
         }
+        if self.token.as_ref().is_some_and(Secret::is_empty) {
+            return refuse("auth.token", "an empty token".to_owned(), "tokens of at least 1 byte");
+        }
+        if let Some(name) = self.no_auth_user.as_deref().filter(|name| !names.contains(name)) {
+            return refuse("auth.no_auth_user", format!("{name:?}"), "the name of a user");
+        }
+        Ok(())
     }
-}
-
-impl fmt::Debug for User {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "User({:?})", self.name)
-    }
-}
-
-/// Compares in a time that depends on the length of `given` only.
-fn same(secret: &[u8], given: &[u8]) -> bool {
-    let mut differs = usize::from(secret.len() != given.len());
-    for (at, byte) in given.iter().enumerate() {
-        differs |= usize::from(byte ^ secret.get(at).copied().unwrap_or(!byte));
-    }
-    differs == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn login(user: &str, pass: &str, token: &str) -> Connect {
-        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Connect { user: some(user), pass: some(pass), auth_token: some(token), ..Connect::default() }
+    #[test]
+    fn what_cannot_work_is_named() {
+        let users = |users| Auth::users(users).validate().map_err(|error| (error.key, error.value));
+        let ann = || User::with_password("ann", "s3cret");
+        assert_eq!(Auth::default().validate(), Ok(()));
+        assert_eq!(users(vec![ann()]), Ok(()));
+        assert_eq!(users(vec![ann(), ann()]), Err(("auth.users", "user \"ann\" twice".to_owned())));
+        assert_eq!(users(vec![User::with_password("", "x")]), Err(("auth.users", "user \"\"".to_owned())));
+        assert_eq!(users(vec![User::with_nkey("UABC")]), Err(("auth.users", "user \"UABC\"".to_owned())));
+        assert_eq!(users(vec![ann().in_account("B")]), Err(("auth.users.account", "\"B\"".to_owned())));
+        assert_eq!(users(vec![ann().in_account("$SYS")]), Ok(()));
+        let auth = Auth { no_auth_user: Some("bob".to_owned()), ..Auth::users(vec![ann()]) };
+        assert_eq!(auth.validate().unwrap_err().key, "auth.no_auth_user");
+        assert_eq!(Auth::token("").validate().unwrap_err().key, "auth.token");
+        let twice = Auth { accounts: vec![AccountConfig::new("A"), AccountConfig::new("A")], ..Auth::default() };
+        assert_eq!(twice.validate().unwrap_err().key, "auth.accounts");
     }
 
     #[test]
-    fn users_and_tokens() {
-        let user = |name: &str, password: &str| User { name: name.into(), password: password.into() };
-        let users = Auth::Users(vec![user("a", "1"), user("b", "2")]);
-        assert!(users.check(&login("b", "2", "")).is_ok());
-        for (name, pass, token) in [("a", "2", ""), ("", "", ""), ("a", "", ""), ("a", "11", ""), ("", "", "1")] {
-            assert_eq!(users.check(&login(name, pass, token)), Err(Denied));
+    fn secrets_are_not_shown() {
+        let auth = Auth { token: Some("t0k".into()), ..Auth::users(vec![User::with_password("ann", "s3cret")]) };
+        for shown in [format!("{auth:?}"), format!("{:?}", Access::new(&auth))] {
+            assert!(shown.contains("ann") && !shown.contains("s3cret") && !shown.contains("t0k"), "{shown}");
         }
-        let token = Auth::Token("t0k".into());
-        assert!(token.check(&login("", "", "t0k")).is_ok());
-        assert!(token.check(&login("", "", "t0")).is_err());
-        assert!(token.check(&login("t0k", "t0k", "")).is_err());
-        assert_eq!(format!("{users:?} {token:?}"), "Users([User(\"a\"), User(\"b\")]) Token(…)");
     }
 }

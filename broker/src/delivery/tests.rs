@@ -126,7 +126,7 @@ fn message(subject: &str) -> Message<'_> {
 }
 
 fn pick(group: &str, via: Option<UpstreamId>) -> Pick<'_> {
-    Pick { group: group.as_bytes(), member: 0, via }
+    Pick { group: group.as_bytes(), member: 0, via, again: false }
 }
 
 fn none() -> Vec<String> {
@@ -223,6 +223,61 @@ async fn a_pick_of_the_mesh_is_final() {
     assert!(local.try_next().is_some());
     assert_eq!(to(&[], None), 0);
     assert_eq!(world.given(), [none(), none(), none()]);
+}
+
+#[tokio::test]
+async fn what_is_handed_back_goes_to_another_member_and_to_nobody_else() {
+    let world = World::new();
+    world.want(&world.on_mesh, 4, None, "a", Some("q"));
+    world.want(&world.on_mesh, 5, None, "a", Some("q"));
+    world.want(&world.on_mesh, 6, None, "a", None);
+    let mut plain = world.subscribe("a", None);
+    let mut publisher = world.on_mesh.publisher();
+    let from = |member| Pick { member, ..pick("q", None) };
+    let mut again = |member, via| publisher.publish(b"$G", &message("a"), Groups::Again(&[from(member)]), via);
+    assert_eq!(again(5, None), 1);
+    assert_eq!(world.given(), [one("a [] [q:4]"), none(), none()]);
+    assert_eq!(again(4, Some(U)), 1);
+    assert_eq!(world.given(), [one("a [] [q:5] via 1"), none(), none()]);
+    world.on_mesh.remove_member(5);
+    assert_eq!(again(4, None), 1, "there is no other: it may be back");
+    assert_eq!(world.given(), [one("a [] [q:4]"), none(), none()]);
+    world.on_mesh.remove_member(4);
+    assert_eq!(again(4, None), 0, "nobody is left");
+    let mut local = world.subscribe("a", Some("q"));
+    assert_eq!(again(4, None), 1);
+    assert!(local.try_next().is_some() && plain.try_next().is_none());
+    assert_eq!(world.given(), [none(), none(), none()]);
+}
+
+#[tokio::test]
+async fn what_is_handed_back_for_many_groups_is_one_message_and_comes_once_to_each() {
+    let world = World::new();
+    world.want(&world.on_mesh, 4, None, "a", Some("q"));
+    world.want(&world.on_mesh, 5, None, "a", Some("r"));
+    let mut publisher = world.on_mesh.publisher();
+    let picks = [pick("q", None), pick("r", None), pick("q", None), pick("s", None), pick("q", None)];
+    assert_eq!(publisher.publish(b"$G", &message("a"), Groups::Again(&picks), None), 2);
+    assert_eq!(world.given(), [one("a [] [q:4,r:5]"), none(), none()]);
+    assert_eq!(publisher.untaken(), [3]);
+}
+
+#[tokio::test]
+async fn picks_that_nobody_took_are_told() {
+    let world = World::new();
+    let _local = world.subscribe("a", Some("q"));
+    let _plain = world.subscribe("a", None);
+    let mut publisher = world.on_mesh.publisher();
+    let picks = [pick("p", None), pick("q", None), pick("q", Some(U))];
+    assert_eq!(publisher.publish(b"$G", &message("a"), Groups::Only(&picks), None), 2);
+    assert_eq!(publisher.untaken(), [0, 2]);
+    assert_eq!(publisher.publish(b"other", &message("a"), Groups::Only(&[]), None), 0, "no such account");
+    assert!(publisher.untaken().is_empty(), "that is of the message before");
+    assert_eq!(publisher.publish(b"$G", &message("wanted.by.nobody"), Groups::Only(&picks), None), 0);
+    assert_eq!(publisher.untaken(), [0, 1, 2]);
+    assert_eq!(publisher.publish(b"$G", &message("a"), Groups::Only(&picks), None), 2);
+    assert_eq!(publisher.publish(b"$G", &message("a"), Groups::Only(&picks[1..2]), None), 2);
+    assert!(publisher.untaken().is_empty());
 }
 
 #[tokio::test]

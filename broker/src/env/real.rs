@@ -1,11 +1,15 @@
 //! The real world: tokio's runtime, clock and sockets. The one file that may name them.
 #![expect(clippy::disallowed_methods, reason = "this is the door that everything else goes through")]
 
-use super::{BoxFuture, Listener, Platform, Rng, Stream, Timer, UdpSocket};
+use super::lan::RealLan;
+use super::{BoxFuture, Interface, Lan, LanConfig, Listener, Platform, Rng, Stream, Timer, UdpSocket};
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 use rand_core::SeedableRng;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,6 +30,10 @@ impl Tokio {
 impl Platform for Tokio {
     fn spawn(&self, task: BoxFuture<()>) {
         self.runtime.spawn(task);
+    }
+
+    fn work(&self, work: Box<dyn FnOnce() + Send>) {
+        self.runtime.spawn_blocking(work);
     }
 
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
@@ -58,6 +66,10 @@ impl Platform for Tokio {
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
         // A node that restarts takes its port back although connections of its last life linger.
         socket.set_reuse_address(true)?;
+        if addr.is_ipv6() && addr.ip().is_unspecified() {
+            // All addresses means those of both families, whatever the system's default is.
+            socket.set_only_v6(false)?;
+        }
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
         socket.listen(1024)?;
@@ -86,6 +98,44 @@ impl Platform for Tokio {
             Ok(addrs)
         })
     }
+
+    fn interfaces(&self) -> Vec<Interface> {
+        interfaces()
+    }
+
+    fn lan(&self, config: &LanConfig) -> io::Result<Arc<dyn Lan>> {
+        let _context = self.runtime.enter();
+        RealLan::open(config, interfaces).map(|lan| -> Arc<dyn Lan> { Arc::new(lan) })
+    }
+}
+
+fn interfaces() -> Vec<Interface> {
+    let Ok(all) = getifaddrs() else { return Vec::new() };
+    all.filter(|one| one.flags.contains(InterfaceFlags::IFF_UP)).filter_map(interface).collect()
+}
+
+fn interface(one: InterfaceAddress) -> Option<Interface> {
+    let address = one.address?;
+    let v4 = address.as_sockaddr_in().map(|addr| IpAddr::V4(addr.ip()));
+    let ip = v4.or_else(|| address.as_sockaddr_in6().map(|addr| IpAddr::V6(addr.ip())))?;
+    let ones_v4 = |mask: &SockaddrIn| mask.ip().to_bits().leading_ones();
+    let ones_v6 = |mask: &SockaddrIn6| mask.ip().to_bits().leading_ones();
+    let mask = one.netmask.as_ref();
+    let ones = if ip.is_ipv4() {
+        mask.and_then(|mask| mask.as_sockaddr_in()).map_or(32, ones_v4)
+    } else {
+        mask.and_then(|mask| mask.as_sockaddr_in6()).map_or(128, ones_v6)
+    };
+    let has_broadcast = one.flags.contains(InterfaceFlags::IFF_BROADCAST) && ip.is_ipv4();
+    let broadcast = one.broadcast.filter(|_| has_broadcast);
+    Some(Interface {
+        ip,
+        number: if_nametoindex(one.interface_name.as_str()).unwrap_or_default(),
+        broadcast: broadcast.and_then(|addr| addr.as_sockaddr_in().map(|addr| addr.ip())),
+        prefix: u8::try_from(ones).unwrap_or(u8::MAX),
+        multicast: one.flags.contains(InterfaceFlags::IFF_MULTICAST),
+        name: one.interface_name,
+    })
 }
 
 struct TokioTimer(Pin<Box<tokio::time::Sleep>>);
@@ -127,7 +177,9 @@ struct TokioStream {
 impl TokioStream {
     fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
+        let (mut peer, local) = (stream.peer_addr()?, stream.local_addr()?);
+        // At a socket for both families an IPv4 address comes in IPv6 clothes.
+        peer.set_ip(peer.ip().to_canonical());
         Ok(Self { stream, peer, local })
     }
 }

@@ -46,6 +46,27 @@ pub fn write<'a>(out: &mut Vec<u8>, entries: impl IntoIterator<Item = (&'a [u8],
     out.len() - start
 }
 
+/// Appends `block` with one more line; returns its length. Lines of that key that it has are left out, and a block that
+/// is none is replaced.
+pub(crate) fn write_with(out: &mut Vec<u8>, block: &[u8], key: &[u8], value: &[u8]) -> usize {
+    let start = out.len();
+    match block.strip_suffix(b"\r\n\r\n").filter(|block| block.starts_with(VERSION)) {
+        None => out.extend_from_slice(VERSION),
+        Some(block) => {
+            let is_other = |line: &&[u8]| !line.strip_prefix(key).is_some_and(|rest| rest.starts_with(b":"));
+            let lines: Vec<&[u8]> = block.split(|byte| *byte == b'\n').filter(is_other).collect();
+            out.extend_from_slice(&lines.join(&b'\n'));
+            if out.ends_with(b"\r") {
+                out.pop();
+            }
+        }
+    }
+    for part in [b"\r\n", key, b": ", value, b"\r\n\r\n"] {
+        out.extend_from_slice(part);
+    }
+    out.len() - start
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +89,19 @@ mod tests {
         assert_eq!(status(b"NATS/1.0 100 Idle Heartbeat\r\n\r\n"), Some(100));
         assert_eq!(status(b"junk"), None);
         assert_eq!(status(b"NATS/1.0 5"), None);
+    }
+
+    #[test]
+    fn a_line_is_added_in_the_place_of_its_like() {
+        let with = |block: &[u8]| {
+            let mut out = b"before".to_vec();
+            let len = write_with(&mut out, block, b"K", b"v");
+            assert_eq!(len, out.len() - 6);
+            String::from_utf8(out.split_off(6)).unwrap()
+        };
+        assert_eq!(with(b""), "NATS/1.0\r\nK: v\r\n\r\n");
+        assert_eq!(with(b"junk"), "NATS/1.0\r\nK: v\r\n\r\n");
+        assert_eq!(with(b"NATS/1.0\r\nA: b\r\n\r\n"), "NATS/1.0\r\nA: b\r\nK: v\r\n\r\n");
+        assert_eq!(with(b"NATS/1.0\r\nK: x\r\nKK: b\r\nK:y\r\n\r\n"), "NATS/1.0\r\nKK: b\r\nK: v\r\n\r\n");
     }
 }

@@ -47,14 +47,17 @@ pub struct Info {
     /// The server is about to stop.
     #[serde(skip_serializing_if = "is_false")]
     pub ldm: bool,
-    /// The level of the JetStream API that the version stands for.
-    pub api_lvl: u32,
     /// Sent after CONNECT, about this connection.
     #[serde(skip_serializing_if = "is_false")]
     pub connect_info: bool,
     /// The account that the client is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_account: Option<String>,
+    /// That is the account of those who watch over the server.
+    #[serde(skip_serializing_if = "is_false")]
+    pub acc_is_sys: bool,
+    /// The level of the JetStream API that the version stands for.
+    pub api_lvl: u32,
 }
 
 /// What a client says of itself, with the protocol's defaults for what it leaves out.
@@ -76,6 +79,12 @@ pub struct Connect {
     /// Token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_token: Option<String>,
+    /// A public key, `U…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nkey: Option<String>,
+    /// The nonce of INFO, signed with that key; base64, for URLs or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sig: Option<String>,
     /// The client's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -94,6 +103,9 @@ pub struct Connect {
     /// An account to enter; always refused, as accounts come with the credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// An account to make; refused likewise.
+    #[serde(skip_serializing_if = "is_false")]
+    pub new_account: bool,
 }
 
 impl Default for Connect {
@@ -105,6 +117,8 @@ impl Default for Connect {
             user: None,
             pass: None,
             auth_token: None,
+            nkey: None,
+            sig: None,
             name: None,
             lang: None,
             version: None,
@@ -112,6 +126,7 @@ impl Default for Connect {
             headers: false,
             no_responders: false,
             account: None,
+            new_account: false,
         }
     }
 }
@@ -137,9 +152,16 @@ mod tests {
     #[test]
     fn optional_fields_are_left_out() {
         let text = serde_json::to_string(&Info::default()).unwrap();
-        for absent in
-            ["auth_required", "tls_required", "nonce", "connect_urls", "ldm", "connect_info", "remote_account"]
-        {
+        for absent in [
+            "auth_required",
+            "tls_required",
+            "nonce",
+            "connect_urls",
+            "ldm",
+            "connect_info",
+            "remote_account",
+            "acc_is_sys",
+        ] {
             assert!(!text.contains(absent), "{text}");
         }
     }

@@ -11,7 +11,9 @@ mod info;
 mod line;
 mod op;
 mod parse;
+mod quoted;
 
 pub use info::{Connect, Info};
 pub use op::Op;
 pub use parse::{Limits, ParseError, Step, parse};
+pub use quoted::quoted;

@@ -1,9 +1,9 @@
 //! Listening: takes connections in, refuses those over the limit, and survives a lack of descriptors.
 
-use super::conn::{self, Conn};
+use super::conn::{self, Conn, Door};
+use crate::auth::ConnectionType;
 use crate::env::Listener;
 use crate::hub::Hub;
-use crate::session::Terms;
 use crate::stats::add;
 use std::future::poll_fn;
 use std::io;
@@ -43,27 +43,28 @@ pub(crate) fn listen(hub: &Arc<Hub>, addr: SocketAddr) -> Result<SocketAddr, Lis
         _ => ListenError::Refused { addr, source },
     })?;
     let local = listener.local_addr();
-    let terms = Arc::new(hub.terms(local.ip().to_string(), local.port()));
-    hub.env.spawn(accept(hub.clone(), listener, terms));
+    let host = if hub.config.host.is_empty() { local.ip().to_string() } else { hub.config.host.clone() };
+    let door = Door { host: host.into(), port: local.port(), over: ConnectionType::Standard };
+    hub.env.spawn(accept(hub.clone(), listener, door));
     Ok(local)
 }
 
-async fn accept(hub: Arc<Hub>, mut listener: Box<dyn Listener>, terms: Arc<Terms>) {
+async fn accept(hub: Arc<Hub>, mut listener: Box<dyn Listener>, door: Door) {
     let mut back_off = BACK_OFF_MIN;
     loop {
-        let next = hub.stopping.run_until_cancelled(poll_fn(|cx| listener.poll_accept(cx)));
+        let next = hub.listening.run_until_cancelled(poll_fn(|cx| listener.poll_accept(cx)));
         match next.await {
             None => return,
             Some(Ok(stream)) => {
                 back_off = BACK_OFF_MIN;
-                admit(&hub, &terms, stream);
+                admit(&hub, &door, stream);
             }
             Some(Err(error)) if is_about_one_attempt(&error) => add(&hub.counters.accept_errors, 1),
             Some(Err(error)) => {
                 add(&hub.counters.accept_errors, 1);
                 tracing::warn!(%error, wait = ?back_off, "cannot accept connections for now");
                 // Waiting is all that helps against a lack of descriptors; trying at once would only burn the CPU.
-                if hub.stopping.run_until_cancelled(hub.env.sleep(back_off)).await.is_none() {
+                if hub.listening.run_until_cancelled(hub.env.sleep(back_off)).await.is_none() {
                     return;
                 }
                 back_off = (back_off * 2).min(BACK_OFF_MAX);
@@ -72,14 +73,14 @@ async fn accept(hub: Arc<Hub>, mut listener: Box<dyn Listener>, terms: Arc<Terms
     }
 }
 
-fn admit(hub: &Arc<Hub>, terms: &Arc<Terms>, stream: Arc<dyn crate::env::Stream>) {
+fn admit(hub: &Arc<Hub>, door: &Door, stream: Arc<dyn crate::env::Stream>) {
     let connections = hub.counters.connections.load(Relaxed);
-    let max = hub.config.max_connections as u64;
-    if connections >= max + REFUSED_MAX {
+    let max = hub.live().max_connections as u64;
+    if connections >= max.saturating_add(REFUSED_MAX) {
         add(&hub.counters.accept_errors, 1);
         return;
     }
-    let conn = Conn::new(hub, terms, stream, connections >= max);
+    let conn = Conn::new(hub, door, stream, connections >= max);
     hub.env.spawn(conn::run(conn));
 }
 

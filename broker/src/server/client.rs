@@ -1,18 +1,32 @@
 //! One connection as the rest of the broker sees it: its number, its way out, and what others tell it.
 
 use super::outbox::Outbox;
-use crate::env::Stream;
-use crate::lock::lock;
+use crate::auth::{Identity, Replies, Rules};
+use crate::env::{Env, Stream};
+use crate::lock::{lock, read, write};
 use crate::subscription::Subscription;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
+
+/// How messages are delivered to a client that has permissions.
+#[derive(Debug, Default)]
+struct Manners {
+    /// Which messages are kept from it.
+    hiding: Option<Arc<Rules>>,
+    /// Where it is noted that it may answer, and the clock for that.
+    replies: Option<(Env, Arc<Replies>)>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) outbox: Outbox,
     headers: AtomicBool,
+    /// Whether `manners` say anything: most clients' do not.
+    has_manners: AtomicBool,
+    manners: RwLock<Manners>,
     drain: AtomicBool,
+    revise: AtomicBool,
     has_expired: AtomicBool,
     /// Subscriptions that have had their last message: sid and id. Bounded by the subscriptions of the client.
     expired: Mutex<Vec<(Box<[u8]>, u64)>>,
@@ -24,7 +38,10 @@ impl Client {
             id,
             outbox: Outbox::new(stream, pending_max),
             headers: AtomicBool::new(false),
+            has_manners: AtomicBool::new(false),
+            manners: RwLock::default(),
             drain: AtomicBool::new(false),
+            revise: AtomicBool::new(false),
             has_expired: AtomicBool::new(false),
             expired: Mutex::default(),
         }
@@ -39,13 +56,49 @@ impl Client {
         self.headers.store(headers, Ordering::Relaxed);
     }
 
+    /// Sets which messages are kept from the client, and where leave to answer is noted. Routes made before do not
+    /// know of it.
+    pub(super) fn set_manners(&self, env: &Env, identity: &Identity, replies: Option<&Arc<Replies>>) {
+        let hiding = identity.rules.as_ref().filter(|rules| rules.hide_messages()).cloned();
+        let replies = replies.map(|replies| (env.clone(), replies.clone()));
+        let mut manners = write(&self.manners);
+        self.has_manners.store(hiding.is_some() || replies.is_some(), Ordering::Release);
+        *manners = Manners { hiding, replies };
+    }
+
+    /// True when messages of `subject` are kept from a subscription of the client.
+    pub(crate) fn is_hidden(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        self.has_manners.load(Ordering::Acquire)
+            && read(&self.manners).hiding.as_ref().is_some_and(|rules| rules.hides(subject, queue))
+    }
+
+    /// The client is sent a message that wants an answer at `reply`.
+    #[inline]
+    pub(crate) fn note_reply(&self, reply: &[u8]) {
+        if self.has_manners.load(Ordering::Acquire)
+            && let Some((env, replies)) = &read(&self.manners).replies
+        {
+            replies.note(env.now(), reply);
+        }
+    }
+
     /// Asks the connection to end when what waits has been written.
     pub(crate) fn drain(&self) {
         self.drain.store(true, Ordering::Release);
         self.outbox.wake_owner();
     }
 
-    pub(super) fn is_draining(&self) -> bool {
+    /// Tells the connection that the terms are others now.
+    pub(crate) fn revise(&self) {
+        self.revise.store(true, Ordering::Release);
+        self.outbox.wake_owner();
+    }
+
+    pub(super) fn take_revise(&self) -> bool {
+        self.revise.load(Ordering::Acquire) && self.revise.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
         self.drain.load(Ordering::Acquire)
     }
 

@@ -9,24 +9,28 @@
 use super::client::Client;
 use super::stall::Stall;
 use crate::account::Account;
+use crate::auth::{ConnectionType, Identity, SlowCheck};
 use crate::batch::Batch;
+use crate::config::Config;
 use crate::delivery::{Dice, Job, Origin, deliver};
 use crate::env::{Stream, Timer};
 use crate::hub::Hub;
 use crate::message::{Groups, Message};
 use crate::proto::{Step, encode, parse};
 use crate::route::RouteCache;
-use crate::session::{Action, Session, Terms};
+use crate::session::{Action, Peer, Session};
 use crate::stats::{CloseReason, add, sub};
 use crate::subject::Filter;
 use crate::subscription::{Subscription, Taker};
+use crate::system;
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// Bytes read at once. Larger reads mean fewer writes to the takers.
 const READ_BUFFER: usize = 256 << 10;
@@ -58,6 +62,14 @@ fn with_bench<R>(work: impl FnOnce(&mut Bench) -> R) -> R {
     result
 }
 
+/// Where connections come in.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    pub(super) host: Arc<str>,
+    pub(super) port: u16,
+    pub(super) over: ConnectionType,
+}
+
 #[derive(Debug)]
 enum Phase {
     Running,
@@ -71,11 +83,16 @@ enum Phase {
 
 pub(super) struct Conn {
     hub: Arc<Hub>,
-    terms: Arc<Terms>,
+    /// The settings that it goes by.
+    config: Arc<Config>,
     stream: Arc<dyn Stream>,
     client: Arc<Client>,
     account: Arc<Account>,
+    /// The account counts this connection: after its CONNECT.
+    is_counted: bool,
     session: Session<Arc<Subscription>>,
+    /// What a comparison that takes long comes to; nothing is read or handled before.
+    checking: Option<oneshot::Receiver<Option<Arc<Identity>>>>,
     routes: RouteCache,
     dice: Dice,
     /// The start of an operation whose rest has not arrived, and the bytes that it needs at least.
@@ -98,26 +115,40 @@ pub(super) async fn run(mut conn: Conn) {
 }
 
 impl Conn {
-    pub(super) fn new(hub: &Arc<Hub>, terms: &Arc<Terms>, stream: Arc<dyn Stream>, is_refused: bool) -> Self {
+    pub(super) fn new(hub: &Arc<Hub>, door: &Door, stream: Arc<dyn Stream>, is_refused: bool) -> Self {
         let now = hub.env.now();
-        let client = Arc::new(Client::new(hub.next_id(), stream.clone(), hub.config.max_pending));
-        let ip = stream.peer_addr().ip().to_string();
+        let config = hub.live();
+        let client = Arc::new(Client::new(hub.next_id(), stream.clone(), config.max_pending));
+        let terms = hub.terms();
+        let peer = Peer {
+            host: door.host.clone(),
+            port: door.port,
+            client_id: client.id,
+            client_ip: stream.peer_addr().ip().to_string().into(),
+            over: door.over,
+            nonce: terms.wants_nonce().then(|| hub.nonce()),
+        };
         let mut greeting = Vec::new();
-        let session = Session::new(terms.clone(), now, client.id, &ip, &mut greeting);
+        let session = Session::new(terms, peer, now, &mut greeting);
         add(&hub.counters.connections, 1);
         add(&hub.counters.total_connections, 1);
         hub.enter(&client);
+        client.set_manners(&hub.env, session.identity(), session.replies());
+        let account = hub.account(session.identity().account.as_bytes());
+        let account = account.unwrap_or_else(|| hub.global_account().clone());
         if hub.stopping.is_cancelled() {
             client.drain();
         }
         let armed = session.poll_timeout();
         let mut conn = Self {
             hub: hub.clone(),
-            terms: terms.clone(),
+            config,
             stream,
             client,
-            account: hub.global_account().clone(),
+            account,
+            is_counted: false,
             session,
+            checking: None,
             routes: RouteCache::default(),
             dice: hub.dice(),
             partial: Vec::new(),
@@ -151,6 +182,9 @@ impl Conn {
         }
         if now >= self.session.poll_timeout() {
             self.tick(now);
+        }
+        if self.client.take_revise() && matches!(self.phase, Phase::Running) {
+            self.revise(now);
         }
         if self.client.is_draining() && matches!(self.phase, Phase::Running) {
             self.session.drain();
@@ -190,7 +224,7 @@ impl Conn {
         let written = self.client.outbox.written();
         match self.progress {
             Some((before, since)) if before == written => {
-                if now >= since + self.hub.config.write_deadline {
+                if now >= since + self.config.write_deadline {
                     self.client.outbox.close(CloseReason::SlowConsumerWriteDeadline);
                 }
             }
@@ -208,9 +242,32 @@ impl Conn {
         self.close_if(&action, now);
     }
 
+    /// Goes by the terms that the hub has now.
+    fn revise(&mut self, now: Instant) {
+        let mut out = Vec::new();
+        self.config = self.hub.live();
+        if self.hub.is_lame() {
+            self.session.tell_lame(&mut out);
+        }
+        let action = self.session.revise(self.hub.terms(), |entry| (&entry.filter, entry.queue.as_deref()), &mut out);
+        if !out.is_empty() {
+            self.client.outbox.send(std::iter::once(&out[..]));
+        }
+        if let Action::Revised(ended) = &action {
+            ended.iter().for_each(|subscription| self.remove(subscription));
+            self.client.set_manners(&self.hub.env, self.session.identity(), self.session.replies());
+            // What is kept from the client is worked out with the routes.
+            self.account.invalidate();
+        }
+        self.close_if(&action, now);
+    }
+
     fn poll_input(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<CloseReason> {
         for (sid, id) in self.client.take_expired() {
             self.session.expired(&sid, |subscription| subscription.id == id);
+        }
+        if self.poll_checking(cx, now).is_pending() {
+            return Poll::Pending;
         }
         for _ in 0..READS_MAX {
             if let Some(stall) = &mut self.stall {
@@ -230,13 +287,53 @@ impl Conn {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(_) => return Poll::Ready(CloseReason::ReadError),
             }
-            if !matches!(self.phase, Phase::Running) || self.client.outbox.is_closed() {
+            if !matches!(self.phase, Phase::Running) || self.client.outbox.is_closed() || self.checking.is_some() {
                 // What follows is decided when this task runs again.
                 break;
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Waits for what a comparison comes to, and then goes on with what was read before.
+    fn poll_checking(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let Some(checking) = &mut self.checking else {
+            return Poll::Ready(());
+        };
+        let Poll::Ready(result) = Pin::new(checking).poll(cx) else {
+            return Poll::Pending;
+        };
+        self.checking = None;
+        let input = std::mem::take(&mut self.partial);
+        with_bench(|bench| {
+            let batch = &mut bench.batch;
+            batch.begin(Some(&self.client));
+            let action = self.session.verified(now, result.ok().flatten(), batch.own());
+            self.act(action, &[], batch, now);
+            batch.write(&[], self.hub.config.stall_pending, &self.hub.counters);
+            drop(batch.end());
+            let used = self.run_batch(&input, batch, now);
+            self.keep(&input[used..]);
+        });
+        Poll::Ready(())
+    }
+
+    /// Has a comparison made beside the tasks, when its turn comes.
+    fn check(&mut self, check: SlowCheck) {
+        let (mut done, checking) = oneshot::channel();
+        let hub = self.hub.clone();
+        self.hub.env.spawn(async move {
+            let _leave = tokio::select! {
+                leave = hub.slow_checks.acquire() => leave,
+                // The client has gone, or its time is up: nobody would hear of it.
+                () = done.closed() => return,
+            };
+            let identity = hub.env.work(move || check.run()).await.flatten();
+            // As above.
+            drop(done.send(identity));
+        });
+        self.checking = Some(checking);
     }
 
     /// Reads once, and does all that the bytes say.
@@ -286,8 +383,8 @@ impl Conn {
         batch.begin(Some(&self.client));
         let mut used = 0;
         self.need = 0;
-        while matches!(self.phase, Phase::Running) {
-            match parse(&input[used..], &self.terms.limits) {
+        while matches!(self.phase, Phase::Running) && self.checking.is_none() {
+            match parse(&input[used..], self.session.limits()) {
                 Ok(Step::Op { op, len }) => {
                     let action = self.session.handle(now, op, batch.own());
                     self.act(action, input, batch, now);
@@ -307,7 +404,7 @@ impl Conn {
             }
         }
         batch.write(input, self.hub.config.stall_pending, &self.hub.counters);
-        self.hub.expire(&self.account, batch);
+        self.hub.expire(batch);
         let congested = batch.end();
         if !congested.is_empty() {
             self.stall = Stall::new(&self.hub, congested).map(Box::new);
@@ -323,6 +420,7 @@ impl Conn {
                 self.publish(message, has_headers, wire.map(|wire| (wire, at(wire))), batch);
             }
             Action::None => {}
+            Action::TellUser { reply } => self.tell_user(reply, batch),
             Action::Refused => add(&self.hub.counters.drop_denied, 1),
             Action::Subscribe { subject, queue, sid } => self.subscribe(subject, queue, sid, batch),
             Action::Limit { subscription, max } => {
@@ -333,17 +431,37 @@ impl Conn {
                 }
             }
             Action::Remove(subscription) => self.remove(&subscription),
-            Action::Connected { account, headers, stale } => {
-                for subscription in stale {
-                    self.remove(&subscription);
-                }
-                if let Some(account) = self.hub.account(account.as_bytes()) {
-                    self.account = account.clone();
-                }
-                self.routes.clear();
+            Action::Verify(check) => self.check(check),
+            Action::Connected { identity, headers, stale } => {
+                stale.iter().for_each(|subscription| self.remove(subscription));
                 self.client.set_headers(headers);
+                self.enter(&identity, batch, now);
             }
+            // Said in answer to `Session::revise` alone.
+            Action::Revised(_) => {}
             Action::Close(reason) => self.close(reason, now),
+        }
+    }
+
+    /// Goes over to the account of `identity`, if that takes another client.
+    fn enter(&mut self, identity: &Identity, batch: &mut Batch, now: Instant) {
+        self.leave_account();
+        if let Some(account) = self.hub.account(identity.account.as_bytes())
+            && account.enter()
+        {
+            (self.account, self.is_counted) = (account, true);
+            self.routes.clear();
+            self.client.set_manners(&self.hub.env, identity, self.session.replies());
+            self.session.admitted(batch.own());
+        } else {
+            let action = self.session.refuse_account(batch.own());
+            self.close_if(&action, now);
+        }
+    }
+
+    fn leave_account(&mut self) {
+        if std::mem::take(&mut self.is_counted) {
+            self.account.leave();
         }
     }
 
@@ -358,6 +476,7 @@ impl Conn {
             message,
             has_headers,
             wire,
+            crossed: 0,
         };
         let route = self.routes.find(&self.account, message.subject);
         let takers = deliver(route, &job, &mut self.dice, batch);
@@ -367,6 +486,23 @@ impl Conn {
         {
             self.answer_nobody(reply, message.subject, batch);
         }
+    }
+
+    /// Answers the question of the client who it is.
+    fn tell_user(&mut self, reply: &[u8], batch: &mut Batch) {
+        let (hub, host) = (&self.hub, self.stream.local_addr().ip().to_string());
+        let body = system::user_info(&hub.info, &host, hub.next_answer(), hub.env.wall(), self.session.identity());
+        let message = Message { subject: reply, reply: None, header_len: 0, body: &body };
+        let job = Job {
+            account: self.account.name(),
+            origin: Origin::Local,
+            groups: Groups::Any,
+            message,
+            has_headers: false,
+            wire: None,
+            crossed: 0,
+        };
+        deliver(self.routes.find(&self.account, reply), &job, &mut self.dice, batch);
     }
 
     /// Nobody serves the request: tells the requester at once, on the subscription that waits for the answer.
@@ -385,7 +521,7 @@ impl Conn {
             return;
         };
         let taker = Taker::Client(self.client.clone());
-        let subscription = Arc::new(Subscription::new(self.hub.next_id(), filter, queue, sid, taker));
+        let subscription = Arc::new(Subscription::new(self.hub.next_id(), filter, queue, sid, taker, &self.account));
         self.account.subscribe(&subscription);
         add(&self.hub.counters.subscriptions, 1);
         self.session.subscribed(sid, subscription, batch.own());
@@ -408,6 +544,7 @@ impl Conn {
             CloseReason::ServerShutdown => self.hub.config.drain_timeout,
             _ => LINGER,
         };
+        self.leave_account();
         self.stall = None;
         self.partial = Vec::new();
         self.phase = Phase::Closing { reason, until: now + patience, is_shut: false };
@@ -454,7 +591,7 @@ impl Conn {
             due = due.min(stall.until());
         }
         if let Some((_, since)) = self.progress {
-            due = due.min(since + self.hub.config.write_deadline);
+            due = due.min(since + self.config.write_deadline);
         }
         if let Phase::Closing { until, .. } = self.phase {
             due = until.min(due);
@@ -473,6 +610,7 @@ impl Conn {
         for subscription in self.session.take_subscriptions() {
             self.remove(&subscription);
         }
+        self.leave_account();
         sub(&self.hub.counters.connections, 1);
         self.hub.counters.close(reason);
         self.hub.leave(self.client.id);

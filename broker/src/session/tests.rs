@@ -1,5 +1,5 @@
 use super::*;
-use crate::auth::User;
+use crate::auth::{Auth, User};
 use crate::proto::{Step, parse};
 
 const MS: Duration = Duration::from_millis(1);
@@ -8,7 +8,8 @@ fn terms(auth: Auth) -> Terms {
     Terms {
         info: Info { max_payload: 100, headers: true, ..Info::default() },
         limits: Limits { line_max: 128, payload_max: 100 },
-        auth,
+        access: Access::new(&auth),
+        system_account: "$SYS".into(),
         subscriptions_max: 2,
         ping_interval: Duration::from_secs(10),
         ping_max: 2,
@@ -28,13 +29,14 @@ impl Talk {
     fn new(auth: Auth) -> Self {
         let now = Instant::now();
         let mut out = Vec::new();
-        let session = Session::new(Arc::new(terms(auth)), now, 7, "127.0.0.1", &mut out);
+        let peer = Peer { client_id: 7, client_ip: "127.0.0.1".into(), nonce: Some("n0nce".into()), ..Peer::default() };
+        let session = Session::new(Arc::new(terms(auth)), peer, now, &mut out);
         assert!(out.starts_with(b"INFO {") && out.ends_with(b"} \r\n"));
         Self { session, now, next: 1 }
     }
 
     fn connected(options: &str) -> Self {
-        let mut talk = Self::new(Auth::None);
+        let mut talk = Self::new(Auth::default());
         assert_eq!(talk.say(&format!("CONNECT {options}\r\n")), "connected []\n");
         talk
     }
@@ -44,7 +46,7 @@ impl Talk {
         let (mut rest, mut heard) = (input.as_bytes(), String::new());
         while !rest.is_empty() {
             let mut out = Vec::new();
-            let limits = self.session.terms.limits;
+            let limits = *self.session.limits();
             let (action, len) = match parse(rest, &limits) {
                 Ok(Step::Op { op, len }) => (self.session.handle(self.now, op, &mut out), len),
                 Ok(Step::Incomplete { .. }) => panic!("incomplete: {input:?}"),
@@ -52,8 +54,14 @@ impl Talk {
             };
             let done = match action {
                 Action::None => String::new(),
-                Action::Connected { stale, .. } => format!("connected {stale:?}\n"),
+                Action::Connected { stale, .. } => {
+                    self.session.admitted(&mut out);
+                    format!("connected {stale:?}\n")
+                }
+                Action::Verify(_) => "verify\n".to_owned(),
+                Action::Revised(ended) => format!("revised {ended:?}\n"),
                 Action::Publish { message, .. } => format!("publish {}\n", subject::text(message.subject)),
+                Action::TellUser { reply } => format!("tell user {}\n", subject::text(reply)),
                 Action::Refused => "refused\n".to_owned(),
                 Action::Subscribe { sid, .. } => {
                     self.session.subscribed(sid, self.next, &mut out);
@@ -85,7 +93,7 @@ const QUIET: &str = r#"{"verbose":false,"pedantic":false}"#;
 
 #[test]
 fn before_connect_the_defaults_hold() {
-    let mut talk = Talk::new(Auth::None);
+    let mut talk = Talk::new(Auth::default());
     assert_eq!(talk.say("PING\r\n"), "PONG\r\n");
     assert_eq!(talk.say("SUB a 1\r\n"), "+OK\r\nsubscribe\n");
     assert_eq!(talk.say("PUB a.* 0\r\n\r\n"), "-ERR 'Invalid Publish Subject'\r\n+OK\r\npublish a.*\n");
@@ -93,7 +101,7 @@ fn before_connect_the_defaults_hold() {
 
 #[test]
 fn verbose_answers_everything_but_ping() {
-    let mut talk = Talk::new(Auth::None);
+    let mut talk = Talk::new(Auth::default());
     assert_eq!(talk.say("CONNECT {}\r\n"), "+OK\r\nconnected []\n");
     let input = "SUB a 1\r\nSUB a 1\r\nUNSUB 1 5\r\nUNSUB 1\r\nUNSUB 9\r\nPUB a 0\r\n\r\nPING\r\n";
     let expected = "+OK\r\nsubscribe\n+OK\r\n+OK\r\nlimit 1 5\n+OK\r\nremove 1\n+OK\r\n+OK\r\npublish a\nPONG\r\n";
@@ -176,7 +184,7 @@ fn an_expired_sid_may_be_used_again() {
 
 #[test]
 fn credentials() {
-    let auth = || Auth::Users(vec![User { name: "u".into(), password: "p".into() }]);
+    let auth = || Auth::users(vec![User::with_password("u", "p")]);
     let denied = "-ERR 'Authorization Violation'\r\nclose: Authentication Failure\n";
     for input in ["PING\r\n", "SUB a 1\r\n", "FOO\r\n", "CONNECT {}\r\n", "CONNECT {\"user\":\"u\",\"pass\":\"x\"}\r\n"]
     {
@@ -215,9 +223,25 @@ fn an_active_client_is_not_pinged() {
 
 #[test]
 fn refusing_says_why() {
-    let mut talk = Talk::new(Auth::None);
+    let mut talk = Talk::new(Auth::default());
     let mut out = Vec::new();
-    assert_eq!(talk.session.refuse(&mut out), Action::Close(CloseReason::MaximumConnectionsExceeded));
+    let action = talk.session.refuse(&mut out);
+    assert!(matches!(action, Action::Close(CloseReason::MaximumConnectionsExceeded)));
     assert_eq!(out, b"-ERR 'maximum connections exceeded'\r\n");
     assert_eq!(talk.say("PING\r\n"), "", "closed sessions say nothing");
+}
+
+/// Goal: a lame duck tells it once, and only to those who understand an INFO that comes later.
+#[test]
+fn a_lame_duck_is_told_of_once() {
+    let told = |talk: &mut Talk| {
+        let mut out = Vec::new();
+        talk.session.tell_lame(&mut out);
+        subject::text(&out)
+    };
+    let mut talk = Talk::connected(r#"{"verbose":false,"protocol":1}"#);
+    let first = told(&mut talk);
+    assert!(first.starts_with("INFO {") && first.contains("\"ldm\":true"), "{first}");
+    assert_eq!(told(&mut talk), "");
+    assert_eq!(told(&mut Talk::connected(QUIET)), "");
 }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 fn ids(list: &Sublist<u64>, subject: &[u8]) -> Vec<u64> {
     let mut found = Vec::new();
     list.matching(subject, &mut |entries| {
-        found.extend(entries.plain.iter().map(|(id, _)| *id));
-        found.extend(entries.groups.values().flatten().map(|(id, _)| *id));
+        found.extend(entries.plain().iter().map(|(id, _)| *id));
+        found.extend(entries.groups().flat_map(|(_, group)| group).map(|(id, _)| *id));
     });
     found.sort_unstable();
     found
@@ -29,11 +29,11 @@ fn counts_are_per_filter_and_group() {
 #[test]
 fn members_have_absolute_weights() {
     let mut list = Sublist::<u64>::default();
-    let key = MemberKey { neighbor: NeighborId(0), member: 4, via: None, queue: Some(b"q"[..].into()) };
-    assert_eq!(list.set_member(b"a", &key, 3), 0);
-    assert_eq!(list.set_member(b"a", &key, 5), 3);
-    assert_eq!(list.set_member(b"a", &key, 0), 5);
-    assert_eq!(list.set_member(b"a", &key, 0), 0);
+    let key = MemberKey { neighbor: NeighborId(0), member: 4, detail: Detail::new(None, Some(b"q")) };
+    assert_eq!(list.set_member(b"a", &key, 3).0, 0);
+    assert_eq!(list.set_member(b"a", &key, 5).0, 3);
+    assert_eq!(list.remove_member(b"a", &key), 5);
+    assert_eq!(list.remove_member(b"a", &key), 0);
     assert!(list.root.is_empty());
 }
 

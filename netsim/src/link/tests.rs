@@ -254,7 +254,7 @@ proptest! {
         let (again, fates_again, hits) = play(calm, Some(&fates));
         prop_assert_eq!(seen, again);
         prop_assert_eq!(&fates, &fates_again);
-        let befallen: std::collections::BTreeSet<u64> = fates.iter().map(|fate| fate.nth).collect();
+        let befallen: BTreeSet<u64> = fates.iter().map(|fate| fate.nth).collect();
         prop_assert_eq!(hits, befallen.len() as u64);
     }
 }

@@ -1,22 +1,25 @@
 //! Faults that are stories of their own, taken apart into those that the world knows.
 
-use super::fault::{ChurnModel, CutModel, Each, Fault, FaultKind, FlapModel, RollingModel};
+use super::fault::{ChurnModel, CutModel, Each, Fault, FaultKind, FlapModel, RandomCutsModel, RollingModel};
 use super::nodes::NodeSet;
+use super::topology::Edge;
+use crate::epochs::parts;
 use crate::rng::Dice;
 
 /// Faults that one story may come to.
 pub(super) const PARTS_MAX: usize = 20_000;
 
 impl Fault {
-    /// This fault as plain ones, which are all over when it is. What chance decides comes from `seed` and from its place
-    /// among the faults.
-    pub(super) fn expanded(&self, seed: u64, place: usize) -> Vec<Self> {
+    /// This fault as plain ones, which are all over when it is, on `nodes` nodes that are linked by `edges`. What chance
+    /// decides comes from `seed` and from its place among the faults.
+    pub(super) fn expanded(&self, seed: u64, place: usize, nodes: usize, edges: &[Edge]) -> Vec<Self> {
         let mut dice = Dice::new(seed, "expand", place as u64);
         let mut parts = match &self.what {
             FaultKind::Flap(model) => self.flap(model),
             FaultKind::Swizzle(nodes) => self.swizzle(nodes, &mut dice),
             FaultKind::Rolling(model) => self.rolling(model),
             FaultKind::Churn(model) => self.churn(model, &mut dice),
+            FaultKind::RandomCuts(model) => self.random_cuts(model, nodes, edges, &mut dice),
             FaultKind::Partition(_)
             | FaultKind::Cut(_)
             | FaultKind::Isolate(_)
@@ -39,6 +42,7 @@ impl Fault {
             FaultKind::Flap(model) => self.for_ms / model.period_ms.max(1),
             FaultKind::Churn(model) => (self.for_ms as f64 / 1e3 * model.per_s) as u64,
             FaultKind::Swizzle(nodes) => nodes.len() as u64,
+            FaultKind::RandomCuts(model) => self.for_ms / model.every_ms.max(1),
             FaultKind::Rolling(model) => model.nodes.len() as u64,
             _ => 1,
         }
@@ -106,6 +110,34 @@ impl Fault {
         }
         parts
     }
+
+    /// A third of them in one direction only. One that would leave somebody without a way is not made.
+    fn random_cuts(&self, model: &RandomCutsModel, nodes: usize, edges: &[Edge], dice: &mut Dice) -> Vec<Self> {
+        let mut cut: Vec<(u64, Edge)> = Vec::new();
+        let mut parts = Vec::new();
+        let begins = (self.at_ms..self.end_ms()).step_by(usize::try_from(model.every_ms).unwrap_or(usize::MAX).max(1));
+        for at in begins.take(PARTS_MAX) {
+            let for_ms = model.down_ms / 2 + dice.below(model.down_ms / 2 + 1);
+            let one_way = dice.below(3) == 0;
+            cut.retain(|(ends, _)| *ends > at);
+            let sound = |edge: &&Edge| cut.iter().all(|(_, gone)| gone != *edge);
+            let sound: Vec<Edge> = edges.iter().filter(sound).copied().collect();
+            let spare: Vec<Edge> = sound.iter().copied().filter(|edge| is_spare(nodes, &sound, *edge)).collect();
+            let Some(&(a, b)) = spare.get(dice.below(spare.len().max(1) as u64) as usize) else { continue };
+            cut.push((at + for_ms, (a, b)));
+            let (from, to) = if one_way && dice.below(2) == 0 { (b, a) } else { (a, b) };
+            let set = |node: usize| [node].into_iter().collect();
+            let what = CutModel { from: set(from), to: set(to), both_ways: !one_way };
+            parts.push(self.part(at, for_ms, FaultKind::Cut(what)));
+        }
+        parts
+    }
+}
+
+/// Whether all nodes still reach each other by `sound` links without this one.
+fn is_spare(nodes: usize, sound: &[Edge], edge: Edge) -> bool {
+    let left: Vec<Edge> = sound.iter().copied().filter(|other| *other != edge).collect();
+    parts(nodes, &left).into_iter().all(|part| part == 0)
 }
 
 fn each(what: Each, node: usize) -> FaultKind {
@@ -123,7 +155,11 @@ mod tests {
 
     fn parts(what: FaultKind) -> Vec<(u64, u64, FaultKind)> {
         let fault = Fault { at_ms: 1_000, for_ms: 3_000, what };
-        fault.expanded(7, 0).into_iter().map(|part| (part.at_ms, part.for_ms, part.what)).collect()
+        fault
+            .expanded(7, 0, 4, &[(0, 1), (1, 2), (2, 3), (3, 0), (0, 2)])
+            .into_iter()
+            .map(|part| (part.at_ms, part.for_ms, part.what))
+            .collect()
     }
 
     fn set(nodes: &[usize]) -> NodeSet {
@@ -177,5 +213,29 @@ mod tests {
         for (number, (at, length, what)) in parts.iter().enumerate() {
             assert!(parts[number + 1..].iter().all(|next| next.2 != *what || next.0 > at + length), "{what:?}");
         }
+    }
+
+    /// Goal: whatever chance takes, everybody reaches everybody by what is left.
+    #[test]
+    fn random_cuts_leave_a_way() {
+        let parts = parts(FaultKind::RandomCuts(RandomCutsModel { every_ms: 100, down_ms: 400 }));
+        // Of the thirty moments those at which a link can be spared.
+        assert!(parts.len() >= 15, "{} in 3 s", parts.len());
+        let edges = [(0, 1), (1, 2), (2, 3), (3, 0), (0, 2)];
+        let mut one_way = 0;
+        for (at, length, what) in &parts {
+            let FaultKind::Cut(cut) = what else { panic!("{what:?} is no cut") };
+            one_way += usize::from(!cut.both_ways);
+            assert!((200..=400).contains(length) || at + length == 4_000, "{length} ms");
+            let gone = |(a, b): &Edge| {
+                parts.iter().any(|(from, length, what)| {
+                    let ends = what.nodes();
+                    from <= at && *at < from + length && ends.contains(a) && ends.contains(b)
+                })
+            };
+            let left: Vec<Edge> = edges.iter().copied().filter(|edge| !gone(edge)).collect();
+            assert!(super::parts(4, &left).iter().all(|part| *part == 0), "at {at} ms {left:?} is left");
+        }
+        assert!((1..parts.len()).contains(&one_way), "{one_way} of {}", parts.len());
     }
 }

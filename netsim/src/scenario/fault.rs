@@ -64,6 +64,8 @@ pub enum FaultKind {
     Rolling(RollingModel),
     /// Nodes chosen by chance die and return, as many each second as `per_s` says.
     Churn(ChurnModel),
+    /// Links chosen by chance are cut, one after the other, of those that leave a way between any two nodes.
+    RandomCuts(RandomCutsModel),
 }
 
 /// What a cut stops.
@@ -243,6 +245,16 @@ pub struct ChurnModel {
     pub down_ms: u64,
 }
 
+/// Links that come and go by chance, while a way is always left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RandomCutsModel {
+    /// From one cut to the next.
+    pub every_ms: u64,
+    /// How long each lasts at most; at least half of that.
+    pub down_ms: u64,
+}
+
 impl fmt::Display for FaultKind {
     /// For people: as in a file, with long lists cut short.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -294,6 +306,7 @@ impl FaultKind {
             Self::Swizzle(_) => "swizzle",
             Self::Rolling(_) => "rolling",
             Self::Churn(_) => "churn",
+            Self::RandomCuts(_) => "random-cuts",
         }
     }
 
@@ -316,6 +329,7 @@ impl FaultKind {
             | Self::Readdress(node)
             | Self::Reset(node)
             | Self::Disk(DiskModel { node, .. }) => vec![*node],
+            Self::RandomCuts(_) => Vec::new(),
         }
     }
 
@@ -347,6 +361,7 @@ impl FaultKind {
             Self::Swizzle(nodes) => Self::Swizzle(set(nodes)?),
             Self::Rolling(model) => Self::Rolling(RollingModel { nodes: set(&model.nodes)?, ..*model }),
             Self::Churn(model) => Self::Churn(ChurnModel { nodes: set(&model.nodes)?, ..*model }),
+            Self::RandomCuts(model) => Self::RandomCuts(model.clone()),
         })
     }
 
@@ -380,7 +395,12 @@ impl FaultKind {
             | Self::Step(StepModel { nodes, .. })
             | Self::Rolling(RollingModel { nodes, .. })
             | Self::Churn(ChurnModel { nodes, .. }) => some("nodes", nodes),
-            Self::Crash(_) | Self::Pause(_) | Self::Readdress(_) | Self::Reset(_) | Self::Disk(_) => Ok(()),
+            Self::Crash(_)
+            | Self::Pause(_)
+            | Self::Readdress(_)
+            | Self::Reset(_)
+            | Self::Disk(_)
+            | Self::RandomCuts(_) => Ok(()),
         }
     }
 
@@ -408,6 +428,7 @@ impl FaultKind {
                 Err(ScenarioError::PerSecond { value: model.per_s })
             }
             Self::Churn(model) => positive("down_ms", model.down_ms),
+            Self::RandomCuts(model) => positive("every_ms", model.every_ms).and(positive("down_ms", model.down_ms / 2)),
             Self::Partition(groups) if groups.len() < 2 => Err(ScenarioError::Groups { groups: groups.len() }),
             Self::Drift(model) if !(-100_000..=100_000).contains(&model.ppm) => {
                 Err(ScenarioError::Ppm { value: model.ppm })

@@ -38,7 +38,8 @@ impl Scenario {
         smaller.faults = self.faults.iter().filter_map(renumbered).collect();
         let packet = |event: &Fate| Some(Fate { from: number(event.from)?, to: number(event.to)?, ..*event });
         smaller.packets = self.packets.iter().filter_map(packet).collect();
-        for set in [&mut smaller.traffic.publishers, &mut smaller.traffic.workers] {
+        let traffic = &mut smaller.traffic;
+        for set in [&mut traffic.publishers, &mut traffic.hearers, &mut traffic.workers] {
             let all = set.is_empty();
             *set = set.renumbered(number);
             if !all && set.is_empty() {
@@ -165,7 +166,8 @@ fn narrower(what: &FaultKind) -> Vec<FaultKind> {
         | FaultKind::Flap(_)
         | FaultKind::Swizzle(_)
         | FaultKind::Rolling(_)
-        | FaultKind::Churn(_) => Vec::new(),
+        | FaultKind::Churn(_)
+        | FaultKind::RandomCuts(_) => Vec::new(),
     }
 }
 

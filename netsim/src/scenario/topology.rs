@@ -45,6 +45,10 @@ pub struct Topology {
     /// Links that are not like the others.
     #[serde(rename = "link", skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<OneLink>,
+    /// Nothing passes between nodes that are not linked, as between radios out of each other's reach. Else every node can
+    /// send to every other, and links are those that are dialled.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
     /// What the nodes are called; `node-3` when nothing is said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
@@ -242,7 +246,14 @@ impl Topology {
     pub fn flattened(&self) -> Self {
         let names =
             if self.sites.is_empty() { self.names.clone() } else { (0..self.len()).map(|i| self.name(i)).collect() };
-        Self { nodes: self.len(), edges: self.edges(), links: self.links.clone(), names, ..Self::default() }
+        Self {
+            nodes: self.len(),
+            edges: self.edges(),
+            links: self.links.clone(),
+            closed: self.closed,
+            names,
+            ..Self::default()
+        }
     }
 
     /// The same without node `gone`: its neighbours are linked in its place, and later nodes move up by one.
@@ -261,7 +272,7 @@ impl Topology {
         if gone < names.len() {
             names.remove(gone);
         }
-        Self { nodes: flat.nodes - 1, edges, links: links.collect(), names, ..Self::default() }
+        Self { nodes: flat.nodes - 1, edges, links: links.collect(), closed: flat.closed, names, ..Self::default() }
     }
 
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
@@ -291,7 +302,18 @@ impl Topology {
                 return Err(ScenarioError::LinkToSelf { node: a });
             }
         }
-        self.links.iter().try_for_each(|link| link.is.check())
+        self.check_described()
+    }
+
+    /// Refuses what is said of links that there are not.
+    fn check_described(&self) -> Result<(), ScenarioError> {
+        let linked: BTreeSet<Edge> = self.edges().into_iter().map(|(a, b)| (a.min(b), a.max(b))).collect();
+        self.links.iter().try_for_each(|OneLink { between: (a, b), is }| {
+            if !linked.contains(&(*a.min(b), *a.max(b))) {
+                return Err(ScenarioError::NoLink { a: *a, b: *b });
+            }
+            is.check()
+        })
     }
 
     /// Refuses more links than can be simulated, before they are listed.

@@ -37,6 +37,7 @@ impl Scenario {
             }
         }
         scenario.traffic.publishers = scenario.traffic.publishers.renumbered(turned);
+        scenario.traffic.hearers = scenario.traffic.hearers.renumbered(turned);
         scenario.traffic.workers = scenario.traffic.workers.renumbered(turned);
         scenario
     }

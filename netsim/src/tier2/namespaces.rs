@@ -15,6 +15,8 @@ const FOLDER: &str = "/run/netns";
 /// `lnsim-PID-NUMBER-HOST`.
 const PREFIX: &str = "lnsim-";
 const DEVICE: &str = "mesh";
+/// All addresses that hosts may have are in one network.
+const PREFIX_BITS: u8 = 16;
 /// Programs that are needed, and the packages that have them.
 const TOOLS: [(&str, &str); 4] =
     [("ip", "iproute2"), ("nsenter", "util-linux"), ("setpriv", "util-linux"), ("chrt", "util-linux")];
@@ -113,8 +115,8 @@ impl Namespaces {
         ip_batch(
             &self.names[host],
             &format!(
-                "link set lo up\naddress add {}/24 dev {DEVICE}\nlink set {DEVICE} up mtu {PACKET_MAX}\n",
-                address(host)
+                "link set lo up\naddress add {}/{PREFIX_BITS} dev {DEVICE}\nlink set {DEVICE} up mtu {PACKET_MAX}\n",
+                address(host, 0)
             ),
         )?;
         Ok(device)
@@ -125,9 +127,12 @@ impl Namespaces {
         Path::new(FOLDER).join(&self.names[host])
     }
 
-    pub(crate) fn address(&self, host: usize) -> Ipv4Addr {
-        assert!(host < self.names.len(), "host {host} of {}", self.names.len());
-        address(host)
+    /// Takes one address from the device of `host` and gives it another, as a new lease does: for a moment it has none.
+    pub(crate) fn readdress(&self, host: usize, before: Ipv4Addr, after: Ipv4Addr) -> Result<(), NamespaceError> {
+        let change = format!(
+            "address del {before}/{PREFIX_BITS} dev {DEVICE}\naddress add {after}/{PREFIX_BITS} dev {DEVICE}\n"
+        );
+        ip_batch(&self.names[host], &change).map(drop)
     }
 
     /// Runs `work` in the namespace of `host`, on a thread of its own: what it opens stays there, wherever it is used.

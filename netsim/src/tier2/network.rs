@@ -35,13 +35,13 @@ impl Network {
         Ok(Self { switch, namespaces })
     }
 
-    /// The address of a host.
+    /// The address of a host, as it is now.
     ///
     /// # Panics
     /// When there is no such host; so do all others that are given one.
     #[must_use]
     pub fn address(&self, host: usize) -> Ipv4Addr {
-        self.namespaces.address(host)
+        self.switch.shared.shape.lock().address(host)
     }
 
     /// The file by which the namespace of a host is entered.
@@ -69,6 +69,24 @@ impl Network {
     /// Gives one direction between two hosts its own link.
     pub fn set(&self, from: usize, to: usize, link: Link) {
         self.links(|_, links| links.set(from, to, link));
+    }
+
+    /// Lets nothing through from now on but between these pairs of hosts, both ways.
+    pub fn close(&self, pairs: &[(usize, usize)]) {
+        self.links(|_, links| links.close(pairs));
+    }
+
+    /// Gives a host another address of the same network. What is sent to the old one, or under way to it, gets nowhere;
+    /// such packets are the hits of this fault.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn readdress(&self, host: usize) -> Result<FaultId, NamespaceError> {
+        let fault = self.note(format!("another address for {host}"));
+        let before = self.address(host);
+        self.switch.shared.shape.lock().readdress(host, fault);
+        self.namespaces.readdress(host, before, self.address(host))?;
+        Ok(fault)
     }
 
     /// Stops everything between groups of hosts; those in no group notice nothing.

@@ -11,6 +11,12 @@ impl World {
         self.kernel.with(|state, _| state.links.set(from, to, link));
     }
 
+    /// Lets nothing through from now on but between these pairs of hosts, both ways: the others are out of each other's
+    /// reach. It is no fault, and [`World::heal`] does not end it.
+    pub fn close(&mut self, pairs: &[(usize, usize)]) {
+        self.kernel.with(|state, _| state.links.close(pairs));
+    }
+
     /// Lets nothing through between hosts of different groups. A host in no group is not affected.
     pub fn partition(&mut self, groups: &[&[usize]]) -> FaultId {
         self.fault(|links, now| links.faults.partition(now, groups))

@@ -44,7 +44,7 @@ const BESIDE: &[&[System]] = &[&[System::Lattice, System::NatsServer]];
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Scenarios.
+    /// Scenarios: files, those that `--table` plays by their names, or others of `lattice netsim list`.
     #[arg(value_name = "FILE", required_unless_present_any = ["table", "check_emulator"])]
     files: Vec<PathBuf>,
     /// What runs on the nodes; with `--table`, each by itself unless this is given.
@@ -95,6 +95,23 @@ struct Run {
 }
 
 pub(in crate::cli) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
+    until_interrupted(all(env, args, output)).await
+}
+
+/// Plays a storm on nodes of ours.
+pub(in crate::cli) async fn storm(env: &Env, args: &super::storm::Args, output: &Output) -> Result<u8, CliError> {
+    until_interrupted(async {
+        let run = Run { plan: Plan::new(&args.scenario(), args.seed)?, systems: &[System::Lattice] };
+        output.notice(run.announcement(0, 1));
+        let place = Work::new(args.keep_logs.as_deref(), 0, &run, PathBuf::new())?;
+        let outcomes = play(env, &run.plan, run.systems, args.seed, &place.place, output).await?;
+        outcomes.iter().try_for_each(|outcome| outcome.show(output))?;
+        Ok(verdict(&outcomes, false))
+    })
+    .await
+}
+
+async fn until_interrupted(work: impl Future<Output = Result<u8, CliError>>) -> Result<u8, CliError> {
     let handler = |kind| signal(kind).map_err(|error| CliError::new(format!("cannot wait for signals: {error}")));
     let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
     // What is dropped here is removed: processes, namespaces, folders.
@@ -102,7 +119,7 @@ pub(in crate::cli) async fn run(env: &Env, args: &Args, output: &Output) -> Resu
         biased;
         _ = interrupt.recv() => Err(CliError::new("interrupted; nothing is left behind")),
         _ = terminate.recv() => Err(CliError::new("ended by a signal; nothing is left behind")),
-        done = all(env, args, output) => done,
+        done = work => done,
     }
 }
 
@@ -122,8 +139,8 @@ async fn all(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
             return Ok(exit);
         }
         output.notice(run.announcement(number, runs.len()));
-        let place = Work::new(args, number, run, nats_server.clone().unwrap_or_default())?;
-        for outcome in play(env, &run.plan, run.systems, args.seed, &place.place).await? {
+        let place = Work::new(args.keep_logs.as_deref(), number, run, nats_server.clone().unwrap_or_default())?;
+        for outcome in play(env, &run.plan, run.systems, args.seed, &place.place, output).await? {
             outcome.show(output)?;
             outcomes.push(outcome);
         }
@@ -156,7 +173,7 @@ impl Args {
             Ok::<_, CliError>(())
         };
         for path in &self.files {
-            let scenario = super::scenario(&path.to_string_lossy())?;
+            let scenario = scenario(path)?;
             let systems = match self.with {
                 Some(with) => with.runs(),
                 None if self.table => IN_TURN,
@@ -166,12 +183,29 @@ impl Args {
         }
         if self.table && self.files.is_empty() {
             for (text, systems) in TABLE {
-                let scenario = Scenario::from_toml(text).map_err(|error| CliError::new(error.to_string()))?;
-                add(&scenario, self.with.map_or(systems, With::runs))?;
+                add(&built_in(text)?, self.with.map_or(systems, With::runs))?;
             }
         }
         Ok(runs)
     }
+}
+
+/// The scenario that a name means here: a file, else one made for real processes, else one of the simulator's. The
+/// second are smaller than their namesakes of the third.
+fn scenario(path: &Path) -> Result<Scenario, CliError> {
+    if !path.exists() {
+        for (text, _) in TABLE {
+            let own = built_in(text)?;
+            if path == Path::new(&own.name) {
+                return Ok(own);
+            }
+        }
+    }
+    super::scenario(&path.to_string_lossy())
+}
+
+fn built_in(text: &str) -> Result<Scenario, CliError> {
+    Scenario::from_toml(text).map_err(|error| CliError::new(error.to_string()))
 }
 
 impl Run {
@@ -192,10 +226,10 @@ struct Work {
 }
 
 impl Work {
-    fn new(args: &Args, number: usize, run: &Run, nats_server: PathBuf) -> Result<Self, CliError> {
+    fn new(keep_logs: Option<&Path>, number: usize, run: &Run, nats_server: PathBuf) -> Result<Self, CliError> {
         let cannot = |error: std::io::Error| CliError::new(format!("no folder to work in: {error}"));
         let folder = tempfile::Builder::new().prefix("lattice-netsim-").tempdir().map_err(cannot)?;
-        let logs = match &args.keep_logs {
+        let logs = match keep_logs {
             Some(keep) => keep.join(format!("{}-{}-{}", number + 1, run.plan.name, run.systems())),
             None => folder.path().join("logs"),
         };
@@ -252,22 +286,35 @@ fn measured(report: &EmulatorReport) -> Table {
 mod tests {
     use super::*;
 
-    /// Goal: what is built in can be played, and nobody finds out otherwise after an hour.
-    #[test]
-    fn the_table_is_playable() {
-        let args = Args {
-            files: Vec::new(),
+    fn args(files: &[&str]) -> Args {
+        Args {
+            files: files.iter().map(PathBuf::from).collect(),
             with: None,
-            table: true,
+            table: files.is_empty(),
             check_emulator: false,
             seed: 1,
             nats_server: None,
             keep_logs: None,
-        };
-        let runs = args.runs().unwrap();
+        }
+    }
+
+    /// Goal: what is built in can be played, and nobody finds out otherwise after an hour.
+    #[test]
+    fn the_table_is_playable() {
+        let runs = args(&[]).runs().unwrap();
         let names: Vec<_> = runs.iter().map(|run| (run.plan.name.as_str(), run.plan.nodes, run.systems())).collect();
         assert_eq!(names.len(), 8);
         assert_eq!(names[1], ("split-half", 5, "nats-server".to_owned()));
         assert_eq!(names[6], ("nats-mixed", 3, "lattice+nats-server".to_owned()));
+    }
+
+    /// Goal: each row of the table can be played by its name, and what is not in it is looked for among the simulator's.
+    #[test]
+    fn names_mean_what_is_made_for_real_processes_first() {
+        let runs = args(&["split-half", "nats-mixed-short", "partition-heal"]).runs().unwrap();
+        let nodes: Vec<_> = runs.iter().map(|run| (run.plan.name.as_str(), run.plan.nodes)).collect();
+        assert_eq!(nodes[..2], [("split-half", 5), ("nats-mixed-short", 3)]);
+        assert_eq!(nodes[2].0, "partition-heal");
+        assert!(args(&["no-such-thing"]).runs().is_err());
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct ShowArgs {
     space: SpaceArgs,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct PageArgs {
     /// Write a page to look at: one HTML file that needs nothing else.
     #[arg(long, value_name = "FILE")]
@@ -110,7 +110,8 @@ fn memory_free() -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-fn play(
+/// Plays a scenario once and tells how it went.
+pub(super) fn play(
     scenario: &Scenario,
     seed: u64,
     vacuous_fails: bool,
@@ -120,7 +121,7 @@ fn play(
 ) -> Result<u8, CliError> {
     fits(scenario, page.force)?;
     let job = Job { scenario: scenario.clone(), seed, timeline: page.report.is_some(), fates: false };
-    let answer = Worker::default().play(&job)?;
+    let answer = Worker::within(None).play(&job)?;
     let report = Report::new(&answer, vacuous_fails, replay.clone());
     if let Some(path) = &page.report {
         write_page(path, scenario, &answer, &replay)?;

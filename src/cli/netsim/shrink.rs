@@ -6,8 +6,10 @@ use super::random::SpaceArgs;
 use super::scenario;
 use super::swarm::counted;
 use super::worker::{Answer, Job, Worker};
+use crate::config::units::Period;
 use lattice_netsim::{Check, Scenario, Trial, shrink};
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ShrinkArgs {
@@ -25,6 +27,9 @@ pub(super) struct ShrinkArgs {
     /// How many runs to spend.
     #[arg(long, default_value_t = 500)]
     runs: usize,
+    /// How long one run may take in real time; one that takes longer has failed.
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    limit: Period,
     /// Where to write the scenario; printed when left out.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -55,8 +60,9 @@ pub(super) fn run(args: &ShrinkArgs, output: &Output) -> Result<u8, CliError> {
         Some(file) => scenario(file)?,
         None => args.space.draw(args.seed)?,
     };
+    let Period(limit) = args.limit;
     let job = Job { scenario: scenario.clone(), seed: args.seed, timeline: false, fates: false };
-    let answer = Worker::default().play(&job)?;
+    let answer = Worker::within(Some(limit)).play(&job)?;
     if answer.verdict.passed() {
         return Err(CliError::new(format!(
             "{} passes under seed {}: there is nothing to make small",
@@ -64,7 +70,7 @@ pub(super) fn run(args: &ShrinkArgs, output: &Output) -> Result<u8, CliError> {
         ))
         .next("lattice netsim swarm, which tells seeds that fail"));
     }
-    let small = smallest(&Found::new(&scenario, &answer), args.seed, args.runs, output)?;
+    let small = smallest(&Found::new(&scenario, &answer), args.seed, args.runs, limit, output)?;
     let text = small.to_toml();
     match &args.output {
         Some(path) => {
@@ -78,15 +84,21 @@ pub(super) fn run(args: &ShrinkArgs, output: &Output) -> Result<u8, CliError> {
     }
     if output.json {
         let job = Job { scenario: small, seed: args.seed, timeline: false, fates: false };
-        let answer = Worker::default().play(&job)?;
+        let answer = Worker::within(Some(limit)).play(&job)?;
         output.record(&super::answer::Report::new(&answer, false, String::new()))?;
     }
     Ok(EXIT_OK)
 }
 
-/// The smallest scenario that fails as `found` does under `seed`, in at most `runs` runs.
-pub(super) fn smallest(found: &Found, seed: u64, runs: usize, output: &Output) -> Result<Scenario, CliError> {
-    let mut worker = Worker::default();
+/// The smallest scenario that fails as `found` does under `seed`, in at most `runs` runs, each within `limit`.
+pub(super) fn smallest(
+    found: &Found,
+    seed: u64,
+    runs: usize,
+    limit: Duration,
+    output: &Output,
+) -> Result<Scenario, CliError> {
+    let mut worker = Worker::within(Some(limit));
     let mut broken = None;
     let mut play = |scenario: &Scenario| {
         let job = Job { scenario: scenario.clone(), seed, timeline: false, fates: true };

@@ -8,6 +8,7 @@ use super::run::replay_of;
 use super::shrink::{Found, smallest};
 use super::worker::{Answer, Job, Worker};
 use super::{scenario, words};
+use crate::config::units::Period;
 use lattice_netsim::{Check, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
@@ -40,6 +41,9 @@ pub(super) struct SwarmArgs {
     /// How many at a time [default: one for each core].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=512))]
     jobs: Option<u16>,
+    /// How long one seed may take in real time; one that takes longer has failed.
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    limit: Period,
     /// How many runs to spend on making the first failure small; 0 for none.
     #[arg(long, value_name = "RUNS", default_value_t = 300)]
     shrink: usize,
@@ -167,7 +171,7 @@ impl Swarm {
         for _ in 0..jobs {
             let (results, next) = (results.clone(), Arc::clone(&next));
             scope.spawn(move || {
-                let mut worker = Worker::default();
+                let mut worker = Worker::within(Some(self.args.limit.0));
                 let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
                 for number in numbers.take_while(|number| *number < self.args.runs) {
                     let played = self.one(&mut worker, self.args.first.wrapping_add(number));
@@ -197,7 +201,7 @@ impl Swarm {
 
     fn shrink(&self, seed: u64, found: &Found, output: &Output) -> Result<Scenario, CliError> {
         output.notice(format!("making seed {seed} small: at most {} runs", self.args.shrink));
-        let shrunk = smallest(found, seed, self.args.shrink, output)?;
+        let shrunk = smallest(found, seed, self.args.shrink, self.args.limit.0, output)?;
         if let Some(folder) = &self.args.save {
             let path = folder.join(format!("{}-{seed}-small.toml", found.scenario.name));
             std::fs::write(&path, shrunk.to_toml())

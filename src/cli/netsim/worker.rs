@@ -5,12 +5,15 @@
 //! ends at a panic, and that is what a simulation looks for.
 
 use super::super::{CliError, EXIT_OK};
-use crate::sim::{Counts, Run, cpu_time, play_caught};
+use crate::sim::{Counts, HUGE_PAGES, Run, cpu_time, play_caught};
 use lattice_netsim::{Check, Fate, Scenario, Tally, Timeline, Verdict, Violation};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Bytes of what a dying worker says that are kept.
 const LAST_WORDS_MAX: usize = 4_096;
@@ -68,14 +71,16 @@ pub(super) fn serve() -> Result<u8, CliError> {
 }
 
 /// A worker, seen from the process that has work. Dropping it ends the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Worker {
     process: Option<Process>,
+    /// How long one job may take in real time; as long as it likes when there is none.
+    limit: Option<Duration>,
 }
 
 #[derive(Debug)]
 struct Process {
-    child: Child,
+    child: Arc<Mutex<Child>>,
     jobs: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
     /// Ends with what the process said last on its standard error, when that has been closed.
@@ -83,29 +88,38 @@ struct Process {
 }
 
 impl Worker {
-    /// Plays a job, and waits for it. A worker that dies of it has found a violation; the next job gets another one.
+    /// A worker that is ended when one job takes longer than `limit`, as a run that goes round in a circle does.
+    pub(super) fn within(limit: Option<Duration>) -> Self {
+        Self { process: None, limit }
+    }
+
+    /// Plays a job, and waits for it. A worker that dies of it, or has to be ended, has found a violation; the next job gets
+    /// another one.
     pub(super) fn play(&mut self, job: &Job) -> Result<Answer, CliError> {
         if self.process.is_none() {
             self.process = Some(Process::start()?);
         }
         let process = self.process.as_mut().expect("it was started");
-        match process.ask(job) {
-            Some(answer) => Ok(answer),
-            None => {
-                let process = self.process.take().expect("it was asked");
-                Ok(process.died(job))
+        let (answer, over) = process.ask_within(job, self.limit)?;
+        match answer {
+            Some(answer) => {
+                if over.is_some() {
+                    // Its answer came as it was being ended.
+                    self.process = None;
+                }
+                Ok(answer)
             }
+            None => Ok(self.process.take().expect("it was asked").died(job, over)),
         }
     }
 }
 
-impl Drop for Worker {
+impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            // One that has ended already is waited for all the same, and nothing else can be done about others.
-            let _ = process.child.kill();
-            let _ = process.child.wait();
-        }
+        let mut child = self.child();
+        // One that has ended already is waited for all the same, and nothing else can be done about others.
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -117,13 +131,47 @@ impl Process {
         let stderr = if std::env::var_os("RUST_LOG").is_some() { Stdio::inherit() } else { Stdio::piped() };
         let mut command = Command::new(program);
         command.args(["netsim", "work"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+        // Who has set it knows better.
+        if std::env::var_os(HUGE_PAGES.0).is_none() {
+            command.env(HUGE_PAGES.0, HUGE_PAGES.1);
+        }
         let mut child = command.spawn().map_err(|error| CliError::new(format!("cannot start a worker: {error}")))?;
         let jobs = child.stdin.take().expect("it has a standard input");
         let answers = BufReader::new(child.stdout.take().expect("it has a standard output")).lines();
         // Read all the time, or the process would wait for it.
         let words = child.stderr.take().map(|stderr| std::thread::Builder::new().spawn(move || last_words(stderr)));
         let words = words.transpose().map_err(|error| CliError::new(format!("cannot start a worker: {error}")))?;
-        Ok(Self { child, jobs, answers, words })
+        Ok(Self { child: Arc::new(Mutex::new(child)), jobs, answers, words })
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().expect("no holder of this lock panics")
+    }
+
+    /// Asks, and has the process ended when the time is up: then the limit is returned, too.
+    fn ask_within(
+        &mut self,
+        job: &Job,
+        limit: Option<Duration>,
+    ) -> Result<(Option<Answer>, Option<Duration>), CliError> {
+        let Some(limit) = limit else { return Ok((self.ask(job), None)) };
+        let (answered, waits) = channel::<()>();
+        let child = Arc::clone(&self.child);
+        let watch = move || {
+            let late = waits.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+            if late {
+                // One that has ended by itself needs no ending.
+                let _ = child.lock().expect("no holder of this lock panics").kill();
+            }
+            late
+        };
+        let watcher = std::thread::Builder::new()
+            .spawn(watch)
+            .map_err(|error| CliError::new(format!("cannot watch a worker: {error}")))?;
+        let answer = self.ask(job);
+        drop(answered);
+        let late = watcher.join().unwrap_or(false);
+        Ok((answer, late.then_some(limit)))
     }
 
     fn ask(&mut self, job: &Job) -> Option<Answer> {
@@ -135,12 +183,18 @@ impl Process {
         serde_json::from_str(&line).ok()
     }
 
-    fn died(mut self, job: &Job) -> Answer {
-        // One that lives and makes no sense would wait for its next job for ever.
-        let _ = self.child.kill();
-        let ended = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+    fn died(mut self, job: &Job, over: Option<Duration>) -> Answer {
+        let ended = {
+            let mut child = self.child();
+            // One that lives and makes no sense would wait for its next job for ever.
+            let _ = child.kill();
+            child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
+        };
         let words = self.words.take().and_then(|words| words.join().ok()).unwrap_or_default();
-        let what = format!("the process that played it died ({ended}): {}", String::from_utf8_lossy(&words).trim());
+        let what = match over {
+            Some(limit) => format!("it was not over after {} s of real time, and was ended: --limit", limit.as_secs()),
+            None => format!("the process that played it died ({ended}): {}", String::from_utf8_lossy(&words).trim()),
+        };
         let mut found = Tally::default();
         found.add(Violation { at_ms: 0.0, check: Check::Panic, node: None, what, figure: None });
         let verdict = Verdict::broken(&job.scenario, job.seed, found);

@@ -27,6 +27,19 @@ impl RunningNode for Double {
         Box::pin(std::future::ready(Ok(format!("lat1:{}", request.uses))))
     }
 
+    fn members(&self) -> Vec<Member> {
+        Vec::new()
+    }
+
+    fn revoke(&self, request: RevokeRequest) -> BoxFuture<Result<Revoked, CliError>> {
+        let nodes = vec![format!("{request:?}")];
+        Box::pin(std::future::ready(Ok(Revoked { nodes, file: String::new() })))
+    }
+
+    fn see(&self, question: Question) -> BoxFuture<Result<Seen, CliError>> {
+        Box::pin(std::future::ready(Err(CliError::new(format!("{question:?}")))))
+    }
+
     fn drain(&self) -> BoxFuture<()> {
         self.asked.lock().unwrap().push("drain");
         let may_end = self.may_end.clone();
@@ -64,7 +77,7 @@ fn it_answers_and_ends_by_request() {
     run(async {
         let node = double(1);
         with_node(node.clone(), async |env, data, signals| {
-            let request = InviteRequest { expires: Duration::from_secs(1), uses: 2 };
+            let request = InviteRequest::new(Duration::from_secs(1), 2);
             let invite = ask(env, data, Request::Invite(request)).await.unwrap();
             assert_eq!(invite, Answer::Invite("lat1:2".into()));
             assert_eq!(ask(env, data, Request::Stop).await.unwrap(), Answer::Stopping);
@@ -101,7 +114,7 @@ fn the_banner_says_what_comes_next() {
 lattice 0.1.0  node \"kitchen-pi\"  id NDJU-QXYZ   data /data
   nats  nats://127.0.0.1:4222           any NATS client
   link  quic://10.0.0.7:7443
-  knows 3 other nodes";
+  knows 4 other nodes";
         assert!(shown.starts_with(expected), "{shown}");
         // An invite is for a person's eyes: what a test or a service prints goes into a log.
         if !Output::new(false, true).is_terminal() {

@@ -75,7 +75,7 @@ fn wrong_types_and_broken_toml_have_a_place() {
     assert!(text.contains("expected a string") && text.contains("lattice.toml:1:10"), "{text}");
     assert!(error("[client]\nmax_payload = \"1 MB!\"").contains("is no size"));
     assert!(error("[client]\nping_max = \"x\"").contains("expected a whole number"));
-    assert!(error("[link]\nheartbeat = 250").contains("a length of time"));
+    assert!(error("[link]\nheartbeat = 250").contains("or a length of time"));
     assert!(error("name = \"a\n\"").contains("lattice.toml:"));
     assert!(error("name = \"a\"\nname = \"b\"").contains("lattice.toml:2:"));
 }

@@ -102,6 +102,10 @@ impl Inbound for FakeInbound {
         1
     }
 
+    fn untaken(&self) -> &[usize] {
+        &[]
+    }
+
     fn flush(&mut self) -> bool {
         *self.0.flushed.lock().unwrap() = self.0.received.lock().unwrap().len();
         self.0.congested.load(Ordering::SeqCst)
@@ -155,7 +159,8 @@ impl Node {
         let body = [header.as_bytes(), payload].concat();
         let (subject, reply) = (subject.as_bytes(), reply.map(str::as_bytes));
         let message = Message { subject, reply, header_len: header.len(), body: &body };
-        let picks: Vec<_> = groups.iter().map(|group| Pick { group: group.as_bytes(), member: 0, via: None }).collect();
+        let picks: Vec<_> =
+            groups.iter().map(|group| Pick { group: group.as_bytes(), member: 0, via: None, again: false }).collect();
         let members: &[u32] = if groups.is_empty() { &[0] } else { &[] };
         self.gateway.deliver(b"$G", &message, None, members, &picks);
         self.gateway.flush();

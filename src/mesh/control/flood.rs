@@ -12,6 +12,9 @@ use std::time::Instant;
 
 impl Control {
     pub(super) fn ingest_lsa(&mut self, now: Instant, link: LinkId, signed: &[u8]) -> Result<(), Violation> {
+        if Lsa::node_of(signed).is_some_and(|node| !self.counts(link, node, signed)) {
+            return Ok(());
+        }
         match self.lsdb.ingest(now, signed)? {
             Ingest::New { node, before, evicted } => {
                 if let Some(evicted) = evicted {
@@ -27,7 +30,7 @@ impl Control {
                     self.send_encoded(link, frame);
                 }
             }
-            Ingest::Known => {}
+            Ingest::Known(node) => self.came_in_vain(now, link, node),
             Ingest::Full => self.counters.nodes_refused += 1,
         }
         Ok(())
@@ -36,23 +39,29 @@ impl Control {
     /// A new announcement of `node` is in the database.
     fn announced(&mut self, now: Instant, link: LinkId, node: NodeId, before: Option<&Lsa>) {
         let entry = self.lsdb.get(node).expect("it has just been taken in");
-        let (frame, lsa) = (entry.frame(), entry.lsa());
+        let lsa = entry.lsa();
         let (boot, index) = (lsa.boot, lsa.index);
         let same_graph = before.is_some_and(|before| {
             (before.boot, before.index, &before.adjacency, &before.upstreams)
                 == (lsa.boot, lsa.index, &lsa.adjacency, &lsa.upstreams)
         });
-        self.flood_encoded(Some(link), &frame);
+        if before.is_none_or(|before| before.addresses != lsa.addresses) {
+            self.actions.push_back(Action::Announced { node });
+        }
+        self.pass_on_lsa(now, link, node);
         // Planted: whoever was known is taken for the same life as before.
         let same_life = |before: &Lsa| before.boot >= boot || planted::is(Bug::StaleBootAccepted);
         if !before.is_some_and(same_life) {
             // Its clients went with it: what they wanted before its start counts no more.
             self.drop_interest(node);
             self.interest.reset(node, boot);
+            self.interest.share(node, self.lsdb.shelf());
         }
         self.check_anchor(link, node);
         self.pulls.pump();
-        if !same_graph {
+        if !self.routes.reachable.contains_key(&node) {
+            self.routes_grow(now);
+        } else if !same_graph {
             self.routes_changed(now);
         }
         if self.own_index() == Some(index) {
@@ -100,12 +109,15 @@ impl Control {
         }
         share(self.lsdb.shelf(), &mut delta.changes);
         match self.interest.apply(&delta) {
+            Applied::Old if self.interest.get(node).is_some_and(|held| held.version() == to) => {
+                self.came_in_vain(now, link, node);
+            }
             Applied::Old => {}
             Applied::Gap => self.offer(link, node, boot, to),
             Applied::New { skipped, changed } => {
                 let from = from + skipped as u64;
                 let changes = delta.changes.into_iter().skip(skipped).collect();
-                self.flood(Some(link), &ControlFrame::Delta(Delta { node, boot, from, changes }));
+                self.pass_on_delta(now, link, node, &ControlFrame::Delta(Delta { node, boot, from, changes }).encode());
                 self.interest_changed(node, changed);
             }
         }
@@ -138,7 +150,7 @@ impl Control {
                 match self.interest.get(node) {
                     // The parts were of several versions: the changes between them settle it.
                     Some(held) if held.exact_version() == 0 => self.offer(link, node, part.boot, part.version),
-                    Some(_) | None => self.offer_to_all(Some(link), node),
+                    Some(_) | None => self.offer_to_all(now, Some(link), node),
                 }
             }
         }
@@ -148,12 +160,14 @@ impl Control {
     /// Entries of a node's interest are different now.
     fn interest_changed(&mut self, node: NodeId, changed: Vec<Change>) {
         self.counters.interest_changes += changed.len() as u64;
+        self.interest.share(node, self.lsdb.shelf());
         if let Some(held) = self.interest.get(node) {
             self.pulls.reached(node, held.boot(), held.exact_version());
         }
         let Some(&(member, _)) = self.in_force.get(&node) else { return };
-        let set = |Change { key, weight }| Action::SetInterest { member, key, weight };
-        self.actions.extend(changed.into_iter().map(set));
+        let served = |change: &Change| self.membership.allows_account(node, &change.key.account);
+        let served = changed.into_iter().filter(served);
+        self.actions.extend(served.map(|Change { key, weight }| Action::SetInterest { member, key, weight }));
     }
 }
 

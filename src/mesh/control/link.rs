@@ -1,10 +1,13 @@
 //! What the control plane keeps for each link, and what it does when one comes, goes or changes its cost.
 
-use super::{Config, Control, Hello, PROTOCOL, Violation};
+use super::spread::Waiting;
+use super::{Action, Config, Control, Hello, PROTOCOL, Violation};
+use crate::identity::Chain;
 use crate::mesh::id::{LinkId, NodeId};
 use crate::mesh::spf::COST;
 use crate::planted::{self, Bug};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Seconds' worth of answers that a neighbour may ask for at once.
@@ -15,8 +18,8 @@ const BURST: u64 = 1;
 pub(super) struct Link {
     pub(super) peer: NodeId,
     pub(super) cost: u32,
-    /// The digest that was sent last, and when.
-    pub(super) told: Option<(u64, Instant)>,
+    /// The digest that was sent last.
+    pub(super) told: Option<u64>,
     /// The digest that the peer has sent last.
     pub(super) heard: Option<u64>,
     /// Rounds in a row in which `heard` was not ours.
@@ -28,6 +31,10 @@ pub(super) struct Link {
     pub(super) offers: BTreeMap<NodeId, Offer>,
     /// The peer has this node's own announcement and knows of its interest.
     pub(super) told_own: bool,
+    /// By which the database speaks of it.
+    pub(super) bit: u64,
+    /// What is to be passed on over it.
+    pub(super) waiting: Waiting,
     answers: Allowance,
 }
 
@@ -63,7 +70,7 @@ impl Allowance {
 }
 
 impl Link {
-    fn new(now: Instant, peer: NodeId, cost: u32, config: &Config) -> Self {
+    fn new(now: Instant, peer: NodeId, cost: u32, bit: u64, config: &Config) -> Self {
         Self {
             peer,
             cost: clamp(cost),
@@ -74,6 +81,8 @@ impl Link {
             repair_wait: config.digest_interval * 2,
             offers: BTreeMap::new(),
             told_own: false,
+            bit,
+            waiting: Waiting::default(),
             answers: Allowance { rate: config.answer_rate, left: config.answer_rate * BURST, at: now },
         }
     }
@@ -85,7 +94,14 @@ impl Link {
 }
 
 impl Control {
-    pub(super) fn link_up(&mut self, now: Instant, link: LinkId, peer: NodeId, cost: u32, hello: &Hello) {
+    pub(super) fn link_up(
+        &mut self,
+        now: Instant,
+        (link, peer): (LinkId, NodeId),
+        member: &Arc<Chain>,
+        cost: u32,
+        hello: &Hello,
+    ) {
         let refusal = if peer == self.me.node {
             Some(Violation::Myself)
         } else if hello.protocol != PROTOCOL {
@@ -100,9 +116,15 @@ impl Control {
         if let Some(reason) = refusal {
             return self.reject(now, link, reason);
         }
-        self.links.insert(link, Link::new(now, peer, cost, &self.config));
+        // Revoked since its handshake.
+        if self.roll.refuses(member).is_some() {
+            return self.actions.push_back(Action::Expel { link });
+        }
+        let bit = self.free_bit();
+        self.links.insert(link, Link::new(now, peer, cost, bit, &self.config));
         self.own.changed(now + self.config.link_up_delay, self.config.announce_interval);
         self.digest_due.get_or_insert(now + self.config.digest_interval);
+        self.introduce_members(now, link, member);
         self.greet(link);
     }
 
@@ -111,6 +133,7 @@ impl Control {
             return;
         }
         self.pulls.abandon(link);
+        self.forget_strangers(link);
         // Planted: nobody is told.
         if planted::is(Bug::StaleRouteKept) {
             return;
@@ -130,8 +153,7 @@ impl Control {
             adjacency.binary_search_by_key(&peer, |(node, _)| *node).ok().map(|at| adjacency[at].1)
         });
         let actual = self.adjacency().get(&peer).copied();
-        let far = |a: u32, b: u32| u64::from(a) * 4 > u64::from(b) * 5 || u64::from(b) * 4 > u64::from(a) * 5;
-        if announced.zip(actual).is_some_and(|(announced, actual)| far(announced, actual)) {
+        if announced.zip(actual).is_some_and(|(announced, actual)| announced != actual) {
             self.own.changed(now, self.config.announce_interval);
         }
     }

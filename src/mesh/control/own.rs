@@ -79,6 +79,10 @@ impl Control {
             InterestSource::Leaf(upstream) => Some(upstream.0),
             InterestSource::Mesh { .. } => return,
         };
+        // Its clients may not hear there, and the others would not send it anything.
+        if !self.membership.allows_account(self.me.node, change.account) {
+            return;
+        }
         let key = Key {
             account: change.account.into(),
             subject: change.subject.into(),
@@ -135,7 +139,7 @@ impl Control {
         let (mut from, changes) = self.own.interest.tell();
         for changes in frames(changes.into_iter()) {
             let to = from + changes.len() as u64;
-            self.flood(None, &ControlFrame::Delta(Delta { node, boot, from, changes }));
+            self.tell_all(None, &ControlFrame::Delta(Delta { node, boot, from, changes }).encode());
             from = to;
         }
         self.own.flushed = Some(now);
@@ -169,11 +173,11 @@ impl Control {
         let signed = lsa.sign(&*self.signer);
         let rebooted = self.lsdb.get(self.me.node).is_some_and(|before| before.lsa().boot < lsa.boot);
         let announcement = Announcement::own(lsa, &signed);
-        self.flood_encoded(None, &announcement.frame());
+        self.tell_all(None, &announcement.frame());
         self.lsdb.install(Arc::new(announcement));
         if rebooted {
             // What the others have of this node's interest is void now: offer it to them anew.
-            self.offer_to_all(None, self.me.node);
+            self.offer_to_all(now, None, self.me.node);
         }
         self.introduce();
         self.routes_changed(now);

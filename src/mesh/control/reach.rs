@@ -1,7 +1,9 @@
 //! What follows from the database: routes, whose interest is in force, and who serves which upstream.
 
 use super::{Action, Control};
-use crate::mesh::id::NodeId;
+use crate::mesh::forming::Standing;
+use crate::mesh::id::{NodeId, life};
+use crate::mesh::interest::Key;
 use crate::mesh::sorted::Sorted;
 use crate::mesh::spf::{Routes, Vertex, alternates};
 use crate::planted::{self, Bug};
@@ -18,6 +20,13 @@ impl Control {
         self.routes_due.get_or_insert(due);
     }
 
+    /// There is news of a node out of reach, to which there may be a way now. The computation waits until such news pause,
+    /// and no longer than for others: the last of those who come need not wait for as long as the first have made it.
+    pub(super) fn routes_grow(&mut self, now: Instant) {
+        let latest = self.routes_last.map_or(now, |last| now.max(last + self.routes_wait));
+        self.routes_due = Some(latest.min(now + self.config.routes_pause));
+    }
+
     fn pace_routes(&mut self, now: Instant) {
         let (min, max) = (self.config.routes_interval, self.config.routes_interval_max);
         let calm = self.routes_last.is_none_or(|last| last + max * 2 <= now);
@@ -31,9 +40,26 @@ impl Control {
         alternates(self.me.node, &self.vertices())
     }
 
+    /// How `node` stands to this one, if it can be reached.
+    #[must_use]
+    pub fn standing(&self, node: NodeId) -> Option<Standing> {
+        let index = self.routes.reachable.get(&node)?;
+        // Whoever lost its index to another will have a route soon.
+        let cost = self.routes.by_index.get(index).map_or(u32::MAX, |route| route.cost);
+        let links = self.lsdb.get(node)?.lsa().adjacency.len();
+        Some(Standing { cost, links, transit: self.membership.may_transit(node) })
+    }
+
     fn vertices(&self) -> Vec<Vertex<'_>> {
         let announced = self.lsdb.iter().map(|(node, entry)| (node, entry.lsa()));
-        announced.map(|(node, lsa)| Vertex { node, index: lsa.index, adjacency: &lsa.adjacency }).collect()
+        let vertex = announced.map(|(node, lsa)| Vertex {
+            node,
+            index: lsa.index,
+            life: life(node, lsa.boot),
+            transit: self.membership.may_transit(node),
+            adjacency: &lsa.adjacency,
+        });
+        vertex.collect()
     }
 
     /// Forgets the nodes that have been out of reach for too long.
@@ -87,7 +113,8 @@ impl Control {
         for (node, under) in wanted.iter().filter(|(node, under)| self.in_force.get(node) != Some(under)) {
             let &(member, boot) = under;
             let held = self.interest.get(*node).filter(|held| held.boot() == boot);
-            let entries = held.into_iter().flat_map(|held| held.entries());
+            let served = |key: &Key| self.membership.allows_account(*node, &key.account);
+            let entries = held.into_iter().flat_map(|held| held.entries()).filter(|(key, _)| served(key));
             self.actions.extend(entries.map(|(key, weight)| Action::SetInterest { member, key: key.clone(), weight }));
         }
         self.in_force = wanted;

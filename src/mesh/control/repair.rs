@@ -90,7 +90,7 @@ impl Control {
     /// Tells a new neighbour what this node knows of the others. About this node itself it is told with the announcement
     /// that has the link in it: an earlier one would go through the whole lattice for nothing.
     pub(super) fn greet(&mut self, link: LinkId) {
-        self.summarize(link, Some(self.me.node));
+        self.summarize_all(link, Some(self.me.node));
     }
 
     /// Tells new neighbours which interest this node has. They have its announcement.
@@ -106,18 +106,16 @@ impl Control {
 
     /// Sends what is known of the nodes within reach. Of the others nobody needs to be told: who can reach them knows
     /// better.
-    fn summarize(&mut self, link: LinkId, except: Option<NodeId>) {
-        let nodes = self.routes.reachable.keys().filter(|node| Some(**node) != except);
-        let known: Vec<Known> = nodes.filter_map(|&node| self.known(node)).collect();
-        for known in known.chunks(LIST) {
-            self.send(link, &ControlFrame::Summary(known.to_vec()));
-        }
+    fn summarize_all(&mut self, link: LinkId, except: Option<NodeId>) {
+        let routes = Arc::clone(&self.routes);
+        self.summarize(link, routes.reachable.keys().copied().filter(|node| Some(*node) != except));
     }
 
-    /// Tells the neighbours that there is something to fetch.
-    pub(super) fn offer_to_all(&mut self, except: Option<LinkId>, node: NodeId) {
-        if let Some(known) = self.known(node) {
-            self.flood(except, &ControlFrame::Summary(vec![known]));
+    /// Sends what is known of `nodes`.
+    pub(super) fn summarize(&mut self, link: LinkId, nodes: impl Iterator<Item = NodeId>) {
+        let known: Vec<Known> = nodes.filter_map(|node| self.known(node)).collect();
+        for known in known.chunks(LIST) {
+            self.send(link, &ControlFrame::Summary(known.to_vec()));
         }
     }
 
@@ -134,12 +132,16 @@ impl Control {
     /// Compares a neighbour's summary with what is known, and asks for what is newer.
     pub(super) fn compare(&mut self, now: Instant, link: LinkId, theirs: &[Known]) {
         let mut wants = Vec::new();
-        for &Known { node, boot, seq, interest } in theirs {
-            if self.lsdb.get(node).is_none_or(|known| known.lsa().age() < (boot, seq)) {
+        for known in theirs {
+            let &Known { node, boot, seq, interest } = known;
+            let mine = self.known(node);
+            if mine.is_none_or(|mine| (mine.boot, mine.seq) < (boot, seq)) {
                 wants.push(Want { node, lsa: true, interest: None });
             }
             if node == self.me.node {
                 self.outbid_interest(now, boot, interest);
+            } else if mine.as_ref() == Some(known) {
+                self.has_too(link, node);
             } else if interest > 0 {
                 self.offer(link, node, boot, interest);
             }
@@ -241,6 +243,7 @@ impl Control {
                 self.counters.pulls_refused += 1;
                 continue;
             }
+            self.is_branch(link, want.node);
             let announcement = self.lsdb.get(want.node).filter(|_| want.lsa);
             let announcement = announcement.map(Entry::frame);
             let interest = want.interest.as_ref().map(|part| self.interest_for(want.node, part));
@@ -302,11 +305,10 @@ impl Control {
         self.digest_due = Some(now + self.config.digest_interval);
         let digest = self.digest.unwrap_or_else(|| self.digest());
         self.digest = Some(digest);
-        let idle = self.config.digest_idle;
         let (mut tell, mut repair) = (Vec::new(), Vec::new());
         for (&id, link) in &mut self.links {
-            if link.told.is_none_or(|(told, at)| told != digest || at + idle <= now) {
-                link.told = Some((digest, now));
+            // Links deliver what they are given: what has been told need not be repeated.
+            if link.told.replace(digest) != Some(digest) {
                 tell.push(id);
             }
             if link.differs(now, digest, self.config.digest_interval * 2) {
@@ -318,7 +320,7 @@ impl Control {
         }
         for link in repair {
             self.counters.repairs += 1;
-            self.summarize(link, None);
+            self.summarize_all(link, None);
         }
     }
 

@@ -1,9 +1,13 @@
+mod spread;
 mod world;
 
 use super::*;
-use crate::mesh::frame::{Delta, Kind};
+use crate::codec;
+use crate::identity::{Grant, Identity, NodeClaims};
+use crate::mesh::frame::{Delta, Kind, Members, Told};
 use crate::mesh::lsdb::{Lsa, derive_index};
-use world::{Keys, LATTICE, Rng, World, secs};
+use rand_core::SeedableRng;
+use world::{FOUNDER, Keys, LATTICE, Rng, World, secs};
 
 /// Runs a story for many seeds, and names the seed that fails.
 fn seeds(count: u64, story: impl Fn(u64) + std::panic::RefUnwindSafe) {
@@ -378,18 +382,20 @@ fn the_cheapest_of_several_links_counts() {
 }
 
 #[test]
-fn a_cost_is_announced_when_it_matters() {
+fn a_cost_that_changes_is_announced() {
     let mut world = World::new(1, 2);
     let link = world.link(0, 1);
     world.event(0, Event::Cost { link, cost: 100 });
     world.run(secs(1));
     let cost = |world: &World| world.nodes[0].routes.by_index.values().next().unwrap().cost;
     assert_eq!(cost(&world), 100);
-    for (measured, announced) in [(120, 100), (126, 126), (105, 126), (95, 95)] {
-        world.event(0, Event::Cost { link, cost: measured });
+    let announcements = world.nodes[1].control.counters().announcements;
+    for told in [120, 100_120, 100_120, 95] {
+        world.event(0, Event::Cost { link, cost: told });
         world.run(secs(1));
-        assert_eq!(cost(&world), announced);
+        assert_eq!(cost(&world), told);
     }
+    assert_eq!(world.nodes[1].control.counters().announcements, announcements + 3, "what is known is not told");
 }
 
 #[test]
@@ -403,7 +409,7 @@ fn an_index_that_a_smaller_key_has_is_given_up() {
     assert!(smaller.id() < me && me < larger.id());
     for (keys, link, keeps) in [(&larger, LinkId(1), true), (&smaller, LinkId(2), false)] {
         let hello = Hello { node: keys.id(), ..world.nodes[0].control.hello() };
-        world.event(0, Event::LinkUp { link, peer: keys.id(), cost: 1, hello: &hello });
+        world.event(0, Event::LinkUp { link, peer: keys.id(), member: &keys.chain(), cost: 1, hello: &hello });
         let lsa = Lsa {
             node: keys.id(),
             area: 0,
@@ -434,7 +440,8 @@ fn broken_peers_are_rejected_by_name() {
     let good = Hello { node: peer, ..good };
     let rejection = |hello: &Hello, frame: Option<ControlFrame>| {
         let mut world = World::new(1, 1);
-        world.event(0, Event::LinkUp { link: LinkId(1), peer: hello.node, cost: 1, hello });
+        let member = &Keys::new(9).chain();
+        world.event(0, Event::LinkUp { link: LinkId(1), peer: hello.node, member, cost: 1, hello });
         if let Some(frame) = frame {
             world.event(0, Event::Frame { link: LinkId(1), frame });
         }
@@ -446,12 +453,19 @@ fn broken_peers_are_rejected_by_name() {
         change(&mut hello);
         rejection(&hello, None)
     };
-    assert_eq!(hello(&|h| h.protocol = 9), "peer speaks link protocol 9, this node 2");
+    assert_eq!(hello(&|h| h.protocol = 9), "peer speaks link protocol 9, this node 3");
     assert_eq!(hello(&|h| h.lattice = [1; 32]), "peer belongs to another lattice");
     assert_eq!(hello(&|h| h.node = me), "peer has the same key as this node");
     let sends = |frame| rejection(&good, Some(frame));
     assert_eq!(sends(ControlFrame::Lsa(vec![1; 10])), "announcement without a signature");
     assert_eq!(sends(ControlFrame::Hello(good.clone())), "peer greets twice");
+    let stranger = Identity::generate_root(&mut lattice_broker::env::Rng::seed_from_u64(7), "x");
+    let told = |warrants: Vec<u8>| ControlFrame::Members(Members::Chains(vec![Told { id: 1, warrants }]));
+    let other = sends(told(codec::encode(stranger.membership().warrants())));
+    assert!(other.starts_with("peer tells of a member: its certificate does not chain"), "{other}");
+    assert!(sends(told(vec![1, 2, 3])).starts_with("peer sent a member's chain that is none"));
+    let forged = stranger.revoke(me, &[], 0).unwrap();
+    assert_eq!(sends(ControlFrame::Revoked(vec![forged])), "peer sent a revocation with a wrong signature");
     let delta = |from, changes| ControlFrame::Delta(Delta { node: peer, boot: 1, from, changes });
     assert_eq!(sends(delta(0, vec![])), "peer sent interest with a delta without changes");
     let key = |subject: &[u8]| Key { account: (*b"A").into(), subject: subject.into(), queue: None, via: None };
@@ -472,7 +486,7 @@ fn nonsense_does_no_lasting_harm() {
         let liar = Keys::new(seed + 5000);
         let hello = Hello { node: liar.id(), ..world.nodes[0].control.hello() };
         let link = LinkId(1 << 40);
-        world.event(0, Event::LinkUp { link, peer: liar.id(), cost: 1, hello: &hello });
+        world.event(0, Event::LinkUp { link, peer: liar.id(), member: &liar.chain(), cost: 1, hello: &hello });
         for _ in 0..200 {
             let frame = nonsense(&mut world, &liar);
             world.event(0, Event::Frame { link, frame });
@@ -541,4 +555,176 @@ fn nonsense(world: &mut World, liar: &Keys) -> ControlFrame {
         }]),
         _ => ControlFrame::Digest(version),
     }
+}
+
+/// Everybody knows of everybody that they are members.
+fn rolls_agree(world: &World) {
+    let digests = world.nodes[0].roll.digests();
+    assert!(world.nodes.iter().all(|node| node.roll.digests() == digests), "rolls differ");
+}
+
+/// Goal: whom one part admits while the lattice is apart all know soon after the heal, and so what was overdone.
+#[test]
+fn who_was_admitted_is_known_everywhere_after_a_heal() {
+    seeds(20, |seed| {
+        let mut world = World::new(seed, 6);
+        shape(&mut world, seed);
+        world.converge(secs(2));
+        rolls_agree(&world);
+        let cut: Vec<_> = world.crossing(&[0, 1, 2]);
+        cut.iter().for_each(|(link, ..)| world.cut(*link));
+        world.run(secs(5));
+        for (at, n) in [(0, 1), (5, 2)] {
+            let claims = NodeClaims { name: "device".to_owned(), grant: Grant::all(), voucher: None, at: n };
+            let applicant = crate::identity::Applicant::with_seed([n as u8; 32], "device");
+            let (chain, _) = FOUNDER.admission(&applicant.application(), claims).unwrap();
+            world.nodes[at].roll.learn(chain.warrants().to_vec()).unwrap();
+            world.event(at, Event::Admitted(Arc::new(chain)));
+        }
+        world.run(secs(1));
+        cut.iter().for_each(|(_, a, b)| _ = world.link(*a, *b));
+        world.run(secs(2));
+        rolls_agree(&world);
+        assert_eq!(world.nodes[3].roll.list().len(), 8);
+    });
+}
+
+/// Goal: who is revoked in one part is cut off there at once, and in the other as soon as the two are one again; whoever
+/// revoked it is not asked again by those who know.
+#[test]
+fn the_revoked_are_cut_off_by_each_part_that_knows() {
+    seeds(20, |seed| {
+        let mut world = World::new(seed, 6);
+        shape(&mut world, 1);
+        world.converge(secs(2));
+        let bad = world.nodes[1].id;
+        let cut: Vec<_> = world.crossing(&[0, 1, 2]);
+        cut.iter().for_each(|(link, ..)| world.cut(*link));
+        world.run(secs(5));
+        let revocation = FOUNDER.revoke(bad, &[], 7).unwrap();
+        world.nodes[4].roll.revoke(&revocation).unwrap();
+        world.event(4, Event::Revoke(vec![revocation]));
+        world.run(secs(2));
+        assert_eq!(
+            world.nodes.iter().filter(|node| node.roll.is_member(bad)).count(),
+            3,
+            "the other part knows nothing"
+        );
+        assert!(world.nodes[4].control.announcements().all(|known| known.lsa().node != bad));
+        assert!(world.nodes[0].control.link_to(bad).is_some());
+        cut.iter().for_each(|(_, a, b)| _ = world.link(*a, *b));
+        world.run(secs(2));
+        for at in [0, 2, 3, 4, 5] {
+            let node = &world.nodes[at];
+            assert!(!node.roll.is_member(bad) && node.control.link_to(bad).is_none(), "node {at}");
+            assert!(!node.routes.reachable.contains_key(&bad), "node {at}");
+        }
+        // It comes back to one that knows.
+        world.link(1, 2);
+        world.run(secs(1));
+        assert!(world.nodes[2].control.link_to(bad).is_none());
+        assert!(world.nodes[2].control.announcements().all(|known| known.lsa().node != bad));
+    });
+}
+
+/// Goal: a forgery that is sent behind a genuine revocation does not keep that from being enforced.
+#[test]
+fn a_forgery_does_not_shield_the_revoked() {
+    let mut world = World::new(1, 3);
+    shape(&mut world, 3);
+    world.converge(secs(2));
+    let (bad, victim) = (world.nodes[1].id, world.nodes[2].id);
+    let genuine = FOUNDER.revoke(bad, &[], 7).unwrap();
+    let mut forged = FOUNDER.revoke(victim, &[], 7).unwrap();
+    forged.at = 8;
+    let link = world.links_of(2)[0];
+    world.event(0, Event::Frame { link, frame: ControlFrame::Revoked(vec![genuine, forged]) });
+    assert!(world.nodes[0].control.link_to(bad).is_none(), "it is cut off");
+    assert!(world.nodes[0].control.link_to(victim).is_none(), "and who sent the forgery is rejected");
+    assert!(world.nodes[0].roll.is_member(victim) && !world.nodes[0].roll.is_member(bad));
+}
+
+/// Goal: nodes that a member invents are no nodes: nobody keeps them, routes to them or passes them on.
+#[test]
+fn invented_nodes_do_not_count() {
+    let mut world = World::new(1, 3);
+    shape(&mut world, 0);
+    world.converge(secs(2));
+    let (liar, link) = (Keys::new(50), LinkId(1 << 40));
+    let hello = Hello { node: liar.id(), ..world.nodes[0].control.hello() };
+    world.event(0, Event::LinkUp { link, peer: liar.id(), member: &liar.chain(), cost: 1, hello: &hello });
+    for n in 100..500 {
+        let invented = Keys::new(n);
+        let lsa = Lsa {
+            node: invented.id(),
+            area: 0,
+            part: 0,
+            index: n as u32,
+            boot: 1,
+            seq: 1,
+            name: "ghost".into(),
+            adjacency: vec![(world.nodes[0].id, 1)],
+            addresses: vec![],
+            upstreams: vec![],
+            interest_version: 0,
+            interest_digest: 0,
+        };
+        world.event(0, Event::Frame { link, frame: ControlFrame::Lsa(lsa.sign(&invented)) });
+    }
+    world.run(secs(1));
+    assert!(world.nodes.iter().all(|node| node.control.announcements().count() <= 4));
+    let counted = world.nodes[0].control.counters();
+    assert_eq!((counted.strangers, counted.rejected), (400 - 256, 0));
+    // One of them turns out to be a member: its announcement was kept for that.
+    let chain = Keys::new(100).chain();
+    world.nodes[1].roll.learn(chain.warrants().to_vec()).unwrap();
+    world.event(1, Event::Admitted(chain));
+    world.run(secs(1));
+    assert!(world.nodes[2].control.announcements().any(|known| known.lsa().node == Keys::new(100).id()));
+}
+
+/// Goal: a node without transit that announces every neighbour it can draws no traffic of others.
+#[test]
+fn a_node_without_transit_is_no_hop() {
+    let mut world = World::new(1, 3);
+    let leaf = world.add_with(77, 100, &Grant { transit: false, ..Grant::all() });
+    for at in 0..3 {
+        world.link(at, leaf);
+    }
+    world.run(secs(2));
+    let leaf = world.nodes[leaf].id;
+    for node in &world.nodes[..3] {
+        let reached: Vec<NodeId> = node.routes.by_index.values().map(|route| route.node).collect();
+        assert_eq!(reached, [leaf], "nobody is reached through it");
+    }
+    assert_eq!(world.nodes[3].routes.by_index.len(), 3, "it reaches all itself");
+    world.link(0, 1);
+    world.link(1, 2);
+    world.run(secs(2));
+    for node in &world.nodes[..3] {
+        assert!(node.routes.by_index.values().all(|route| route.node == leaf || route.next != leaf));
+    }
+}
+
+/// Goal: interest in an account that a node was not granted counts nowhere.
+#[test]
+fn interest_beyond_a_grant_counts_nowhere() {
+    let mut world = World::new(1, 1);
+    let only = Grant::all().limited_to(vec!["telemetry".to_owned()]).unwrap();
+    let limited = world.add_with(77, 100, &only);
+    world.link(0, limited);
+    world.want(limited, "a.b", None, 1);
+    world.run(secs(1));
+    assert!(world.nodes[0].mirror.values().all(BTreeMap::is_empty), "not even announced");
+    // One that announces it all the same.
+    let (node, boot) = (world.nodes[limited].id, 100);
+    let key =
+        |account: &[u8]| Arc::new(Key { account: account.into(), subject: (*b"x").into(), queue: None, via: None });
+    let change = |account: &[u8]| crate::mesh::interest::Change { key: key(account), weight: 1 };
+    let changes = vec![change(b"A"), change(b"telemetry")];
+    let link = world.links_of(0)[0];
+    let delta = Delta { node, boot, from: 0, changes };
+    world.event(0, Event::Frame { link, frame: ControlFrame::Delta(delta) });
+    let in_force: Vec<_> = world.nodes[0].mirror.values().flat_map(BTreeMap::keys).collect();
+    assert_eq!(in_force, [&*key(b"telemetry")]);
 }

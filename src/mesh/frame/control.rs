@@ -2,17 +2,18 @@
 //!
 //! None of them is on the way of a message, so they own their parts. When each is sent is left to the control plane.
 
-use super::{FrameError, Kind, LENGTH, Raw, append};
+use super::{FrameError, Kind, Raw, append, payload};
 use crate::codec::{self, Decode, Encode};
+use crate::identity::Revocation;
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Change, Key};
 use bytes::Bytes;
 use std::sync::Arc;
 
 /// The version of the link protocol, exchanged in [`Hello`]; links need the same.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 /// Bits of [`Hello::features`] that this version has.
-pub const FEATURES: u64 = 0;
+pub const FEATURES: u64 = super::TRACE;
 
 /// What one node tells another about the lattice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,35 @@ pub enum ControlFrame {
     Digest(u64),
     /// The link is up.
     Welcome,
+    /// Who is a member no more.
+    Revoked(Vec<Revocation>),
+    /// Who is one.
+    Members(Members),
+}
+
+/// What one node tells another about who is a member.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Members {
+    /// For each bucket the sum of the ids of the chains that the sender knows; an id's highest bits say which it is in.
+    Digests(Vec<u64>),
+    /// The chains in one bucket that the sender knows, which asks for the others.
+    Have {
+        /// Which bucket.
+        bucket: u8,
+        /// The ids.
+        ids: Vec<u64>,
+    },
+    /// Chains.
+    Chains(Vec<Told>),
+}
+
+/// A chain by which somebody is a member.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Told {
+    /// The first eight bytes of its last signature: whoever has it already need not read on.
+    pub id: u64,
+    /// Its warrants, as a record of their own.
+    pub warrants: Vec<u8>,
 }
 
 /// Introduces a node to its neighbour.
@@ -153,6 +183,8 @@ impl ControlFrame {
             Self::Pull(_) => Kind::Pull,
             Self::Digest(_) => Kind::Digest,
             Self::Welcome => Kind::Welcome,
+            Self::Revoked(_) => Kind::Revoked,
+            Self::Members(_) => Kind::Members,
         }
     }
 
@@ -170,6 +202,8 @@ impl ControlFrame {
             Self::Pull(wants) => codec::encode_into(wants, out),
             Self::Digest(digest) => codec::encode_into(digest, out),
             Self::Welcome => codec::encode_into(&(), out),
+            Self::Revoked(revocations) => codec::encode_into(revocations, out),
+            Self::Members(members) => codec::encode_into(members, out),
         });
         out.into()
     }
@@ -180,7 +214,7 @@ impl ControlFrame {
     /// When `frame` is shorter than any frame.
     #[must_use]
     pub fn payload(frame: &[u8]) -> &[u8] {
-        &frame[LENGTH + 1..]
+        payload(frame)
     }
 
     /// Decodes a frame.
@@ -199,7 +233,11 @@ impl ControlFrame {
             Kind::Pull => codec::decode(payload).map(Self::Pull),
             Kind::Digest => codec::decode(payload).map(Self::Digest),
             Kind::Welcome => codec::decode::<()>(payload).map(|()| Self::Welcome),
-            Kind::Data => return Err(FrameError::Misplaced(kind)),
+            Kind::Revoked => codec::decode(payload).map(Self::Revoked),
+            Kind::Members => codec::decode(payload).map(Self::Members),
+            Kind::Data | Kind::Ask | Kind::Mark | Kind::Probe | Kind::Report => {
+                return Err(FrameError::Misplaced(kind));
+            }
         };
         frame.map_err(|error| FrameError::Record { kind, error })
     }

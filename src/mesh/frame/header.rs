@@ -19,13 +19,30 @@ pub const SUBJECT_MAX: usize = 64 << 10;
 /// Longest name of an account and of a queue group in bytes.
 pub const NAME_MAX: usize = 4 << 10;
 
+/// Greatest number in a row: at a billion messages a second it is reached after nine years.
+pub const SEQ_MAX: u64 = 1 << 58;
+
+/// Class of a frame that is dropped when in doubt: somebody else answers for the message.
+const AT_MOST_ONCE: u8 = 0;
+/// Class of a frame that is kept until the next hop has taken it, and routed again when that does not happen.
+pub const CUSTODY: u8 = 1;
+/// Class of a copy of such a frame. It is dropped when in doubt, but for one thing: it may be copied once more.
+const COPY: u8 = 2;
+
+/// Bits of the class that say which class it is; the others are marks.
+const CLASS: u8 = 3;
+/// Mark of a message that goes back to its origin: its queue groups have no members at its destination any more.
+const RETURNED: u8 = 4;
+/// Mark of a message whose queue groups' members were chosen a second time.
+const CHOSEN_AGAIN: u8 = 8;
+
 /// Tag of a set of destinations that is written out. Another tag will stand for a set that the link has a name for.
 const SET_LISTED: u8 = 0;
 
 /// A message on its way between nodes, without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataHeader<'a> {
-    /// Class of service: 0 at most once, 1 with custody.
+    /// Class of service: [`CUSTODY`], 2 for a copy of such a frame, 0 for what is dropped when in doubt; and marks.
     pub class: u8,
     /// Index of the node that the message entered the mesh at.
     pub origin: u32,
@@ -60,8 +77,10 @@ pub struct DataHeader<'a> {
 pub struct Destination {
     /// Its index.
     pub index: u32,
-    /// Number of the message in the row from the origin to this node.
+    /// Number of the message in the row from the origin to this node…
     pub seq: u64,
+    /// …in the life of it that goes by this short name.
+    pub life: u16,
 }
 
 /// A queue group and the member that was chosen to take the message for it.
@@ -104,6 +123,48 @@ impl<'a> DataHeader<'a> {
         Ok((header, body))
     }
 
+    /// Whether whoever has the frame answers for it until the next hop has taken it.
+    #[must_use]
+    pub fn has_custody(&self) -> bool {
+        !matches!(self.class & CLASS, AT_MOST_ONCE | COPY)
+    }
+
+    /// Class of a copy of this frame, if it may be copied. Were there no end to copies of copies, each suspicion of a link
+    /// on their way would double them.
+    #[must_use]
+    pub fn copy_class(&self) -> Option<u8> {
+        let marks = self.class & !CLASS;
+        match self.class & CLASS {
+            AT_MOST_ONCE => None,
+            COPY => Some(AT_MOST_ONCE | marks),
+            _ => Some(COPY | marks),
+        }
+    }
+
+    /// The class of a message that is handed back.
+    #[must_use]
+    pub fn returned() -> u8 {
+        CUSTODY | RETURNED
+    }
+
+    /// The class of a message whose members were chosen a second time.
+    #[must_use]
+    pub fn chosen_again() -> u8 {
+        CUSTODY | CHOSEN_AGAIN
+    }
+
+    /// Whether the message was handed back, and this is its origin.
+    #[must_use]
+    pub fn is_returned(&self) -> bool {
+        self.class & RETURNED != 0
+    }
+
+    /// Whether a destination may hand the message back: once is enough.
+    #[must_use]
+    pub fn may_return(&self) -> bool {
+        self.class & (RETURNED | CHOSEN_AGAIN) == 0
+    }
+
     /// The same message for the destinations at `positions` alone, which are in ascending order, and their picks.
     #[must_use]
     pub fn subset(&self, positions: &[usize]) -> Self {
@@ -127,7 +188,7 @@ impl Encode for DataHeader<'_> {
         SET_LISTED.encode(to)?;
         self.destinations.len().encode(to)?;
         for destination in &self.destinations {
-            (destination.index, destination.seq).encode(to)?;
+            (destination.index, destination.seq, destination.life.to_le_bytes()).encode(to)?;
         }
         self.picks.len().encode(to)?;
         for pick in &self.picks {
@@ -146,8 +207,8 @@ impl<'a, C> BorrowDecode<'a, C> for DataHeader<'a> {
         let count = bounded_count(from, DESTINATIONS_MAX)?;
         let mut destinations = SmallVec::with_capacity(count);
         for _ in 0..count {
-            let (index, seq) = BorrowDecode::borrow_decode(from)?;
-            destinations.push(Destination { index, seq });
+            let (index, seq, life): (_, _, [u8; 2]) = BorrowDecode::borrow_decode(from)?;
+            destinations.push(Destination { index, seq: number(seq)?, life: u16::from_le_bytes(life) });
         }
         let mut picks = SmallVec::new();
         for _ in 0..bounded_count(from, PICKS_MAX)? {
@@ -186,6 +247,11 @@ fn bounded_count<D: Decoder>(from: &mut D, max: usize) -> Result<usize, DecodeEr
         count if count > max => Err(DecodeError::Other("a list longer than allowed")),
         count => Ok(count),
     }
+}
+
+/// A number that an origin may have given: sums of these and of differences between them never overflow.
+pub(super) fn number(seq: u64) -> Result<u64, DecodeError> {
+    if (1..=SEQ_MAX).contains(&seq) { Ok(seq) } else { Err(DecodeError::Other("a number that no origin gives")) }
 }
 
 fn bounded(text: &[u8], max: usize) -> Result<&[u8], DecodeError> {

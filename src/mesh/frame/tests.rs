@@ -1,6 +1,7 @@
 use super::*;
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Change, Key};
+use crate::mesh::resequence::RANGES_MAX;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ fn bytes(max: usize) -> impl Strategy<Value = Vec<u8>> {
 #[derive(Clone, Debug)]
 struct Message {
     numbers: (u8, u32, u64, u16, u16, u8, u32),
-    destinations: Vec<(u32, u64)>,
+    destinations: Vec<(u32, u64, u16)>,
     picks: Vec<(Vec<u8>, usize, Option<u64>)>,
     via: Option<u64>,
     names: (Vec<u8>, Vec<u8>, Option<Vec<u8>>),
@@ -24,7 +25,7 @@ struct Message {
 impl Message {
     fn header(&self) -> DataHeader<'_> {
         let (class, origin, boot, area, part, hops, reply_home) = self.numbers;
-        let destinations = self.destinations.iter().map(|&(index, seq)| Destination { index, seq });
+        let destinations = self.destinations.iter().map(|&(index, seq, life)| Destination { index, seq, life });
         let count = self.destinations.len();
         let picks = self.picks.iter().filter(|_| count > 0).map(|(group, position, via)| Target {
             group,
@@ -53,7 +54,7 @@ impl Message {
 fn message() -> impl Strategy<Value = Message> {
     (
         any::<(u8, u32, u64, u16, u16, u8, u32)>(),
-        vec(any::<(u32, u64)>(), 0..20),
+        vec((any::<u32>(), 1..=SEQ_MAX, any::<u16>()), 0..20),
         vec((bytes(9), any::<usize>(), any::<Option<u64>>()), 0..9),
         any::<Option<u64>>(),
         (bytes(9), bytes(300), proptest::option::of(bytes(60))),
@@ -231,7 +232,7 @@ fn each_kind_has_its_limit() {
 fn a_header_that_contradicts_itself_is_refused() {
     let message = Message {
         numbers: (0, 1, 1, 0, 0, 9, 0),
-        destinations: vec![(1, 1)],
+        destinations: vec![(1, 1, 1)],
         picks: vec![],
         via: None,
         names: (b"a".to_vec(), b"s".to_vec(), None),
@@ -246,7 +247,9 @@ fn a_header_that_contradicts_itself_is_refused() {
     assert_eq!(refusal(&|h| h.header_len = 5), "header block of 5 bytes in a body of 4");
     let stray = Target { group: b"q", position: 1, via: None };
     assert!(refusal(&|h| h.picks.push(stray)).contains("a queue group picked for no destination"));
-    let many = Destination { index: 1, seq: 1 };
+    assert!(refusal(&|h| h.destinations[0].seq = 0).contains("a number that no origin gives"));
+    assert!(refusal(&|h| h.destinations[0].seq = SEQ_MAX + 1).contains("a number that no origin gives"));
+    let many = Destination { index: 1, seq: 1, life: 1 };
     assert!(refusal(&|h| h.destinations.resize(DESTINATIONS_MAX + 1, many)).contains("a list longer than allowed"));
 }
 
@@ -254,7 +257,7 @@ fn a_header_that_contradicts_itself_is_refused() {
 fn a_small_message_costs_few_bytes_beside_itself() {
     let message = Message {
         numbers: (0, u32::MAX, 1 << 40, 0, 0, 32, 0),
-        destinations: vec![(u32::MAX, 70_000)],
+        destinations: vec![(u32::MAX, 70_000, 1)],
         picks: vec![],
         via: None,
         names: (b"$G".to_vec(), b"subject.of.twenty.by".to_vec(), None),
@@ -277,10 +280,50 @@ fn what_fuzzing_begins_with_is_understood() {
         for (kind, payload) in frames {
             let decoded = if kind == Kind::Data {
                 DataHeader::decode(&payload).map(drop)
+            } else if matches!(kind, Kind::Ask | Kind::Mark) {
+                RepairFrame::decode(Raw { kind, payload: &payload }).map(drop)
+            } else if matches!(kind, Kind::Probe | Kind::Report) {
+                TraceFrame::decode(Raw { kind, payload: &payload }).map(drop)
             } else {
                 ControlFrame::decode(Raw { kind, payload: &payload }).map(drop)
             };
             assert!(decoded.is_ok(), "{kind:?} in {}: {decoded:?}", path.display());
         }
     }
+}
+
+fn repair() -> impl Strategy<Value = RepairFrame> {
+    let ranges = || vec((1..=SEQ_MAX, 1..=SEQ_MAX), 0..=RANGES_MAX);
+    prop_oneof![
+        (any::<(u32, u8, u32, u16, u64)>(), ranges())
+            .prop_map(|((to, hops, from, life, boot), ranges)| Ask { to, hops, from, life, boot, ranges })
+            .prop_map(RepairFrame::Ask),
+        (any::<(u32, u8, u32, u64, u16)>(), 0..=SEQ_MAX, ranges())
+            .prop_map(|((to, hops, origin, boot, life), last, gone)| Mark { to, hops, origin, boot, life, last, gone })
+            .prop_map(RepairFrame::Mark),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn questions_and_answers_are_read_as_written(frames in vec(repair(), 1..5)) {
+        let mut out = Vec::new();
+        frames.iter().for_each(|frame| frame.encode(&mut out));
+        let piece = Bytes::from(out);
+        let read = split(&piece).map(|(kind, frame)| RepairFrame::decode(Raw { kind, payload: payload(&frame) }).unwrap());
+        prop_assert_eq!(read.collect::<Vec<_>>(), frames);
+        prop_assert_eq!(split(&piece).map(|(_, frame)| frame.len()).sum::<usize>(), piece.len());
+        prop_assert_eq!(split(&piece.slice(..piece.len() - 1)).count() + 1, split(&piece).count());
+    }
+}
+
+#[test]
+fn questions_that_nobody_asks_are_refused() {
+    let refusal = |ranges| {
+        let (ask, mut out) = (Ask { to: 1, hops: 1, from: 2, life: 3, boot: 4, ranges }, Vec::new());
+        RepairFrame::Ask(ask).encode(&mut out);
+        RepairFrame::decode(Raw { kind: Kind::Ask, payload: payload(&out) }).unwrap_err().to_string()
+    };
+    assert!(refusal(vec![(1, 1); RANGES_MAX + 1]).contains("more ranges of numbers than allowed"));
+    assert!(refusal(vec![(1, u64::MAX)]).contains("a number that no origin gives"));
 }

@@ -3,8 +3,10 @@
 use super::wire::{ANSWER_MAX, Answer, Request, proof};
 use super::{EXCHANGE_TIMEOUT, JoinError, PEERS_MAX};
 use crate::codec;
-use crate::identity::{Applicant, Identity, Invite, certificate, printable};
-use crate::mesh::quic::{ALPN_JOIN, BindError, DialError, Dialer, bind_client, client_config, client_transport, close};
+use crate::identity::{Applicant, Identity, Invite, Refusal, printable};
+use crate::mesh::quic::{
+    ALPN_JOIN, BindError, DialError, Dialer, Expected, bind_client, client_config, client_transport, close,
+};
 use lattice_broker::env::{Elapsed, Env};
 use quinn::{Connection, ConnectionError, VarInt};
 use rustls::crypto::CryptoProvider;
@@ -47,10 +49,10 @@ pub async fn join(
         Some(addr) => bind_client(env, addr)?,
         None => bind_any(env, invite)?,
     };
-    let voucher = vec![certificate::voucher(&invite.voucher)];
-    let tls = client_config(crypto, ALPN_JOIN, voucher, &invite.voucher).map_err(BindError::Tls)?;
+    let tls = client_config(crypto, ALPN_JOIN, invite.certificates(), invite.key()).map_err(BindError::Tls)?;
     let transport = Arc::new(client_transport(EXCHANGE_TIMEOUT));
-    let dialer = Dialer::new(env, &endpoint, tls, transport, invite.lattice, CONNECT_TIMEOUT);
+    let expected = Expected { lattice: invite.lattice(), roll: None };
+    let dialer = Dialer::new(env, &endpoint, tls, transport, expected, CONNECT_TIMEOUT);
     let result = ask_all(env, invite, applicant, &dialer).await;
     endpoint.close(VarInt::from_u32(close::DONE), b"");
     // The member waits for this close before it forgets the connection; it has its own time-out as well.
@@ -84,8 +86,9 @@ async fn ask_all(env: &Env, invite: &Invite, applicant: &Applicant, dialer: &Dia
     while let Some((by, attempt)) = results.recv().await {
         let error = match attempt {
             Ok(connection) => match exchange(env, invite, applicant, &connection, by, dialer).await {
-                Err(error @ JoinError::Broken { .. }) => error,
-                Err(error @ JoinError::UnknownInvite { .. }) => error,
+                // Another member may know better, or may do more.
+                Err(error @ (JoinError::Broken { .. } | JoinError::NotAccepted { .. })) => error,
+                Err(error @ JoinError::Refused { refusal: Refusal::MayNot { .. }, .. }) => error,
                 done => return done,
             },
             Err(error) => from_dial(by, error),
@@ -101,10 +104,12 @@ fn from_dial(by: SocketAddr, error: DialError) -> JoinError {
     match error {
         DialError::NoAnswer { addr, .. } => JoinError::NoAnswer { tried: vec![addr] },
         DialError::OtherLattice { ours, theirs, .. } => JoinError::OtherLattice { by, ours, theirs },
-        DialError::NotAMember { .. } => JoinError::UnknownInvite { by },
+        DialError::NotAMember { .. } => JoinError::NotAccepted { by },
         DialError::Unreachable { .. }
         | DialError::BadCertificate { .. }
         | DialError::NotLattice { .. }
+        | DialError::Revoked { .. }
+        | DialError::IsRevoked { .. }
         | DialError::Busy { .. }
         | DialError::Myself { .. }
         | DialError::Closing { .. } => JoinError::Dial(error),
@@ -137,7 +142,7 @@ async fn exchange(
         Err(Cut::Connection(error)) => {
             let refused = matches!(dialer.explain(by, &error, None), DialError::NotAMember { .. });
             let why = printable(&error.to_string());
-            return Err(if refused { JoinError::UnknownInvite { by } } else { JoinError::Broken { by, why } });
+            return Err(if refused { JoinError::NotAccepted { by } } else { JoinError::Broken { by, why } });
         }
         Err(Cut::Other(why)) => return Err(JoinError::Broken { by, why }),
     };
@@ -146,7 +151,7 @@ async fn exchange(
         Answer::Admitted { admission, peers } => {
             let identity = applicant
                 .clone()
-                .accept(invite.lattice, admission)
+                .accept(invite.chain().root(), admission)
                 .map_err(|error| JoinError::Unusable { by, error })?;
             let peers = peers.into_iter().take(PEERS_MAX).map(SocketAddr::from).collect();
             Ok(Joined { identity, peers, via: by })
@@ -155,7 +160,7 @@ async fn exchange(
 }
 
 async fn ask(invite: &Invite, applicant: &Applicant, connection: &Connection) -> Result<Answer, Cut> {
-    let challenge = proof(connection, invite.lattice, &applicant.application()).map_err(Cut::Other)?;
+    let challenge = proof(connection, invite.lattice(), &applicant.application()).map_err(Cut::Other)?;
     let request = codec::encode(&Request::new(applicant, &challenge));
     let cut = |other: String| connection.close_reason().map_or(Cut::Other(other), Cut::Connection);
     let (mut send, mut receive) = connection.open_bi().await.map_err(Cut::Connection)?;

@@ -27,8 +27,8 @@ pub enum JoinError {
         theirs: LatticeId,
     },
     /// A member of the right lattice, for which the invite is no invite.
-    #[error("{by} is of the right lattice and does not know this invite")]
-    UnknownInvite {
+    #[error("{by} is of the right lattice and does not accept this invite")]
+    NotAccepted {
         /// Who.
         by: SocketAddr,
     },
@@ -80,7 +80,11 @@ impl JoinError {
                 "the lattice was made anew after this invite",
                 "lattice invite   on a member, for a new one",
             ),
-            Self::UnknownInvite { .. } => Refusal::Unknown.advice(),
+            Self::NotAccepted { .. } => Advice::new(
+                "E0108",
+                "the member that made the invite was thrown out, or the releases differ",
+                "lattice invite   on a member, for a new one",
+            ),
             Self::Refused { refusal, .. } => refusal.advice(),
             Self::Unusable { .. } => {
                 Advice::new("E0110", "the versions here and there differ", "lattice --version   on both")
@@ -94,7 +98,7 @@ impl JoinError {
     pub(super) const fn weight(&self) -> u8 {
         match self {
             Self::Refused { .. } | Self::Unusable { .. } => 5,
-            Self::UnknownInvite { .. } => 4,
+            Self::NotAccepted { .. } => 4,
             Self::OtherLattice { .. } => 3,
             Self::Broken { .. } => 2,
             Self::Dial(_) | Self::Bind(_) => 1,

@@ -3,12 +3,11 @@
 use super::wire::{Answer, PROTOCOL, REQUEST_MAX, Request, proof};
 use super::{EXCHANGE_TIMEOUT, PEERS_MAX};
 use crate::codec;
-use crate::identity::{
-    Address, Admission, AdmissionError, BadName, Identity, Joiner, NodeId, Refusal, Vouchers, check_name,
-};
+use crate::identity::{Address, Admitted, BadName, Chain, Identity, Joiner, NodeId, Refusal, Roll, check_name};
 use crate::mesh::quic::JoinAttempt;
 use lattice_broker::env::{Elapsed, Env};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A joiner that has its answer closes the connection within this time, or has it closed.
@@ -17,8 +16,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What came of a join, on the member's side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Served {
-    /// A new member.
-    Admitted(Joiner),
+    /// A new member, and what makes it one: for the others to know.
+    Admitted(Joiner, Arc<Chain>),
     /// Turned away, and told why.
     Refused(Refusal),
 }
@@ -40,7 +39,7 @@ pub struct Broken {
 pub async fn serve(
     env: &Env,
     identity: &Identity,
-    vouchers: &dyn Vouchers,
+    roll: &Roll,
     attempt: JoinAttempt,
     peers: &[SocketAddr],
 ) -> Result<Served, Broken> {
@@ -48,10 +47,10 @@ pub async fn serve(
         let connection = &attempt.connection;
         let (mut send, mut receive) = connection.accept_bi().await.map_err(broken)?;
         let request = receive.read_to_end(REQUEST_MAX).await.map_err(broken)?;
-        let (answer, served) = match decide(env, identity, vouchers, &attempt, &request).await {
-            Ok((admission, joiner)) => {
+        let (answer, served) = match decide(env, identity, roll, &attempt, &request).await {
+            Ok((Admitted { admission, chain, .. }, joiner)) => {
                 let peers = peers.iter().take(PEERS_MAX).copied().map(Address::from).collect();
-                (Answer::Admitted { admission, peers }, Served::Admitted(joiner))
+                (Answer::Admitted { admission, peers }, Served::Admitted(joiner, chain))
             }
             Err(refusal) => (Answer::Refused(refusal.clone()), Served::Refused(refusal)),
         };
@@ -67,10 +66,10 @@ pub async fn serve(
 async fn decide(
     env: &Env,
     identity: &Identity,
-    vouchers: &dyn Vouchers,
+    roll: &Roll,
     attempt: &JoinAttempt,
     request: &[u8],
-) -> Result<(Admission, Joiner), Refusal> {
+) -> Result<(Admitted, Joiner), Refusal> {
     let bad = |why: String| Refusal::BadRequest { why };
     let request: Request = codec::decode(request).map_err(|e| bad(e.to_string()))?;
     if request.protocol != PROTOCOL {
@@ -83,21 +82,10 @@ async fn decide(
         return Err(bad("it does not prove that it holds its keys".to_owned()));
     }
     let joiner = Joiner { node: NodeId(application.node.0), name: request.name };
-    // Signed first: a node that may not invite must not spend the invite.
-    let admission = identity.admission(&application).map_err(|e| unable(&e))?;
-    vouchers.redeem(attempt.voucher, &joiner, env.wall()).await?;
-    Ok((admission, joiner))
-}
-
-fn unable(error: &AdmissionError) -> Refusal {
-    match error {
-        AdmissionError::NoIssuer { depth_max } => {
-            Refusal::NoIssuer { depth_max: u32::try_from(*depth_max).unwrap_or(u32::MAX) }
-        }
-        AdmissionError::Chain(_) | AdmissionError::OtherKeys | AdmissionError::Name(_) => {
-            Refusal::Unable { why: error.to_string() }
-        }
-    }
+    let mut admitted = roll.admit(identity, &attempt.voucher, &application, &joiner, env.wall())?;
+    // Also for a repeated use: the first one's count may still be on its way to the disk.
+    (&mut admitted.durable).await.map_err(|error| Refusal::Unable { why: error.to_string() })?;
+    Ok((admitted, joiner))
 }
 
 fn broken(why: impl ToString) -> Broken {

@@ -5,12 +5,12 @@ use bincode::{Decode, Encode};
 use quinn::Connection;
 
 /// The version of the exchange.
-pub(super) const PROTOCOL: u16 = 1;
+pub(super) const PROTOCOL: u16 = 2;
 
 /// Bytes in a request, at most.
 pub(super) const REQUEST_MAX: usize = 1_024;
 
-/// Bytes in an answer, at most: a chain of six certificates is about a quarter of it.
+/// Bytes in an answer, at most: the longest chain with the longest grants is about half of it.
 pub(super) const ANSWER_MAX: usize = 16 * 1_024;
 
 /// What a joiner asks for.
@@ -57,7 +57,7 @@ pub(super) fn proof(connection: &Connection, lattice: LatticeId, application: &A
     connection
         .export_keying_material(&mut session, b"EXPORTER-lattice-join", &lattice.0)
         .map_err(|_| "the TLS session exports no key".to_owned())?;
-    Ok([&b"lattice join 1"[..], &session, &lattice.0, &application.node.0, &application.issuer.0].concat())
+    Ok([&b"lattice join 2"[..], &session, &lattice.0, &application.node.0, &application.issuer.0].concat())
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn only_the_newer_one_counts() {
     let (now, author) = (start_of_time(), node(1));
     let mut lsdb = Lsdb::new(node(9).id, 10, Arc::new(OwnShelf));
     assert!(matches!(lsdb.ingest(now, &signed(&author, 4)).unwrap(), Ingest::New { before: None, .. }));
-    assert_eq!(lsdb.ingest(now, &signed(&author, 4)).unwrap(), Ingest::Known);
+    assert_eq!(lsdb.ingest(now, &signed(&author, 4)).unwrap(), Ingest::Known(author.id));
     assert_eq!(lsdb.ingest(now, &signed(&author, 3)).unwrap(), Ingest::Old(author.id));
     let rebooted = Lsa { boot: 2, ..lsa(&author, 1) }.sign(&author);
     assert!(matches!(lsdb.ingest(now, &rebooted).unwrap(), Ingest::New { before: Some(_), .. }));

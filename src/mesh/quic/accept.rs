@@ -4,8 +4,7 @@
 use super::counters::Counters;
 use super::dial::shown;
 use super::{ALPN_JOIN, ALPN_LINK, Accepted, Config, Connected, JoinAttempt, close, plain};
-use crate::identity::certificate::{self, Role};
-use crate::identity::{LatticeId, NodeId, Vouchers};
+use crate::identity::{Chain, LatticeId, NodeId};
 use lattice_broker::env::{Elapsed, Env};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ConnectionError, Endpoint, Incoming, VarInt};
@@ -22,7 +21,6 @@ struct Door {
     env: Env,
     lattice: LatticeId,
     me: NodeId,
-    vouchers: Arc<dyn Vouchers>,
     counters: Arc<Counters>,
     joins: Arc<Semaphore>,
     timeout: Duration,
@@ -35,7 +33,6 @@ pub(super) fn start(
     config: &Config,
     endpoint: &Endpoint,
     identity: &crate::identity::Identity,
-    vouchers: Arc<dyn Vouchers>,
     counters: &Arc<Counters>,
 ) -> Receiver<Accepted> {
     let (accepted, receiver) = mpsc::channel(ACCEPTED_MAX);
@@ -43,7 +40,6 @@ pub(super) fn start(
         env: env.clone(),
         lattice: identity.lattice(),
         me: identity.node_id(),
-        vouchers,
         counters: counters.clone(),
         joins: Arc::new(Semaphore::new(config.joins_max)),
         timeout: config.handshake_timeout,
@@ -61,7 +57,9 @@ async fn take(endpoint: Endpoint, door: Arc<Door>, handshakes_max: usize) {
             incoming.ignore();
             continue;
         };
-        if slots.available_permits() < handshakes_max / 2 && !incoming.remote_address_validated() {
+        // A peer proves its address first: nothing is kept for whoever forges one. Nor for a dialler who has given up, and
+        // whose farewell is the first packet that gets here: quinn would keep that connection until its idle time-out.
+        if !incoming.remote_address_validated() {
             door.counters.retries_sent.add();
             // An error says that the address is proved already, which was just ruled out.
             let _ = incoming.retry();
@@ -99,7 +97,7 @@ impl Door {
 
     async fn link(&self, connection: Connection) -> Result<Accepted, Turned> {
         // TLS lets in members and holders of invites: which of them it was has to fit what was asked for.
-        let peer = certificate::verify(self.lattice, &shown(&connection), Role::Dialing)
+        let (member, peer) = Chain::read_member(self.lattice, &shown(&connection))
             .map_err(|e| turn_away(&connection, close::WRONG_PROTOCOL, &format!("asked for a link, but {e}")))?;
         if peer == self.me {
             return Err(turn_away(&connection, close::MYSELF, "this node itself"));
@@ -108,16 +106,12 @@ impl Door {
         // An error says that the stream is closed already, and then so is the connection.
         let _ = welcome.finish();
         self.counters.links_accepted.add();
-        Ok(Accepted::Link(Connected { connection, peer, dialed: false }))
+        Ok(Accepted::Link(Connected { connection, peer, member: Arc::new(member), dialed: false }))
     }
 
     fn join(&self, connection: Connection) -> Result<Accepted, Turned> {
-        let chain = shown(&connection);
-        let voucher = match &chain[..] {
-            [one] => certificate::public_key(one).filter(|key| self.vouchers.knows(*key)),
-            [] | [_, _, ..] => None,
-        };
-        let Some(voucher) = voucher else {
+        let shown = Chain::read(self.lattice, &shown(&connection)).ok();
+        let Some(voucher) = shown.filter(|chain| chain.voucher().is_some()) else {
             return Err(turn_away(&connection, close::WRONG_PROTOCOL, "asked to join without an invite"));
         };
         let Ok(permit) = self.joins.clone().try_acquire_owned() else {

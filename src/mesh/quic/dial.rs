@@ -1,8 +1,8 @@
 //! Dialling: one connection to one address, and why it did not come about. Whom to dial and when is left to others.
 
 use super::{close, endpoint, plain, tls};
-use crate::identity::certificate::{self, SERVER_NAME};
-use crate::identity::{Advice, ChainError, LatticeId, NodeId, printable};
+use crate::identity::certificate::SERVER_NAME;
+use crate::identity::{Advice, Chain, ChainError, LatticeId, NodeId, printable};
 use lattice_broker::env::{Elapsed, Env};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectError, Connection, ConnectionError, ConnectionId, Endpoint, TransportConfig};
@@ -38,6 +38,20 @@ pub enum DialError {
         addr: SocketAddr,
         /// The TLS alert that it sent.
         alert: u8,
+    },
+    /// The peer knows that this node's membership has ended.
+    #[error("{addr} refused this node: it has been revoked")]
+    IsRevoked {
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// A node that was a member once.
+    #[error("{addr} has been revoked: {what}")]
+    Revoked {
+        /// Where.
+        addr: SocketAddr,
+        /// Who, in words.
+        what: String,
     },
     /// A node of another lattice.
     #[error("{addr} answered, but for another lattice (root {theirs}, ours is {ours})")]
@@ -103,6 +117,14 @@ impl DialError {
                 "this node was invited to another lattice, or its data is older than that lattice",
                 "lattice invite   there, and join with a new data folder",
             ),
+            Self::IsRevoked { .. } => Advice::new(
+                "E0139",
+                "somebody threw this node out",
+                "lattice invite   there, and join with a new data folder",
+            ),
+            Self::Revoked { .. } => {
+                Advice::new("E0139", "somebody threw that node out", "lattice members   tells who is revoked")
+            }
             Self::OtherLattice { .. } => Advice::new(
                 "E0107",
                 "the lattice there was made anew, or the address belongs to someone else now",
@@ -127,6 +149,7 @@ impl DialError {
 
 /// TLS alerts (RFC 8446, 6) by which a peer says that it does not accept a certificate.
 const CERTIFICATE_ALERTS: [u8; 9] = [42, 43, 44, 45, 46, 48, 49, 51, 116];
+const CERTIFICATE_REVOKED: u8 = 44;
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 const TLS_ALERT: u64 = 0x100;
 const CONNECTION_REFUSED: u64 = 2;
@@ -139,13 +162,13 @@ pub(crate) struct Dialer {
     tls: Arc<rustls::ClientConfig>,
     transport: Arc<TransportConfig>,
     initial_ids: Arc<dyn Fn() -> ConnectionId + Send + Sync>,
-    lattice: LatticeId,
+    expected: tls::Expected,
     timeout: Duration,
 }
 
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Dialer({})", self.lattice)
+        write!(f, "Dialer({})", self.expected.lattice)
     }
 }
 
@@ -155,7 +178,7 @@ impl Dialer {
         endpoint: &Endpoint,
         tls: rustls::ClientConfig,
         transport: Arc<TransportConfig>,
-        lattice: LatticeId,
+        expected: tls::Expected,
         timeout: Duration,
     ) -> Self {
         let initial_ids = endpoint::initial_ids(env.rng("quic initial ids"));
@@ -165,21 +188,22 @@ impl Dialer {
             tls: Arc::new(tls),
             transport,
             initial_ids,
-            lattice,
+            expected,
             timeout,
         }
     }
 
     /// A connection for which the peer has proved to be a member, and it accepted us: for links.
-    pub(super) async fn link(&self, addr: SocketAddr) -> Result<(Connection, NodeId), DialError> {
+    pub(super) async fn link(&self, addr: SocketAddr) -> Result<(Connection, Chain, NodeId), DialError> {
         self.within(addr, async {
             let connection = self.handshake(addr).await?;
             let welcome = connection.accept_uni().await;
             let mut welcome = welcome.map_err(|e| self.explain(addr, &e, None))?;
             let ended = welcome.read_to_end(0).await;
             ended.map_err(|e| DialError::NotLattice { addr, why: format!("its welcome is not empty: {e}") })?;
-            let peer = peer(&connection).ok_or_else(|| no_identity(addr))?;
-            Ok((connection, peer))
+            let (member, peer) = Chain::read_member(self.expected.lattice, &shown(&connection))
+                .map_err(|e| DialError::BadCertificate { addr, why: e.to_string() })?;
+            Ok((connection, member, peer))
         })
         .await
     }
@@ -200,7 +224,7 @@ impl Dialer {
 
     async fn handshake(&self, addr: SocketAddr) -> Result<Connection, DialError> {
         let verdict = tls::Verdict::default();
-        let tls = tls::expecting(&self.tls, self.lattice, &verdict);
+        let tls = tls::expecting(&self.tls, &self.expected, &verdict);
         let crypto = QuicClientConfig::try_from(tls).map_err(|e| unreachable(addr, e))?;
         let mut config = ClientConfig::new(Arc::new(crypto));
         config.transport_config(self.transport.clone()).initial_dst_cid_provider(self.initial_ids.clone());
@@ -219,6 +243,7 @@ impl Dialer {
             return match chain_error {
                 ChainError::OtherLattice { ours, theirs } => DialError::OtherLattice { addr, ours, theirs },
                 ChainError::Broken { why } => DialError::BadCertificate { addr, why },
+                ChainError::Revoked { what } => DialError::Revoked { addr, what },
                 ChainError::Foreign { why } => not_lattice(format!("it shows no certificates of a lattice: {why}")),
             };
         }
@@ -227,6 +252,7 @@ impl Dialer {
             ConnectionError::ConnectionClosed(frame) => by_code(addr, frame.error_code.into(), &error.to_string()),
             ConnectionError::ApplicationClosed(frame) => match u32::try_from(frame.error_code.into_inner()) {
                 Ok(close::MYSELF) => DialError::Myself { addr },
+                Ok(close::REVOKED) => DialError::IsRevoked { addr },
                 Ok(close::BUSY) => DialError::Busy { addr },
                 Ok(_) | Err(_) => not_lattice(error.to_string()),
             },
@@ -242,6 +268,7 @@ impl Dialer {
 fn by_code(addr: SocketAddr, code: u64, text: &str) -> DialError {
     let alert = u8::try_from(code.wrapping_sub(TLS_ALERT)).ok();
     match alert {
+        Some(CERTIFICATE_REVOKED) => DialError::IsRevoked { addr },
         Some(alert) if CERTIFICATE_ALERTS.contains(&alert) => DialError::NotAMember { addr, alert },
         Some(NO_APPLICATION_PROTOCOL) => {
             DialError::NotLattice { addr, why: "it speaks no protocol that this version knows".to_owned() }
@@ -255,15 +282,7 @@ fn unreachable(addr: SocketAddr, why: impl ToString) -> DialError {
     DialError::Unreachable { addr, why: why.to_string() }
 }
 
-fn no_identity(addr: SocketAddr) -> DialError {
-    DialError::NotLattice { addr, why: "it shows no certificate".to_owned() }
-}
-
 /// The certificates that the other end has shown.
 pub(super) fn shown(connection: &Connection) -> Vec<CertificateDer<'static>> {
     connection.peer_identity().and_then(|any| any.downcast().ok()).map_or_else(Vec::new, |chain| *chain)
-}
-
-fn peer(connection: &Connection) -> Option<NodeId> {
-    shown(connection).first().and_then(certificate::public_key).map(|key| NodeId(key.0))
 }

@@ -1,7 +1,9 @@
 //! The quinn endpoint: its settings, and where each random number in it comes from.
 
 use super::cid::Cids;
+use super::congestion::Steadies;
 use super::counters::Counters;
+use super::receipts::Noting;
 use super::{BindError, Config, runtime};
 use crate::identity::Identity;
 use lattice_broker::env::{Env, Rng};
@@ -106,7 +108,7 @@ pub(super) fn transport(config: &Config) -> TransportConfig {
     let idle = config.idle_timeout.try_into().expect("an idle time-out in milliseconds fits 62 bits");
     transport
         .max_idle_timeout(Some(idle))
-        .keep_alive_interval(Some(config.keep_alive))
+        .congestion_controller_factory(Arc::new(Noting(Arc::new(Steadies))))
         // A guess between LAN and WAN: a lost first packet is sent again after three of them.
         .initial_rtt(Duration::from_millis(100))
         .mtu_discovery_config(Some(mtu))

@@ -1,11 +1,11 @@
 //! TLS 1.3 on both ends of every connection: who is let in, before a byte of ours is exchanged.
 //!
-//! An accepting node takes a chain to its own root, or the key of an invite that it remembers; a dialling one takes a
-//! chain to the root that it expects, and nothing else. No resumption, no early data, and a fixed time: there is one
-//! way in, and no clock closes it.
+//! An accepting node takes a node's or a voucher's chain to its own root; a dialling one takes a node's chain to the root
+//! that it expects, and nothing else. No resumption, no early data, and a fixed time: there is one way in, and no clock
+//! closes it.
 
-use crate::identity::certificate::{self, Role};
-use crate::identity::{ChainError, Identity, Key, LatticeId, Vouchers};
+use crate::identity::certificate;
+use crate::identity::{Chain, ChainError, Claims, Identity, Key, LatticeId, Roll};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -34,9 +34,10 @@ pub fn crypto_provider() -> Arc<CryptoProvider> {
 pub(super) fn server_config(
     crypto: &Arc<CryptoProvider>,
     identity: &Identity,
-    vouchers: Arc<dyn Vouchers>,
+    roll: &Arc<Roll>,
 ) -> Result<ServerConfig, Error> {
-    let verifier = Admit { lattice: identity.lattice(), vouchers, signatures: Signatures(crypto.clone()) };
+    let verifier =
+        Admit { lattice: identity.lattice(), roll: Arc::clone(roll), signatures: Signatures(crypto.clone()) };
     let mut config = ServerConfig::builder_with_details(crypto.clone(), Arc::new(FixedTime))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
@@ -54,8 +55,11 @@ pub(crate) fn client_config(
     chain: Vec<CertificateDer<'static>>,
     key: &Key,
 ) -> Result<ClientConfig, Error> {
-    let nobody =
-        Expect { lattice: LatticeId([0; 32]), verdict: Verdict::default(), signatures: Signatures(crypto.clone()) };
+    let nobody = Expect {
+        expected: Expected { lattice: LatticeId([0; 32]), roll: None },
+        verdict: Verdict::default(),
+        signatures: Signatures(crypto.clone()),
+    };
     let mut config = ClientConfig::builder_with_details(crypto.clone(), Arc::new(FixedTime))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -67,11 +71,20 @@ pub(crate) fn client_config(
     Ok(config)
 }
 
-/// `config` for one connection to a member of `lattice`; `verdict` then holds why the peer is none.
-pub(super) fn expecting(config: &ClientConfig, lattice: LatticeId, verdict: &Verdict) -> ClientConfig {
+/// Whom a dialling node takes for a member.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    /// Of this lattice.
+    pub(crate) lattice: LatticeId,
+    /// Not revoked, as far as this tells; a device that only just joins knows nothing of that.
+    pub(crate) roll: Option<Arc<Roll>>,
+}
+
+/// `config` for one connection to a member as `expected`; `verdict` then holds why the peer is none.
+pub(super) fn expecting(config: &ClientConfig, expected: &Expected, verdict: &Verdict) -> ClientConfig {
     let mut config = config.clone();
     let signatures = Signatures(config.crypto_provider().clone());
-    let verifier = Expect { lattice, verdict: verdict.clone(), signatures };
+    let verifier = Expect { expected: expected.clone(), verdict: verdict.clone(), signatures };
     config.dangerous().set_certificate_verifier(Arc::new(verifier));
     config
 }
@@ -125,10 +138,10 @@ fn no_tls12() -> Error {
     Error::General("TLS 1.2 is not offered".to_owned())
 }
 
-/// Ends a dialled connection unless the peer is a member of `lattice`.
+/// Ends a dialled connection unless the peer is a member.
 #[derive(Debug)]
 struct Expect {
-    lattice: LatticeId,
+    expected: Expected,
     verdict: Verdict,
     signatures: Signatures,
 }
@@ -142,12 +155,21 @@ impl ServerCertVerifier for Expect {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        certificate::verify(self.lattice, &joined(node, rest), Role::Dialed)
-            .map(|_| ServerCertVerified::assertion())
-            .map_err(|error| {
-                self.verdict.set(error);
-                CertificateError::UnknownIssuer.into()
-            })
+        let Expected { lattice, roll } = &self.expected;
+        let member = Chain::read_member(*lattice, &joined(node, rest)).and_then(|(chain, _)| {
+            let revoked = roll.as_ref().and_then(|roll| roll.refuses(&chain));
+            revoked.map_or(Ok(()), |what| Err(ChainError::Revoked { what }))
+        });
+        member.map(|()| ServerCertVerified::assertion()).map_err(|error| {
+            let alert = match error {
+                ChainError::Revoked { .. } => CertificateError::Revoked,
+                ChainError::OtherLattice { .. } | ChainError::Broken { .. } | ChainError::Foreign { .. } => {
+                    CertificateError::UnknownIssuer
+                }
+            };
+            self.verdict.set(error);
+            alert.into()
+        })
     }
 
     fn verify_tls12_signature(
@@ -173,11 +195,11 @@ impl ServerCertVerifier for Expect {
     }
 }
 
-/// Lets members in, and holders of an invite that this node remembers.
+/// Lets members in, and holders of an invite: also of one that is used up or expired, to be told so.
 #[derive(Debug)]
 struct Admit {
     lattice: LatticeId,
-    vouchers: Arc<dyn Vouchers>,
+    roll: Arc<Roll>,
     signatures: Signatures,
 }
 
@@ -192,13 +214,13 @@ impl ClientCertVerifier for Admit {
         rest: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let admitted = if rest.is_empty() {
-            // One certificate alone is an invite's. Its key is proved by the handshake; what else it says is unused.
-            let known = certificate::public_key(node).is_some_and(|key| self.vouchers.knows(key));
-            known.then_some(()).ok_or(CertificateError::ApplicationVerificationFailure)
-        } else {
-            let member = certificate::verify(self.lattice, &joined(node, rest), Role::Dialing);
-            member.map(|_| ()).map_err(|_| CertificateError::UnknownIssuer)
+        let chain = Chain::read(self.lattice, &joined(node, rest)).map_err(|_| CertificateError::UnknownIssuer)?;
+        let admitted = match chain.last().claims {
+            // Who holds a revoked member's invite gets to hear whose it is.
+            Claims::Voucher(_) => Ok(()),
+            Claims::Node(_) if self.roll.refuses(&chain).is_some() => Err(CertificateError::Revoked),
+            Claims::Node(_) => Ok(()),
+            Claims::Issuer(_) => Err(CertificateError::ApplicationVerificationFailure),
         };
         admitted.map(|()| ClientCertVerified::assertion()).map_err(Error::from)
     }

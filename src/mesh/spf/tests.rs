@@ -30,7 +30,10 @@ fn database(count: usize, edges: &[(usize, usize, u32, u32, u8)]) -> Database {
 }
 
 fn vertices(database: &Database) -> Vec<Vertex<'_>> {
-    database.iter().map(|(&node, (index, adjacency))| Vertex { node, index: *index, adjacency }).collect()
+    database
+        .iter()
+        .map(|(&node, (index, adjacency))| Vertex { node, index: *index, life: 0, transit: true, adjacency })
+        .collect()
 }
 
 fn compute(database: &Database, me: NodeId) -> Routes {
@@ -143,6 +146,17 @@ fn equal_paths_are_decided_by_hops_and_then_by_key() {
 }
 
 #[test]
+fn a_node_that_is_too_far_away_is_within_reach_but_gets_no_frames() {
+    let far = HOPS_MAX as usize;
+    let line: Vec<_> = (0..far + 2).map(|n| (n, n + 1, 1, 1, 0)).collect();
+    let database = database(far + 3, &line);
+    let routes = compute(&database, id(0));
+    assert_eq!((routes.by_index.len(), routes.reachable.len(), routes.too_far), (far, far + 3, 2));
+    assert_eq!(route(&routes, database[&id(far)].0).hops, HOPS_MAX);
+    assert!(routes.by_index.get(&database[&id(far + 1)].0).is_none());
+}
+
+#[test]
 fn an_alternate_that_avoids_the_next_node_is_preferred() {
     // From 0 to 9: over 1. Both 2 (cheap, but through 1) and 3 (dear, around it) would do.
     let edges =
@@ -162,4 +176,29 @@ fn an_index_that_two_claim_belongs_to_the_smaller_key() {
     assert_eq!(route(&compute(&database, keys[2]), 7).node, keys[0]);
     assert!(compute(&database, keys[0]).by_index.is_empty());
     assert_eq!(compute(&database, keys[0]).reachable.len(), 3);
+}
+
+/// Goal: a node that gives no transit is the end of each path that leads to it, whatever it announces; it reaches all itself.
+#[test]
+fn nothing_goes_through_a_node_without_transit() {
+    // 0 – 1 – 2 is cheap, and 0 – 3 – 2 dear; 4 hangs on 1 alone.
+    let edges = [(0, 1, 1, 1, 0), (1, 2, 1, 1, 0), (0, 3, 50, 50, 0), (3, 2, 50, 50, 0), (1, 4, 1, 1, 0)];
+    let database = database(5, &edges);
+    let without = |leaf: usize| -> Vec<Vertex<'_>> {
+        let all = vertices(&database).into_iter();
+        all.map(|vertex| Vertex { transit: vertex.node != id(leaf), ..vertex }).collect()
+    };
+    let routes = |me: usize| Routes::compute(id(me), 1, &without(1));
+    let next = |routes: &Routes, to: usize| {
+        let found = routes.by_index.values().find(|route| route.node == id(to));
+        found.map(|route| (route.next, route.hops))
+    };
+    let from_0 = routes(0);
+    assert_eq!(next(&from_0, 1), Some((id(1), 1)), "it is reached itself");
+    assert_eq!(next(&from_0, 2), Some((id(3), 2)), "round it, though that is dear");
+    assert_eq!(next(&from_0, 4), None, "what is behind it alone cannot be reached");
+    let from_1 = routes(1);
+    assert_eq!((next(&from_1, 2), next(&from_1, 4)), (Some((id(2), 1)), Some((id(4), 1))), "its own go out");
+    let around = alternates(id(0), &without(1));
+    assert_eq!(around.get(&id(2)), None, "it is no way round either");
 }

@@ -1,7 +1,7 @@
 //! What another node sends on a link: it is a member, and may be broken or hostile all the same.
 #![no_main]
 
-use lattice::mesh::frame::{ControlFrame, DataHeader, Kind, Raw, Reader};
+use lattice::mesh::frame::{ControlFrame, DataHeader, Kind, Raw, Reader, RepairFrame, TraceFrame};
 use lattice::mesh::lsdb::Lsa;
 use lattice_fuzz::{Story, ends, split_input};
 use libfuzzer_sys::fuzz_target;
@@ -45,6 +45,24 @@ fn read(reader: &mut Reader, mut input: &[u8], story: &mut Story) {
 
 /// What can be decoded, encodes to what decodes to the same.
 fn decode(raw: Raw<'_>) {
+    if matches!(raw.kind, Kind::Ask | Kind::Mark) {
+        if let Ok(frame) = RepairFrame::decode(raw) {
+            let mut bytes = Vec::new();
+            frame.encode(&mut bytes);
+            let again = first(&bytes, |raw| RepairFrame::decode(raw).expect("what we write we can read"));
+            assert_eq!(frame, again);
+        }
+        return;
+    }
+    if matches!(raw.kind, Kind::Probe | Kind::Report) {
+        if let Ok(frame) = TraceFrame::decode(raw) {
+            let mut bytes = Vec::new();
+            frame.encode(&mut bytes);
+            let again = first(&bytes, |raw| TraceFrame::decode(raw).expect("what we write we can read"));
+            assert_eq!(frame, again);
+        }
+        return;
+    }
     if raw.kind != Kind::Data {
         if let Ok(frame) = ControlFrame::decode(raw) {
             let bytes = frame.encode();

@@ -61,3 +61,15 @@ fn a_file_of_edges_names_nodes_and_figures() {
         assert!(line == 2 && text.contains(why), "{wrong}: {text}");
     }
 }
+
+/// Goal: what is said of a link that there is not is refused, not ignored.
+#[test]
+fn only_links_can_be_described() {
+    let with = |between| {
+        let links = vec![OneLink { between, is: LinkModel::default() }];
+        Topology { links, ..Topology::shaped(Shape::Ring, 5) }.check().map_err(|e| e.to_string())
+    };
+    assert_eq!(with((4, 0)), Ok(()));
+    assert_eq!(with((0, 4)), Ok(()));
+    assert!(with((1, 3)).unwrap_err().contains("nodes 1 and 3 are not linked"));
+}

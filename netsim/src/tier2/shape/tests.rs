@@ -15,7 +15,7 @@ fn still() -> Link {
 fn packet(to: HostId, number: u64, len: usize) -> Vec<u8> {
     let mut packet = vec![0; len.max(28)];
     packet[0] = 0x45;
-    packet[16..20].copy_from_slice(&address(to).octets());
+    packet[16..20].copy_from_slice(&address(to, 0).octets());
     packet[20..28].copy_from_slice(&number.to_be_bytes());
     packet
 }
@@ -143,4 +143,31 @@ fn a_seed_decides_everything() {
     let run = |seed| through(&mut Shape::new(seed, 2, rough), 500, MS, 100);
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+/// Goal: a host that has moved gets what is sent to its new address alone; the rest hits the fault that moved it.
+#[test]
+fn packets_to_an_old_address_get_nowhere() {
+    let mut shape = Shape::new(1, 2, still());
+    let fault = shape.links().faults.note(0, "another address for 1".to_owned());
+    shape.readdress(1, fault);
+    shape.packet(0, 0, &packet(1, 0, 100));
+    assert_eq!(shape.next_due(), None);
+    let mut moved = packet(1, 1, 100);
+    moved[16..20].copy_from_slice(&shape.address(1).octets());
+    shape.packet(0, 0, &moved);
+    assert_eq!(shape.departure(10 * MS).map(|departure| (departure.to, departure.packet)), Some((1, moved)));
+    assert_eq!((shape.links().counters.misaddressed, shape.links().faults.bites()[0].hits), (1, 1));
+}
+
+/// Goal: who is out of reach gets nothing, without any fault.
+#[test]
+fn a_closed_network_carries_between_linked_hosts_alone() {
+    let mut shape = Shape::new(1, 3, still());
+    shape.links().close(&[(1, 0)]);
+    for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 1)] {
+        shape.packet(0, from, &packet(to, 0, 100));
+    }
+    let arrived: Vec<HostId> = std::iter::from_fn(|| shape.departure(10 * MS)).map(|departure| departure.to).collect();
+    assert_eq!((arrived, shape.links().counters.unlinked), (vec![1, 0], 2));
 }

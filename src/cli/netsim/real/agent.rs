@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 const DATA: &str = "netsim.data";
 const PROBE: &str = "netsim.probe";
+const PROBES: &str = "netsim.probe.*";
 /// Until the beginning, each client says so often that it is there.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 /// Between two attempts to connect, and for one.
@@ -40,6 +41,12 @@ pub(in crate::cli) struct AgentArgs {
     /// From one message to the next.
     #[arg(long)]
     interval_ms: u64,
+    /// How many messages each time.
+    #[arg(long)]
+    burst: u64,
+    /// It hears what the others publish.
+    #[arg(long)]
+    hears: bool,
     #[arg(long)]
     payload_bytes: usize,
     #[arg(long)]
@@ -133,7 +140,8 @@ impl Agent<'_> {
 
     /// From one connection to its end, or to that of the scenario.
     async fn live(&mut self, client: &Client) -> Result<(), ClientError> {
-        let mut messages = client.subscribe("netsim.*.*", None).await?;
+        let subjects = if self.args.hears { "netsim.*.*" } else { PROBES };
+        let mut messages = client.subscribe(subjects, None).await?;
         client.flush().await?;
         record(&Record::Connected { at: nanos(monotonic()) })?;
         self.skip_missed();
@@ -178,11 +186,13 @@ impl Agent<'_> {
             self.due = now + PROBE_INTERVAL;
             return Ok(());
         }
-        let mut payload = self.next.to_string();
-        payload.extend(std::iter::repeat_n(' ', self.args.payload_bytes.saturating_sub(payload.len())));
-        client.publish(&format!("{DATA}.{}", self.args.me), payload.as_bytes()).await?;
-        record(&Record::Published { message: self.next, due: nanos(self.due), at: nanos(now) })?;
-        self.next.sequence += 1;
+        for _ in 0..self.args.burst {
+            let mut payload = self.next.to_string();
+            payload.extend(std::iter::repeat_n(' ', self.args.payload_bytes.saturating_sub(payload.len())));
+            client.publish(&format!("{DATA}.{}", self.args.me), payload.as_bytes()).await?;
+            record(&Record::Published { message: self.next, due: nanos(self.due), at: nanos(now) })?;
+            self.next.sequence += 1;
+        }
         self.due += Duration::from_millis(self.args.interval_ms);
         Ok(())
     }

@@ -151,8 +151,7 @@ impl Fleet {
 }
 
 fn done(agent: &Process) -> bool {
-    let records = record::read(&agent.written("out")).unwrap_or_default();
-    matches!(records.last(), Some(Record::Done { .. }))
+    matches!(record::last(&agent.written("out")), Ok(Some(Record::Done { .. })))
 }
 
 /// The hosts of one system.
@@ -203,10 +202,14 @@ fn agent_args(plan: &Plan, node: usize) -> Vec<String> {
         ("--me", node.to_string()),
         ("--of", plan.nodes.to_string()),
         ("--interval-ms", ms(plan.interval)),
+        ("--burst", plan.burst.to_string()),
         ("--payload-bytes", plan.payload_bytes.to_string()),
         ("--duration-ms", ms(plan.duration)),
     ];
     args.extend(figures.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+    if plan.listeners.contains(&node) {
+        args.push("--hears".to_owned());
+    }
     if plan.publishers.contains(&node) {
         // Not all at the same moment.
         let first =

@@ -26,6 +26,9 @@ pub(super) struct Figures {
     pub(super) resumed: Option<Duration>,
     /// The longest that a message was on its way.
     pub(super) oldest: Duration,
+    /// For each moment at which a fault began and a way was left between publishers and hearers: the longest that one of these heard
+    /// nothing of one of those, until the next fault began. In ascending order.
+    pub(super) silences: Vec<Duration>,
     /// How late messages were published.
     pub(super) lateness: Lateness,
     pub(super) violations: Vec<Violation>,
@@ -43,15 +46,18 @@ pub(super) fn judge(plan: &Plan, began: Duration, records: &[Vec<Record>]) -> Fi
     for &(receiver, message, at) in &history.delivered {
         checker.deliver(at, receiver, message);
     }
-    let number = |node: &usize| u32::try_from(*node).expect("there are a few hundred nodes at most");
-    let receivers: Vec<u32> = (0..plan.nodes).map(|node| number(&node)).collect();
-    let publishers: Vec<u32> = plan.publishers.iter().map(number).collect();
     let tail = plan.duration.saturating_sub(plan.deliver);
-    let (found, _) = checker.judge(&plan.epochs, plan.resume, &plan.publishers, &plan.hearers);
+    let (mut found, _) = checker.judge(&plan.epochs, plan.resume, &plan.publishers, &plan.hearers);
+    let (due, lost) = history.lost(tail, &plan.hearers, &BTreeSet::new());
+    let lost_of_others = || history.lost(tail, &plan.hearers, &plan.killed()).1;
+    if let Some((lost, bound)) = plan.lost_max.map(|max| (lost_of_others(), max)).filter(|(lost, max)| lost > max) {
+        let what = format!("{lost} deliveries were lost, the bound is {bound}");
+        let at_ms = plan.duration.as_secs_f64() * 1e3;
+        found.add(Violation { at_ms, check: Check::Lost, node: None, what, figure: Some(lost as f64) });
+    }
     let count = |check| found.by_check.get(&check).map_or(0, |count: &Count| count.times);
-    let (due, lost) = history.lost(tail, &receivers);
     let resumed = checker.resumed(plan.healed);
-    let pairs = publishers.iter().map(|publisher| receivers.iter().filter(|receiver| *receiver != publisher).count());
+    let pairs = plan.publishers.iter().map(|publisher| plan.hearers[*publisher].len());
     Figures {
         published: history.published.len() as u64,
         due,
@@ -61,6 +67,7 @@ pub(super) fn judge(plan: &Plan, began: Duration, records: &[Vec<Record>]) -> Fi
         first: history.first(plan),
         resumed: (resumed.len() == pairs.sum::<usize>()).then(|| resumed.into_values().max()).flatten(),
         oldest: history.oldest(),
+        silences: silences(plan, &history),
         lateness: Lateness::of(history.published.values().map(|(at, due)| at.saturating_sub(*due))),
         violations_total: found.total(),
         violations: found.kept,
@@ -95,13 +102,28 @@ impl History {
         history
     }
 
-    /// Deliveries that were due of what was published until `tail`, and those that there were not.
-    fn lost(&self, tail: Duration, receivers: &[u32]) -> (u64, u64) {
-        let heard: BTreeSet<_> = self.delivered.iter().map(|(receiver, message, _)| (*receiver, *message)).collect();
+    /// Deliveries that were due of what was published until `tail`, and those that there were not; none from or to
+    /// nodes that are `left_out`.
+    fn lost(&self, tail: Duration, hearers: &[Vec<usize>], left_out: &BTreeSet<usize>) -> (u64, u64) {
+        let mut heard: Vec<_> =
+            self.delivered.iter().map(|(receiver, message, _)| (*receiver as usize, *message)).collect();
+        heard.sort_unstable();
         let counted = self.published.iter().filter(|(_, (at, _))| *at <= tail).map(|(message, _)| *message);
-        let due = counted.flat_map(|message| receivers.iter().map(move |receiver| (*receiver, message)));
-        due.filter(|(receiver, message)| *receiver != message.publisher)
-            .fold((0, 0), |(due, lost), delivery| (due + 1, lost + u64::from(!heard.contains(&delivery))))
+        let counted = counted.filter(|message| !left_out.contains(&(message.publisher as usize)));
+        let due = counted.flat_map(|message| {
+            let receivers = hearers[message.publisher as usize].iter().filter(|receiver| !left_out.contains(receiver));
+            receivers.map(move |receiver| (*receiver, message))
+        });
+        due.fold((0, 0), |(due, lost), delivery| (due + 1, lost + u64::from(heard.binary_search(&delivery).is_err())))
+    }
+
+    /// When each hearer heard something of each publisher, by publisher and hearer, in order.
+    fn arrivals(&self) -> BTreeMap<(usize, usize), Vec<Duration>> {
+        let mut arrivals: BTreeMap<_, Vec<Duration>> = BTreeMap::new();
+        for (receiver, message, at) in &self.delivered {
+            arrivals.entry((message.publisher as usize, *receiver as usize)).or_default().push(*at);
+        }
+        arrivals
     }
 
     fn first(&self, plan: &Plan) -> Option<Duration> {
@@ -120,6 +142,39 @@ impl History {
         });
         took.max().unwrap_or_default()
     }
+}
+
+/// See [`Figures::silences`].
+fn silences(plan: &Plan, history: &History) -> Vec<Duration> {
+    let arrivals = history.arrivals();
+    let mut begins: Vec<Duration> = plan.faults.iter().map(|strike| strike.begins).collect();
+    begins.sort_unstable();
+    // What begins at once is one change.
+    begins.dedup();
+    let until = begins.iter().skip(1).copied().chain([plan.duration.saturating_sub(plan.deliver)]);
+    let silent = |(from, until): (Duration, Duration)| {
+        let epoch = plan.epochs.settled(from, Duration::ZERO)?;
+        let pairs = plan.publishers.iter().flat_map(|one| plan.hearers[*one].iter().map(move |other| (*one, *other)));
+        let joined = pairs.filter(|(one, other)| epoch.joined(*one, *other));
+        joined.map(|pair| longest_gap(arrivals.get(&pair).map_or(&[], Vec::as_slice), from, until)).max()
+    };
+    let mut silences: Vec<Duration> = begins.iter().copied().zip(until).filter_map(silent).collect();
+    silences.sort_unstable();
+    silences
+}
+
+/// The longest time without an arrival that ends between `from` and `until`, or goes on then: as far as it has come.
+fn longest_gap(arrivals: &[Duration], from: Duration, until: Duration) -> Duration {
+    let first = arrivals.partition_point(|at| *at <= from);
+    let last = arrivals.partition_point(|at| *at < until);
+    let before = first.checked_sub(1).map_or(from, |before| arrivals[before]);
+    let ends = arrivals[first..last].iter().copied().chain([until]);
+    let mut longest = Duration::ZERO;
+    ends.fold(before, |before, at| {
+        longest = longest.max(at.saturating_sub(before));
+        at
+    });
+    longest
 }
 
 #[cfg(test)]

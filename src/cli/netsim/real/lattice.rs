@@ -30,7 +30,7 @@ pub(super) async fn start(
         let dialled = plan.edges.iter().filter(|(a, b)| *a == node && parent(*a) != Some(*b) && parent(*b) != Some(*a));
         let peers: Vec<usize> = dialled.map(|(_, peer)| *peer).collect();
         let data = data(hosts, node)?;
-        let program = Program::new(&hosts.place.lattice).args(args(hosts, node, &peers)?);
+        let program = Program::new(&hosts.place.lattice).args(args(hosts, plan, node, &peers)?);
         let mut process = hosts.process(node, "server");
         let first = match by {
             Some(by) => program.clone().args(["--join", &invite(env, &data_of(hosts, by)).await?]),
@@ -58,11 +58,9 @@ fn data(hosts: &Hosts<'_>, node: usize) -> Result<PathBuf, CliError> {
     Ok(hosts.folder(node)?.join("data"))
 }
 
-fn args(hosts: &Hosts<'_>, node: usize, peers: &[usize]) -> Result<Vec<String>, CliError> {
+fn args(hosts: &Hosts<'_>, plan: &Plan, node: usize, peers: &[usize]) -> Result<Vec<String>, CliError> {
     let config = hosts.folder(node)?.join("lattice.toml");
-    // Invites and announcements name the address that the others reach.
-    let text = format!("[link]\nadvertise = [\"{}:{LINK_PORT}\"]\n", hosts.address(node));
-    std::fs::write(&config, text).map_err(|error| cannot_write(&config, &error))?;
+    std::fs::write(&config, plan.settings.to_string()).map_err(|error| cannot_write(&config, &error))?;
     let mut args: Vec<String> = ["up", "--listen", "127.0.0.1:4222"].map(str::to_owned).into();
     let data = data_of(hosts, node);
     let figures = [
@@ -77,10 +75,12 @@ fn args(hosts: &Hosts<'_>, node: usize, peers: &[usize]) -> Result<Vec<String>, 
 }
 
 async fn invite(env: &Env, data: &Path) -> Result<String, CliError> {
-    let request = InviteRequest { expires: Duration::from_secs(3600), uses: 1 };
+    let request = InviteRequest::new(Duration::from_secs(3600), 1);
     match ask(env, data, Request::Invite(request)).await? {
         Answer::Invite(invite) => Ok(invite),
-        Answer::Status(_) | Answer::Stopping => Err(CliError::new("the node did not answer with an invite")),
+        Answer::Status(_) | Answer::Members(_) | Answer::Revoked(_) | Answer::Seen(_) | Answer::Stopping => {
+            Err(CliError::new("the node did not answer with an invite"))
+        }
     }
 }
 

@@ -38,8 +38,33 @@ pub(super) struct Outcome {
     first_ms: Option<f64>,
     resume_ms: Option<f64>,
     oldest_ms: f64,
+    /// Null when no fault began while a way was left.
+    silence_ms: Option<Silence>,
     switch_late_us: Late,
     publish_late_us: Late,
+}
+
+/// The longest silence after each of `faults`.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Silence {
+    faults: usize,
+    p50: f64,
+    p99: f64,
+    max: f64,
+}
+
+impl Silence {
+    /// Of a list in ascending order.
+    fn of(silences: &[Duration]) -> Option<Self> {
+        let faults = silences.len();
+        let at = |percent: usize| Some(ms(*silences.get((faults * percent).div_ceil(100).checked_sub(1)?)?));
+        Some(Self { faults, p50: at(50)?, p99: at(99)?, max: at(100)? })
+    }
+}
+
+/// Milliseconds, to a tenth.
+fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -66,7 +91,6 @@ impl Outcome {
         switch: Lateness,
         rejected: Option<String>,
     ) -> Self {
-        let ms = |time: Duration| (time.as_secs_f64() * 10_000.0).round() / 10.0;
         let mut violations: Vec<String> = figures.violations.iter().map(ToString::to_string).collect();
         let vacuous = bites.iter().filter(|bite| bite.hits == 0);
         violations
@@ -91,6 +115,7 @@ impl Outcome {
             first_ms: figures.first.map(ms),
             resume_ms: figures.resumed.map(ms),
             oldest_ms: ms(figures.oldest),
+            silence_ms: Silence::of(&figures.silences),
             switch_late_us: switch.into(),
             publish_late_us: figures.lateness.into(),
         }
@@ -121,11 +146,20 @@ impl Outcome {
             self.reordered,
             seconds(Some(self.oldest_ms))
         ))?;
+        // Where all have resumed and nobody was parted from whom it hears, there was no first message.
+        let first = (self.first_ms.is_some() || self.resume_ms.is_none())
+            .then(|| format!("first message {}, ", seconds(self.first_ms)));
         output.line(format!(
-            "  after the heal: first message {}, all resumed {}",
-            seconds(self.first_ms),
+            "  after the heal: {}all resumed {}",
+            first.unwrap_or_default(),
             seconds(self.resume_ms)
         ))?;
+        if let Some(Silence { faults, p50, p99, max }) = self.silence_ms {
+            output.line(format!(
+                "  longest silence after each of {} (p50, p99, max): {p50:.0}, {p99:.0}, {max:.0} ms",
+                count(faults, "fault")
+            ))?;
+        }
         let (switch, publish) = (self.switch_late_us, self.publish_late_us);
         output.line(format!(
             "  late by (p50, p99, max): switch {}, {}, {} µs; publishing {}, {}, {} µs",

@@ -12,23 +12,34 @@ pub(super) struct Plan {
     pub(super) nodes: usize,
     /// The first dials the second.
     pub(super) edges: Vec<(usize, usize)>,
+    /// Whether nothing passes between nodes that are not linked.
+    pub(super) closed: bool,
     pub(super) publishers: Vec<usize>,
+    /// Nodes at which a client hears what is published.
+    pub(super) listeners: Vec<usize>,
     pub(super) link: Link,
     /// Links that are not like the others, with the nodes at their ends.
     pub(super) links: Vec<((usize, usize), Link)>,
     pub(super) start: Duration,
     pub(super) interval: Duration,
+    /// Messages that a publisher sends each time.
+    pub(super) burst: u64,
     pub(super) payload_bytes: usize,
     pub(super) duration: Duration,
     /// Within what everybody hears everybody, once the last fault has ended; and how long a message may take then.
     pub(super) resume: Duration,
     pub(super) deliver: Duration,
+    /// Deliveries that the faults may cost, but for those from and to nodes that are killed.
+    pub(super) lost_max: Option<u64>,
+    /// When the last fault ends.
     pub(super) healed: Duration,
     pub(super) faults: Vec<Strike>,
     /// Who must hear whom, and when.
     pub(super) epochs: Epochs,
     /// By publisher, who subscribes to it.
     pub(super) hearers: Vec<Vec<usize>>,
+    /// What goes into the config file of each node of ours.
+    pub(super) settings: toml::Table,
 }
 
 /// One fault, by its numbers.
@@ -47,43 +58,53 @@ pub(super) enum What {
     Degrade { from: Vec<usize>, to: Vec<usize>, both_ways: bool, degrade: Degrade },
     Crash(usize),
     Pause(usize),
+    Readdress(usize),
 }
 
 impl Plan {
     pub(super) fn new(scenario: &Scenario, seed: u64) -> Result<Self, CliError> {
         let plain = scenario.plain_faults(seed);
-        let faults = plain.iter().map(|(_, fault)| {
-            let (begins, ends) = fault.span();
-            Ok(Strike { begins, ends, what: what(&fault.what, scenario.nodes())? })
-        });
+        let faults: Vec<Strike> = plain
+            .iter()
+            .map(|(_, fault)| {
+                let (begins, ends) = fault.span();
+                Ok(Strike { begins, ends, what: what(&fault.what, scenario.nodes())? })
+            })
+            .collect::<Result<_, CliError>>()?;
         let plan = Self {
             name: scenario.name.clone(),
             nodes: scenario.nodes(),
             edges: scenario.edges(),
+            closed: scenario.topology.closed,
             publishers: scenario.publishers(),
+            listeners: (0..scenario.nodes()).filter(|node| scenario.hears(*node)).collect(),
             link: scenario.link.into(),
             links: scenario.topology.links.iter().map(|link| (link.between, link.is.into())).collect(),
             start: Duration::from_millis(scenario.traffic.start_ms),
             interval: Duration::from_millis(scenario.traffic.interval_ms.max(1)),
+            burst: scenario.traffic.burst,
             payload_bytes: scenario.traffic.payload_bytes,
             duration: Duration::from_millis(scenario.duration_ms),
             resume: Duration::from_millis(scenario.bounds.resume_ms),
             deliver: Duration::from_millis(scenario.bounds.deliver_ms),
-            healed: scenario.healed_at(),
-            faults: faults.collect::<Result<_, CliError>>()?,
+            lost_max: scenario.bounds.lost_max,
+            healed: faults.iter().map(|strike| strike.ends).max().unwrap_or_else(|| scenario.healed_at()),
+            faults,
             epochs: Epochs::new(scenario, &plain),
             hearers: scenario.hearers(),
+            settings: settings(scenario),
         };
-        if !scenario.node.is_empty() {
-            let message =
-                format!("{}: [node] is for simulated nodes only: real ones have the default settings", plan.name);
-            return Err(CliError::usage(message).next("lattice netsim run, which simulates it"));
-        }
         if plan.joining().len() != plan.nodes {
             let message = format!("{}: not every node is linked to node 0, by which they join", plan.name);
             return Err(CliError::usage(message).next("a topology whose nodes are all connected"));
         }
         Ok(plan)
+    }
+
+    /// Nodes that a fault kills.
+    pub(super) fn killed(&self) -> BTreeSet<usize> {
+        let killed = |strike: &Strike| if let What::Crash(node) = strike.what { Some(node) } else { None };
+        self.faults.iter().filter_map(killed).collect()
     }
 
     /// Each node with the neighbour by whose invite it joins: node 0 first, which needs none.
@@ -124,9 +145,20 @@ impl What {
             Self::Cut { from, to, .. } | Self::Degrade { from, to, .. } => {
                 from.contains(&one) && to.contains(&other) || from.contains(&other) && to.contains(&one)
             }
-            Self::Crash(node) | Self::Pause(node) => [one, other].contains(node),
+            Self::Crash(node) | Self::Pause(node) | Self::Readdress(node) => [one, other].contains(node),
         }
     }
+}
+
+/// The settings of each node of ours: as the scenario has them, and who is linked to whom is said by it alone unless it
+/// says otherwise.
+fn settings(scenario: &Scenario) -> toml::Table {
+    let mut settings = scenario.node.clone();
+    let forming = settings.entry("forming").or_insert_with(|| toml::Table::new().into());
+    if let Some(forming) = forming.as_table_mut() {
+        forming.entry("auto").or_insert_with(|| false.into());
+    }
+    settings
 }
 
 /// What a kind of fault is for real processes; an error for one that cannot be done to them.
@@ -146,9 +178,11 @@ fn what(kind: &FaultKind, nodes: usize) -> Result<What, CliError> {
         }
         FaultKind::Crash(node) => What::Crash(*node),
         FaultKind::Pause(node) => What::Pause(*node),
+        FaultKind::Readdress(node) => What::Readdress(*node),
         other => {
             let message = format!("a fault of the kind {:?} cannot be played on real processes", other.name());
-            let done = "partition, cut, isolate, degrade, crash, pause, flap, swizzle, rolling and churn";
+            let done = "partition, cut, isolate, degrade, crash, pause, readdress, flap, swizzle, rolling, churn and \
+                random-cuts";
             return Err(CliError::usage(message)
                 .likely(format!("what can be: {done}"))
                 .next("lattice netsim run, which simulates it"));

@@ -3,9 +3,13 @@
 use lattice_netsim::MessageId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt::Display;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
+
+/// Longer than any line but one that tells of a lost connection in many words.
+const LINE_BYTES_MAX: u64 = 4096;
 
 /// One line. Times are of CLOCK_MONOTONIC, in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +58,18 @@ pub(super) fn read(path: &Path) -> std::io::Result<Vec<Record>> {
     whole.lines().map(|line| serde_json::from_str(line).map_err(std::io::Error::other)).collect()
 }
 
+/// The last whole line that a client has written so far, if there is one.
+pub(super) fn last(path: &Path) -> std::io::Result<Option<Record>> {
+    let mut file = std::fs::File::open(path)?;
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(len.saturating_sub(LINE_BYTES_MAX)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().next_back().map(serde_json::from_str).transpose().map_err(std::io::Error::other)
+}
+
 /// A time as a record has it.
 pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
@@ -76,6 +92,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), format!("{}\n{{\"did\":\"del", lines.join("\n"))).unwrap();
         assert_eq!(read(file.path()).unwrap(), records);
+        assert_eq!(last(file.path()).unwrap().as_ref(), records.last());
         std::fs::write(file.path(), "no json\n").unwrap();
         assert!(read(file.path()).is_err());
     }

@@ -5,6 +5,7 @@ use super::judge::judge;
 use super::outcome::Outcome;
 use super::plan::{Plan, What};
 use crate::cli::CliError;
+use crate::cli::output::Output;
 use lattice_broker::env::Env;
 use lattice_netsim::FaultId;
 use lattice_netsim::tier2::{Lateness, NamespaceError, Network, monotonic};
@@ -19,6 +20,8 @@ const WATCH: Duration = Duration::from_millis(200);
 const DONE_WITHIN: Duration = Duration::from_secs(10);
 /// A fault that came later than this was not the scenario's.
 const STRIKE_LATE_MAX: Duration = Duration::from_millis(100);
+/// From so many faults on, it is told how many have come.
+const MANY: usize = 20;
 
 /// Plays `plan` on one fleet of each of `systems`, all at once and under the same faults.
 pub(super) async fn play(
@@ -27,8 +30,16 @@ pub(super) async fn play(
     systems: &[System],
     seed: u64,
     place: &Place,
+    output: &Output,
 ) -> Result<Vec<Outcome>, CliError> {
     let network = Network::new(seed, plan.nodes * systems.len(), plan.link).map_err(unavailable)?;
+    if plan.closed {
+        let pairs = (0..systems.len()).flat_map(|fleet| {
+            let first = fleet * plan.nodes;
+            plan.edges.iter().map(move |(a, b)| (first + a, first + b))
+        });
+        network.close(&pairs.collect::<Vec<_>>());
+    }
     let mut fleets = Vec::new();
     for (number, &system) in systems.iter().enumerate() {
         let first = number * plan.nodes;
@@ -42,7 +53,7 @@ pub(super) async fn play(
     let began = monotonic() + LEAD;
     stage.fleets.iter_mut().try_for_each(|fleet| fleet.begin(began))?;
     stage.network.forget_lateness();
-    stage.strike_all(env, plan, began).await?;
+    stage.strike_all(env, plan, began, output).await?;
     stage.watch(env, began + plan.duration).await?;
     let until = began + plan.duration + DONE_WITHIN;
     while !stage.fleets.iter().all(Fleet::is_done) {
@@ -79,18 +90,38 @@ fn held(by: &BTreeSet<(usize, usize)>, node: usize) -> bool {
     by.range((node, 0)..=(node, usize::MAX)).next().is_some()
 }
 
+/// How far a run with many faults has come.
+struct Progress {
+    of: usize,
+    begun: usize,
+}
+
+impl Progress {
+    /// What to say after a fault has begun or ended at `at`: something ten times in all, when there are many.
+    fn after(&mut self, begins: bool, at: Duration) -> Option<String> {
+        self.begun += usize::from(begins);
+        let step = self.of.div_ceil(10);
+        let tells = begins && self.of >= MANY && self.begun.is_multiple_of(step);
+        tells.then(|| format!("  {} of {} faults after {} s", self.begun, self.of, at.as_secs()))
+    }
+}
+
 impl Stage {
-    async fn strike_all(&mut self, env: &Env, plan: &Plan, began: Duration) -> Result<(), CliError> {
+    async fn strike_all(&mut self, env: &Env, plan: &Plan, began: Duration, output: &Output) -> Result<(), CliError> {
         let turns = plan.faults.iter().enumerate();
         let mut turns: Vec<_> =
             turns.flat_map(|(number, strike)| [(strike.begins, true, number), (strike.ends, false, number)]).collect();
         // At one moment, what ends goes before what begins.
         turns.sort_unstable();
+        let mut progress = Progress { of: plan.faults.len(), begun: 0 };
         for (at, begins, number) in turns {
             self.watch(env, began + at).await?;
             let what = &plan.faults[number].what;
             if begins { self.begin(number, what) } else { self.end(number, what) }
                 .map_err(|error| CliError::new(format!("fault {number}: {error}")))?;
+            if let Some(line) = progress.after(begins, at) {
+                output.notice(line);
+            }
             self.strikes_late = self.strikes_late.max(monotonic().saturating_sub(began + at));
         }
         Ok(())
@@ -139,9 +170,18 @@ impl Stage {
                 self.running(*node).try_for_each(|server| server.process.pause())?;
                 self.befell(format!("pause {node}"))
             }
+            What::Readdress(node) => self.readdress(*node)?,
         };
         self.active.ids.insert(number, id);
         Ok(())
+    }
+
+    /// The hosts of a node in each fleet get other addresses. What that does is over at once, and shows in the packets
+    /// that still go to the old one.
+    fn readdress(&self, node: usize) -> std::io::Result<FaultId> {
+        let moved = self.hosts(&[node]).into_iter().map(|host| self.network.readdress(host));
+        let ids = moved.collect::<Result<Vec<_>, _>>().map_err(std::io::Error::other)?;
+        ids.last().copied().ok_or_else(|| std::io::Error::other("there is no fleet"))
     }
 
     fn befell(&self, what: String) -> FaultId {
@@ -159,7 +199,7 @@ impl Stage {
             self.network.lift(id);
         }
         match what {
-            What::Partition(_) | What::Cut { .. } | What::Degrade { .. } => Ok(()),
+            What::Partition(_) | What::Cut { .. } | What::Degrade { .. } | What::Readdress(_) => Ok(()),
             What::Crash(node) => {
                 self.active.down.remove(&(*node, number));
                 if held(&self.active.down, *node) {

@@ -1,5 +1,6 @@
 //! Several control planes joined by links in virtual time: seeded, and the same for the same seed.
 
+use crate::identity::{self, Applicant, Chain, Grant, NodeClaims, Notary, Roll};
 use crate::mesh::announcement::OwnShelf;
 use crate::mesh::control::{Action, Config, Control, Event, Identity};
 use crate::mesh::digest::{Digest, Element};
@@ -10,21 +11,44 @@ use crate::mesh::lsdb::Signer;
 use crate::mesh::spf::Routes;
 use crate::mesh::start_of_time;
 use crate::ports::{InterestChange, InterestSource, UpstreamId};
+use crate::store::MemoryStore;
 use bytes::Bytes;
+use rand_core::SeedableRng;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 pub(super) const LATTICE: [u8; 32] = [7; 32];
 
-pub(super) struct Keys(pub(super) Ed25519KeyPair);
+/// The one that made the lattice; it takes no part.
+pub(super) static FOUNDER: LazyLock<identity::Identity> =
+    LazyLock::new(|| identity::Identity::generate_root(&mut lattice_broker::env::Rng::seed_from_u64(1), "founder"));
+
+fn bytes(seed: u64) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes
+}
+
+pub(super) struct Keys(pub(super) Ed25519KeyPair, u64);
 
 impl Keys {
     pub(super) fn new(seed: u64) -> Self {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        Self(Ed25519KeyPair::from_seed_unchecked(&bytes).unwrap())
+        Self(Ed25519KeyPair::from_seed_unchecked(&bytes(seed)).unwrap(), seed)
+    }
+
+    /// The member with these keys, as the one that made the lattice has admitted it.
+    pub(super) fn member(&self, grant: &Grant) -> identity::Identity {
+        let applicant = Applicant::with_seed(bytes(self.1), &format!("node-{}", self.1));
+        let claims = NodeClaims { name: applicant.name().to_owned(), grant: grant.clone(), voucher: None, at: 0 };
+        let (_, admission) = FOUNDER.admission(&applicant.application(), claims).unwrap();
+        applicant.accept(FOUNDER.membership().root(), admission).unwrap()
+    }
+
+    /// What makes it one.
+    pub(super) fn chain(&self) -> Arc<Chain> {
+        Arc::new(self.member(&Grant::all()).membership().clone())
     }
 
     pub(super) fn id(&self) -> NodeId {
@@ -59,6 +83,8 @@ pub(super) type Interest = BTreeMap<Key, u32>;
 
 pub(super) struct Node {
     pub(super) control: Control,
+    pub(super) identity: identity::Identity,
+    pub(super) roll: Arc<Roll>,
     seed: u64,
     boot: u64,
     pub(super) id: NodeId,
@@ -92,6 +118,7 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) wires: BTreeMap<LinkId, Wire>,
     pub(super) config: Config,
+    notary: Arc<Notary>,
     pub(super) rng: Rng,
     queue: BTreeMap<(Instant, u64), Happening>,
     counter: u64,
@@ -112,6 +139,7 @@ impl World {
             nodes: Vec::new(),
             wires: BTreeMap::new(),
             config,
+            notary: Arc::default(),
             rng: Rng(seed),
             queue: BTreeMap::new(),
             counter: 0,
@@ -125,18 +153,31 @@ impl World {
         world
     }
 
-    fn control(&self, seed: u64, boot: u64) -> Control {
+    fn roll(&self, member: &identity::Identity) -> Arc<Roll> {
+        let store = Arc::new(MemoryStore::default());
+        Arc::new(Roll::open(member, store, Arc::clone(&self.notary)).unwrap())
+    }
+
+    fn control(&self, seed: u64, boot: u64, roll: &Arc<Roll>) -> Control {
         let (keys, name) = (Keys::new(seed), format!("node-{seed}"));
         let identity = Identity { node: keys.id(), name, boot, lattice: LATTICE };
-        Control::new(self.config.clone(), identity, Box::new(keys), Arc::new(OwnShelf), self.now)
+        Control::new(self.config.clone(), identity, Box::new(keys), Arc::clone(roll), Arc::new(OwnShelf), self.now)
     }
 
     pub(super) fn add(&mut self, seed: u64, boot: u64) -> usize {
-        let control = self.control(seed, boot);
+        self.add_with(seed, boot, &Grant::all())
+    }
+
+    pub(super) fn add_with(&mut self, seed: u64, boot: u64, grant: &Grant) -> usize {
+        let identity = Keys::new(seed).member(grant);
+        let roll = self.roll(&identity);
+        let control = self.control(seed, boot, &roll);
         let id = Keys::new(seed).id();
         let routes = control.routes().clone();
         self.nodes.push(Node {
             control,
+            identity,
+            roll,
             seed,
             boot,
             id,
@@ -159,8 +200,8 @@ impl World {
         self.wires.insert(link, Wire { ends: (a, b), cost, delay, busy: [self.now; 2], lose: None });
         let hellos = [self.nodes[a].control.hello(), self.nodes[b].control.hello()];
         for (at, other, hello) in [(a, b, &hellos[1]), (b, a, &hellos[0])] {
-            let peer = self.nodes[other].id;
-            self.event(at, Event::LinkUp { link, peer, cost, hello });
+            let (peer, member) = (self.nodes[other].id, Arc::new(self.nodes[other].identity.membership().clone()));
+            self.event(at, Event::LinkUp { link, peer, member: &member, cost, hello });
         }
         link
     }
@@ -190,9 +231,11 @@ impl World {
         for link in self.links_of(at) {
             self.cut(link);
         }
-        let control = self.control(self.nodes[at].seed, boot);
+        // As a node whose disk has nothing on it: what it knew of the others it hears again.
+        let roll = self.roll(&self.nodes[at].identity);
+        let control = self.control(self.nodes[at].seed, boot, &roll);
         let node = &mut self.nodes[at];
-        (node.control, node.boot) = (control, boot);
+        (node.control, node.roll, node.boot) = (control, roll, boot);
         node.mirror.clear();
         node.serving.clear();
         let wanted = node.wanted.clone();
@@ -242,6 +285,7 @@ impl World {
             match action {
                 Action::Send { link, frame } => self.transmit(at, link, frame),
                 Action::Routes(routes) => node.routes = routes,
+                Action::Announced { .. } => {}
                 Action::SetInterest { member, key, weight: 0 } => {
                     let gone = node.mirror.get_mut(&member).and_then(|interest| interest.remove(&*key));
                     assert!(gone.is_some(), "withdrawn without having been set");
@@ -255,6 +299,7 @@ impl World {
                     let changed = if active { node.serving.insert(id.0) } else { node.serving.remove(&id.0) };
                     assert!(changed, "told what was so already");
                 }
+                Action::Expel { link } => self.cut(link),
                 Action::Reject { link, reason } => {
                     node.rejections.push(reason.to_string());
                     self.cut(link);
@@ -403,7 +448,13 @@ fn kind_name(kind: Kind) -> &'static str {
         Kind::Pull => "pull",
         Kind::Digest => "digest",
         Kind::Welcome => "welcome",
+        Kind::Revoked => "revoked",
+        Kind::Members => "members",
         Kind::Data => "data",
+        Kind::Ask => "ask",
+        Kind::Mark => "mark",
+        Kind::Probe => "probe",
+        Kind::Report => "report",
     }
 }
 

@@ -85,3 +85,31 @@ fn late_publishers_show() {
     }
     assert!(!judge(&plan(), BEGAN, &records).lateness.usable());
 }
+
+/// Three nodes in a ring, of which 0 publishes each second; the link from 0 to 1 is cut from 4 to 8 s.
+fn ring() -> Plan {
+    let text = "name = \"x\"\nduration_ms = 21000\ntopology = { nodes = 3, shape = \"ring\" }\n\
+        traffic = { publishers = [0], hearers = [1], start_ms = 0, interval_ms = 1000 }\n\
+        bounds = { resume_ms = 3000, deliver_ms = 2000, lost_max = 1 }\n\
+        [[fault]]\nat_ms = 4000\nfor_ms = 4000\nwhat = { cut = { from = [0], to = [1] } }\n\
+        [[fault]]\nat_ms = 12000\nfor_ms = 1000\nwhat = { isolate = [1] }\n";
+    Plan::new(&Scenario::from_toml(text).unwrap(), 1).unwrap()
+}
+
+/// Goal: silence is told of faults under which there is a way, as long as it lasted, and not of those under which nobody
+/// could have been heard.
+#[test]
+fn silence_is_measured_where_a_way_is_left() {
+    let figures = judge(&ring(), BEGAN, &records(&on_time((0..4).chain(6..20))));
+    assert_eq!(figures.silences, [Duration::from_secs(3)]);
+}
+
+/// Goal: what is lost beyond the bound is a violation; one who does not hear cannot lack anything.
+#[test]
+fn what_is_lost_beyond_the_bound_is_a_violation() {
+    let one = judge(&ring(), BEGAN, &records(&on_time((0..5).chain(6..20))));
+    assert_eq!((one.due, one.lost, one.violations_total), (19, 1, 0));
+    let two = judge(&ring(), BEGAN, &records(&on_time((0..4).chain(6..20))));
+    let broken: Vec<Check> = two.violations.iter().map(|violation| violation.check).collect();
+    assert_eq!((two.lost, broken), (2, vec![Check::Lost]));
+}

@@ -1,0 +1,302 @@
+//! Judging a CONNECT: from what a client shows to who it is.
+//!
+//! Made from an [`Auth`] once, and again at each reload. A password that is kept as a hash takes long to compare: that
+//! is handed back as a [`SlowCheck`], so that whoever runs the session can have it done beside it.
+
+use super::account::AccountConfig;
+use super::rules::Rules;
+use super::secret::{Comparison, Secret};
+use super::user::{ConnectionType, Login, User};
+use super::{Auth, GLOBAL_ACCOUNT};
+use crate::proto::Connect;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Who may connect, ready to be asked.
+#[derive(Debug)]
+pub struct Access {
+    is_required: bool,
+    has_nkeys: bool,
+    passwords: BTreeMap<Box<str>, Known>,
+    nkeys: BTreeMap<Box<str>, Known>,
+    token: Option<Secret>,
+    no_auth_user: Option<Arc<Identity>>,
+    /// Of those who need not show anything, or a token.
+    anyone: Arc<Identity>,
+    /// A hash to compare with when there is no such user: the time taken then does not tell which names exist.
+    decoy: Option<Secret>,
+}
+
+#[derive(Debug)]
+struct Known {
+    identity: Arc<Identity>,
+    user: User,
+}
+
+/// Who a client is, once it has been let in.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its name or public key; `None` when it had to show neither.
+    pub user: Option<Box<str>>,
+    /// Its account.
+    pub account: Box<str>,
+    /// What it may do; `None` is everything.
+    pub(crate) rules: Option<Arc<Rules>>,
+    /// Subscriptions of one connection, and bytes of a message, that the account allows.
+    pub(crate) subscriptions_max: usize,
+    pub(crate) payload_max: usize,
+    proof: Proof,
+}
+
+/// By what a client was let in: a reload that changes it shows the client out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    Nothing,
+    NoAuthUser,
+    Token(Secret),
+    Password(Secret),
+    NKey,
+}
+
+/// What a CONNECT deserves.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Admitted(Arc<Identity>),
+    Denied,
+    /// It depends on a comparison that takes long.
+    Slow(SlowCheck),
+}
+
+/// A comparison with a hash that has yet to be made. Shown without secrets.
+pub struct SlowCheck {
+    hash: Secret,
+    given: String,
+    /// Nobody, when only time is to be taken.
+    identity: Option<Arc<Identity>>,
+}
+
+/// What a reload means for a client that is in.
+#[derive(Debug)]
+pub(crate) enum Review {
+    /// It stays, perhaps with other permissions.
+    Stays(Arc<Identity>),
+    /// Its user is gone or has another account.
+    Gone,
+    /// What it has shown is not enough any more.
+    Denied,
+}
+
+impl SlowCheck {
+    /// Makes the comparison, which takes the CPU for tens of milliseconds to seconds.
+    pub(crate) fn run(self) -> Option<Arc<Identity>> {
+        let is_same = self.hash.matches_slowly(&self.given);
+        self.identity.filter(|_| is_same)
+    }
+}
+
+impl fmt::Debug for SlowCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlowCheck").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// What `auth`, which has been validated, says.
+    #[must_use]
+    pub fn new(auth: &Auth) -> Self {
+        let known = |user: &User| (user.name.as_str().into(), Known::new(user, &auth.accounts));
+        let of = |nkeys: bool| auth.users.iter().filter(move |user| (user.login == Login::NKey) == nkeys);
+        let proof = auth.token.clone().map_or(Proof::Nothing, Proof::Token);
+        let mut access = Self {
+            is_required: auth.is_required(),
+            has_nkeys: of(true).next().is_some(),
+            passwords: of(false).map(known).collect(),
+            nkeys: of(true).map(known).collect(),
+            token: auth.token.clone(),
+            no_auth_user: None,
+            anyone: Arc::new(Identity::new(None, "", None, proof, &auth.accounts)),
+            decoy: None,
+        };
+        let user = auth.no_auth_user.as_deref().and_then(|name| access.find(name));
+        access.no_auth_user = user.map(|known| {
+            let user = &known.user;
+            Arc::new(Identity::new(Some(user), &user.account, rules(user), Proof::NoAuthUser, &auth.accounts))
+        });
+        access.decoy = access.passwords.values().find_map(|known| match &known.user.login {
+            Login::Password(secret) if secret.is_hashed() => Some(secret.clone()),
+            Login::Password(_) | Login::NKey => None,
+        });
+        access
+    }
+
+    /// True when a client must be someone.
+    pub(crate) fn is_required(&self) -> bool {
+        self.is_required
+    }
+
+    /// True when INFO says, before CONNECT, that credentials are wanted.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.is_required && self.no_auth_user.is_none()
+    }
+
+    /// True when clients may have to sign a nonce.
+    pub(crate) fn wants_nonce(&self) -> bool {
+        self.has_nkeys
+    }
+
+    /// Who a client is that shows nothing; `None` when it has to.
+    pub(crate) fn anonymous(&self) -> Option<&Arc<Identity>> {
+        if self.is_required { self.no_auth_user.as_ref() } else { Some(&self.anyone) }
+    }
+
+    /// Who a client is before it is anyone: in the account of those without one, as far as it may do anything at all.
+    pub(crate) fn nobody(&self) -> &Arc<Identity> {
+        &self.anyone
+    }
+
+    /// Judges what a client shows, for which `nonce` was to be signed.
+    pub(crate) fn judge(&self, connect: &Connect, nonce: Option<&str>, over: ConnectionType) -> Verdict {
+        if !self.is_required {
+            return Verdict::Admitted(self.anyone.clone());
+        }
+        let given = |field: &Option<String>| field.as_deref().is_some_and(|text| !text.is_empty());
+        let has_password = given(&connect.user) || given(&connect.pass) || given(&connect.auth_token);
+        let has_nkey = self.has_nkeys && given(&connect.nkey);
+        if let Some(identity) = &self.no_auth_user
+            && !has_password
+            && !has_nkey
+        {
+            return Verdict::Admitted(identity.clone());
+        }
+        if has_nkey {
+            return self.judge_nkey(connect, nonce.unwrap_or_default(), over);
+        }
+        if !self.passwords.is_empty() && given(&connect.user) {
+            return self.judge_password(connect, over);
+        }
+        match &self.token {
+            Some(token) => compare(token, connect.auth_token.as_deref().unwrap_or_default(), Some(&self.anyone)),
+            None => Verdict::Denied,
+        }
+    }
+
+    /// Looks again at a client that is in, after a reload.
+    pub(crate) fn review(&self, identity: &Identity, over: ConnectionType) -> Review {
+        let Some(name) = &identity.user else {
+            let knows_token = self.token.is_some() && identity.proof == self.anyone.proof;
+            return match &self.no_auth_user {
+                _ if !self.is_required || knows_token => Review::Stays(self.anyone.clone()),
+                Some(user) if user.account == identity.account => Review::Stays(user.clone()),
+                Some(_) => Review::Gone,
+                None => Review::Denied,
+            };
+        };
+        let Some(known) = self.find(name).filter(|known| known.identity.account == identity.account) else {
+            return Review::Gone;
+        };
+        if !known.user.may_use(over) {
+            return Review::Denied;
+        }
+        match &self.no_auth_user {
+            Some(no_auth) if identity.proof == Proof::NoAuthUser && no_auth.user == identity.user => {
+                Review::Stays(no_auth.clone())
+            }
+            _ if known.identity.proof == identity.proof => Review::Stays(known.identity.clone()),
+            _ => Review::Denied,
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&Known> {
+        self.nkeys.get(name).or_else(|| self.passwords.get(name))
+    }
+
+    fn judge_nkey(&self, connect: &Connect, nonce: &str, over: ConnectionType) -> Verdict {
+        let public = connect.nkey.as_deref().unwrap_or_default();
+        let Some(known) = self.nkeys.get(public).filter(|known| known.user.may_use(over)) else {
+            return Verdict::Denied;
+        };
+        if has_signed(public, nonce, connect.sig.as_deref().unwrap_or_default()) {
+            Verdict::Admitted(known.identity.clone())
+        } else {
+            Verdict::Denied
+        }
+    }
+
+    fn judge_password(&self, connect: &Connect, over: ConnectionType) -> Verdict {
+        let (name, given) = (connect.user.as_deref().unwrap_or_default(), connect.pass.as_deref().unwrap_or_default());
+        match self.passwords.get(name).filter(|known| known.user.may_use(over)) {
+            Some(Known { identity, user }) => match &user.login {
+                Login::Password(secret) => compare(secret, given, Some(identity)),
+                Login::NKey => Verdict::Denied,
+            },
+            None => self.decoy.as_ref().map_or(Verdict::Denied, |decoy| compare(decoy, given, None)),
+        }
+    }
+}
+
+impl Known {
+    fn new(user: &User, accounts: &[AccountConfig]) -> Self {
+        let proof = match &user.login {
+            Login::Password(secret) => Proof::Password(secret.clone()),
+            Login::NKey => Proof::NKey,
+        };
+        let identity = Arc::new(Identity::new(Some(user), &user.account, rules(user), proof, accounts));
+        Self { identity, user: user.clone() }
+    }
+}
+
+impl Identity {
+    /// The user's name, for others to see; of those who know a token it says only that.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        match (&self.user, &self.proof) {
+            (Some(user), _) => user,
+            (None, Proof::Token(_)) => "[REDACTED]",
+            (None, _) => "",
+        }
+    }
+
+    fn new(
+        user: Option<&User>,
+        account: &str,
+        rules: Option<Arc<Rules>>,
+        proof: Proof,
+        accounts: &[AccountConfig],
+    ) -> Self {
+        let account = if account.is_empty() { GLOBAL_ACCOUNT } else { account };
+        let limits = accounts.iter().find(|other| other.name == account).map(|other| other.limits).unwrap_or_default();
+        Self {
+            user: user.map(|user| user.name.as_str().into()),
+            account: account.into(),
+            rules,
+            subscriptions_max: limits.subscriptions_max.unwrap_or(usize::MAX),
+            payload_max: limits.payload_max.unwrap_or(usize::MAX),
+            proof,
+        }
+    }
+}
+
+fn rules(user: &User) -> Option<Arc<Rules>> {
+    user.permissions.as_ref().map(|permissions| Arc::new(Rules::new(permissions)))
+}
+
+fn compare(secret: &Secret, given: &str, identity: Option<&Arc<Identity>>) -> Verdict {
+    match (secret.compare(given), identity) {
+        (Comparison::Same, Some(identity)) => Verdict::Admitted(identity.clone()),
+        (Comparison::Same, None) | (Comparison::Different, _) => Verdict::Denied,
+        (Comparison::Slow, identity) => {
+            Verdict::Slow(SlowCheck { hash: secret.clone(), given: given.to_owned(), identity: identity.cloned() })
+        }
+    }
+}
+
+fn has_signed(public: &str, nonce: &str, signature: &str) -> bool {
+    let text = signature.as_bytes();
+    let decoded =
+        data_encoding::BASE64URL_NOPAD.decode(text).or_else(|_| data_encoding::BASE64.decode(text)).unwrap_or_default();
+    nkeys::KeyPair::from_public_key(public).is_ok_and(|key| key.verify(nonce.as_bytes(), &decoded).is_ok())
+}
+
+#[cfg(test)]
+mod tests;

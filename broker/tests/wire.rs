@@ -1,0 +1,331 @@
+//! Accounts, credentials and permissions byte for byte: each transcript of `wire/` is played against a broker with the
+//! settings named here, and against the real nats-server with the file of the same name, which proves the transcript.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
+#![allow(unreachable_pub, dead_code, reason = "the transcripts are read by the tests of two crates")]
+
+#[path = "support/nats_server.rs"]
+mod nats_server;
+#[path = "../../tests/support/transcript.rs"]
+mod transcript;
+
+use lattice_broker::env::Env;
+use lattice_broker::{
+    AccountConfig, AccountLimits, AllowResponses, Auth, Broker, Config, ConnectionType, Export, ExportKind, Import,
+    LocalSubject, Permissions, ResponseType, SubjectRules, User,
+};
+use nats_server::NatsServer;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+use transcript::Transcript;
+
+const HASHED: &str = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+const PUBLIC: &str = "UDLVVGABQKYQVN6VJP7NHSLEA45A5YLS6PNKMIZFV4BBU2HXA5IRUVAL";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A user of account A with the password `p`.
+fn user(name: &str) -> User {
+    User::with_password(name, "p").in_account("A")
+}
+
+fn publish(allow: &[&str], deny: &[&str]) -> Permissions {
+    Permissions { publish: SubjectRules::new(allow, deny), ..Permissions::default() }
+}
+
+fn subscribe(allow: &[&str], deny: &[&str]) -> Permissions {
+    Permissions { subscribe: SubjectRules::new(allow, deny), ..Permissions::default() }
+}
+
+fn answer(max: u32, ttl: Duration) -> Option<AllowResponses> {
+    Some(AllowResponses { max, ttl })
+}
+
+fn in_a(users: Vec<User>) -> Auth {
+    Auth { accounts: vec![AccountConfig::new("A"), AccountConfig::new("B")], ..Auth::users(users) }
+}
+
+fn accounts() -> Auth {
+    let limits = AccountLimits { connections_max: Some(2), subscriptions_max: Some(2), payload_max: Some(100) };
+    let a = AccountConfig { limits, ..AccountConfig::new("A") };
+    let websocket = User { connection_types: vec![ConnectionType::WebSocket], ..user("ws").in_account("B") };
+    Auth {
+        accounts: vec![a, AccountConfig::new("B"), AccountConfig::new("S")],
+        system_account: "S".to_owned(),
+        no_auth_user: Some("b".to_owned()),
+        ..Auth::users(vec![user("a"), user("b").in_account("B"), websocket, user("s").in_account("S")])
+    }
+}
+
+fn imports() -> Auth {
+    let to_b = |export: Export| Export { accounts: vec!["B".to_owned()], ..export };
+    let stream = ExportKind::Service(ResponseType::Stream);
+    let a = vec![
+        Export::stream("pub.>"),
+        to_b(Export::stream("priv.*")),
+        Export::service("svc.add"),
+        to_b(Export::service("svc.*.x")),
+        Export { kind: stream, ..Export::service("st") },
+    ];
+    let to = |subject: &str| LocalSubject::To(subject.to_owned());
+    let b = vec![
+        Import { local: LocalSubject::Prefix("imp".to_owned()), ..Import::stream("A", "pub.>") },
+        Import { local: to("my.$1.p"), ..Import::stream("A", "priv.*") },
+        Import { local: to("add"), ..Import::service("A", "svc.add") },
+        Import::service("A", "svc.*.x"),
+        Import::service("A", "st"),
+    ];
+    let c = vec![Import::stream("A", "pub.>"), Import::service("A", "svc.add")];
+    let denied = user("b2").in_account("B").with_permissions(subscribe(&[], &["imp.pub.no"]));
+    Auth {
+        accounts: vec![
+            AccountConfig { exports: a, ..AccountConfig::new("A") },
+            AccountConfig { imports: b, ..AccountConfig::new("B") },
+            AccountConfig { imports: c, ..AccountConfig::new("C") },
+        ],
+        ..Auth::users(vec![user("a"), user("b").in_account("B"), denied, user("c").in_account("C")])
+    }
+}
+
+fn logins() -> Auth {
+    Auth::users(vec![
+        User::with_password("hashed", HASHED),
+        User::with_password("clear", "secret"),
+        User::with_nkey(PUBLIC),
+    ])
+}
+
+fn permissions() -> Auth {
+    let many = Permissions {
+        publish: SubjectRules::new(&["ok.>", "req"], &["ok.no"]),
+        ..subscribe(&["in.>", "q", "q g", "qq g.*", "_INBOX.>"], &["in.no.>", "in.d g"])
+    };
+    let deny = user("deny").with_permissions(subscribe(&[], &["secret.>"]));
+    in_a(vec![user("a").with_permissions(many), deny, user("full")])
+}
+
+fn responses() -> Auth {
+    let minute = Duration::from_secs(60);
+    let two = Permissions {
+        publish: SubjectRules::new(&[], &[">"]),
+        allow_responses: answer(2, minute),
+        ..subscribe(&["req"], &[])
+    };
+    let one = Permissions { allow_responses: Some(AllowResponses::default()), ..subscribe(&["req1"], &[]) };
+    let late = Permissions { allow_responses: answer(9, Duration::from_micros(1)), ..subscribe(&["req2"], &[]) };
+    in_a(vec![
+        user("two").with_permissions(two),
+        user("one").with_permissions(one),
+        user("late").with_permissions(late),
+        user("full"),
+    ])
+}
+
+fn reload() -> Auth {
+    let more = Permissions { publish: SubjectRules::new(&["a"], &[]), ..subscribe(&["a"], &[]) };
+    let plain = ["same", "gone", "moves", "secret", "less"].map(user);
+    in_a(plain.into_iter().chain([user("more").with_permissions(more)]).collect())
+}
+
+fn reloaded() -> Auth {
+    let less = Permissions { publish: SubjectRules::new(&["a"], &[]), ..subscribe(&["a", "w.>", "q q"], &["w.x"]) };
+    in_a(vec![
+        user("same"),
+        User::with_password("secret", "other").in_account("A"),
+        user("less").with_permissions(less),
+        user("more"),
+        user("moves").in_account("B"),
+        user("new").in_account("B"),
+    ])
+}
+
+fn user_info() -> Auth {
+    let a = Permissions {
+        publish: SubjectRules::new(&["$SYS.REQ.USER.INFO", "x"], &["no"]),
+        allow_responses: answer(3, Duration::from_secs(60)),
+        ..subscribe(&[], &["in.no", "in.d g"])
+    };
+    in_a(vec![user("a").with_permissions(a), user("b").with_permissions(publish(&["nothing"], &[])), user("c")])
+}
+
+fn token_hashed() -> Auth {
+    Auth::token(HASHED)
+}
+
+fn play_real(name: &str) {
+    let conf = |kind: &str| std::fs::read_to_string(root().join(format!("tests/wire/{name}{kind}.conf")));
+    let server = NatsServer::start(&conf("").unwrap());
+    let reload = &mut || server.reload(&conf(".reloaded").unwrap());
+    Transcript::read(name).play_with(server.address(), reload);
+}
+
+fn config(auth: Auth) -> Config {
+    Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), auth, ..Config::default() }
+}
+
+fn with_broker(auth: Auth, play: impl FnOnce(&Broker, SocketAddr)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let _context = runtime.enter();
+    let broker = Broker::new(Env::tokio(), config(auth)).unwrap();
+    play(&broker, broker.listen().unwrap());
+    runtime.block_on(broker.drain());
+}
+
+fn play_broker(name: &str, auth: Auth, reloaded: Option<Auth>) {
+    let transcript = Transcript::read(name);
+    assert!(transcript.settings().is_empty(), "the settings are in files of their own");
+    with_broker(auth, |broker, address| {
+        transcript.play_with(address, &mut || broker.reload(&config(reloaded.clone().unwrap())).unwrap());
+    });
+}
+
+macro_rules! transcripts {
+    ($($name:ident $(=> $reloaded:ident)?)*) => {
+        const ALL: &[&str] = &[$(stringify!($name)),*];
+
+        mod real {
+            $(#[test] fn $name() { super::play_real(stringify!($name)); })*
+        }
+
+        mod broker {
+            $(#[test] fn $name() {
+                let reloaded: &[super::Auth] = &[$(super::$reloaded())?];
+                super::play_broker(stringify!($name), super::$name(), reloaded.first().cloned());
+            })*
+        }
+    };
+}
+
+transcripts! {
+    accounts
+    imports
+    logins
+    permissions
+    reload => reloaded
+    responses
+    token_hashed
+    user_info
+}
+
+/// One side of a conversation that a transcript cannot hold, as what is said depends on what was heard.
+struct Line(BufReader<TcpStream>);
+
+impl Line {
+    fn connect(address: SocketAddr, user: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut line = Self(BufReader::new(stream));
+        line.say(&format!(
+            "CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{user}\",\"pass\":\"p\"}}\r\nPING\r\n"
+        ));
+        assert!(line.hear().starts_with("INFO "));
+        assert_eq!(line.hear(), "PONG");
+        line
+    }
+
+    fn say(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The next line that is not the server's own PING.
+    fn hear(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).unwrap();
+            if line != "PING\r\n" {
+                return line.trim_end().to_owned();
+            }
+        }
+    }
+
+    /// The reply subject of the next message, which is passed over up to `last`.
+    fn hear_request(&mut self, last: &str) -> String {
+        let head = self.hear();
+        while self.hear() != last {}
+        head.split(' ').nth(3).unwrap().to_owned()
+    }
+
+    fn fence(&mut self) {
+        self.say("PING\r\n");
+        assert_eq!(self.hear(), "PONG");
+    }
+}
+
+/// Answers find the asker in its account: one of a service that gives one, several of one that gives several.
+fn play_answers(address: SocketAddr) {
+    let (mut serve, mut ask) = (Line::connect(address, "a"), Line::connect(address, "b"));
+    serve.say("SUB svc.> 1\r\nSUB st 2\r\n");
+    ask.say("SUB inbox.* 9\r\n");
+    serve.fence();
+    ask.fence();
+    ask.say("PUB add inbox.1 2\r\nhi\r\n");
+    let reply = serve.hear_request("hi");
+    assert!(reply.starts_with("_R_."), "{reply}");
+    serve.say(&format!("PUB {reply} 1\r\n1\r\nPUB {reply} 1\r\n2\r\nPUB _R_.no.no 1\r\n3\r\n"));
+    serve.fence();
+    assert_eq!((ask.hear(), ask.hear()), ("MSG inbox.1 9 1".to_owned(), "1".to_owned()));
+    ask.fence();
+    ask.say("HPUB svc.q.x inbox.2 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi\r\n");
+    let reply = serve.hear_request("hi");
+    serve.say(&format!("HPUB {reply} 18 20\r\nNATS/1.0\r\nX: y\r\n\r\nho\r\n"));
+    let heard: Vec<String> = (0..5).map(|_| ask.hear()).collect();
+    assert_eq!(heard, ["HMSG inbox.2 9 18 20", "NATS/1.0", "X: y", "", "ho"]);
+    ask.say("PUB st inbox.3 1\r\ns\r\n");
+    let reply = serve.hear_request("s");
+    serve.say(&format!("PUB {reply} 1\r\n1\r\nPUB {reply} 1\r\n2\r\nPUB {reply} 0\r\n\r\nPUB {reply} 1\r\n3\r\n"));
+    serve.fence();
+    let heard: Vec<String> = (0..6).map(|_| ask.hear()).collect();
+    assert_eq!(heard, ["MSG inbox.3 9 1", "1", "MSG inbox.3 9 1", "2", "MSG inbox.3 9 0", ""]);
+    ask.fence();
+}
+
+/// Whoever has the key can sign the nonce.
+fn play_key(address: SocketAddr, key: &nkeys::KeyPair) {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut line = Line(BufReader::new(stream));
+    let info = line.hear();
+    let nonce = info.split("\"nonce\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert_eq!(nonce.len(), 15);
+    let signature = data_encoding::BASE64URL_NOPAD.encode(&key.sign(nonce.as_bytes()).unwrap());
+    let public = key.public_key();
+    line.say(&format!("CONNECT {{\"verbose\":false,\"nkey\":\"{public}\",\"sig\":\"{signature}\"}}\r\n"));
+    line.fence();
+}
+
+#[test]
+fn answers_real() {
+    let config = std::fs::read_to_string(root().join("tests/wire/imports.conf")).unwrap();
+    play_answers(NatsServer::start(&config).address());
+}
+
+#[test]
+fn answers_broker() {
+    with_broker(imports(), |_, address| play_answers(address));
+}
+
+#[test]
+fn keys_real() {
+    let key = nkeys::KeyPair::new_user();
+    let config = format!("authorization {{ users [ {{ nkey: {} }} ] }}", key.public_key());
+    play_key(NatsServer::start(&config).address(), &key);
+}
+
+#[test]
+fn keys_broker() {
+    let key = nkeys::KeyPair::new_user();
+    with_broker(Auth::users(vec![User::with_nkey(key.public_key())]), |_, address| play_key(address, &key));
+}
+
+#[test]
+fn every_transcript_is_played() {
+    let mut found: Vec<String> = std::fs::read_dir(root().join("tests/wire"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".txt").map(str::to_owned))
+        .collect();
+    found.sort();
+    assert_eq!(found, ALL);
+}

@@ -1,0 +1,291 @@
+//! The life of the server: starts, serves, does what signals ask for, and ends with the exit code that nats-server has.
+
+use super::{Loaded, load};
+use crate::cli::{EXIT_FAILED, EXIT_OK};
+use crate::drop_in::files::{PortsFile, write_pid};
+use crate::drop_in::flags::Flags;
+use crate::drop_in::log::{Forward, Level, Log};
+use crate::drop_in::options::Options;
+use crate::drop_in::users::{Proof, Secret};
+use crate::drop_in::{VERSION, reload, to_broker};
+use lattice_broker::Broker;
+use lattice_broker::env::Env;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::task::Poll;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The exit code of Go's programs on SIGQUIT, which is what supervisors look for.
+const EXIT_QUIT: u8 = 2;
+
+/// Runs the server until a signal ends it; returns the exit code.
+pub(super) fn run(flags: Flags, loaded: Loaded) -> u8 {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return super::fail(&format!("cannot start: {error}")),
+    };
+    let code = runtime.block_on(async {
+        let env = Env::tokio();
+        let log = match Log::open(&env, &loaded.options.log) {
+            Ok(log) => log,
+            Err(error) => {
+                let file = loaded.options.log.file.unwrap_or_default();
+                return super::fail(&format!("error opening file: open {}: {error}", file.display()));
+            }
+        };
+        match Server::start(&env, log.clone(), flags, loaded).await {
+            Ok(server) => server.live().await,
+            Err(error) => {
+                log.write(Level::Fatal, &error);
+                EXIT_FAILED
+            }
+        }
+    });
+    runtime.shutdown_background();
+    code
+}
+
+/// A server that runs.
+struct Server {
+    log: Log,
+    flags: Flags,
+    options: Options,
+    config_file: Option<PathBuf>,
+    listen: SocketAddr,
+    broker: Broker,
+    signals: Signals,
+    _ports_file: Option<PortsFile>,
+}
+
+impl Server {
+    async fn start(env: &Env, log: Log, flags: Flags, loaded: Loaded) -> Result<Self, String> {
+        let Loaded { options, file, digest, warnings } = loaded;
+        // From here on signals are taken, also while it starts.
+        let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"))?;
+        // Whether debugging output is wanted may change, and the log knows. Fails when a test has set a subscriber already.
+        let _ = tracing_subscriber::registry().with(LevelFilter::DEBUG).with(Forward(log.clone())).try_init();
+        let (broker, listen) = prepare(env, &options).await?;
+        introduce(&log, &broker);
+        if let Some(file) = &file {
+            log.info(&format!("Using configuration file: {} ({digest})", file.display()));
+        }
+        warnings.iter().for_each(|warning| log.write(Level::Warning, &warning.to_string()));
+        warn(&log, &options);
+        if let Some(path) = &options.pid_file {
+            let written = write_pid(path, std::process::id());
+            written.map_err(|error| format!("Could not write pidfile {}: {error}", path.display()))?;
+        }
+        let at = broker.listen().map_err(|error| {
+            let port = options.port;
+            format!("Error listening on port: {}, \"{error}\"", host_port(&options.host, port))
+        })?;
+        log.info(&format!("Listening for client connections on {}", host_port(&options.host, at.port())));
+        let ports_file = match &options.ports_file_dir {
+            Some(folder) => Some(
+                PortsFile::write(folder, std::process::id(), env, at)
+                    .map_err(|error| format!("Error writing ports file in {}: {error}", folder.display()))?,
+            ),
+            None => None,
+        };
+        log.info("Server is ready");
+        let config_file = file;
+        Ok(Self { log, flags, options, config_file, listen, broker, signals, _ports_file: ports_file })
+    }
+
+    /// Serves until a signal ends it; returns the exit code.
+    async fn live(mut self) -> u8 {
+        loop {
+            match self.next_signal().await {
+                Asked::Reload => self.reload(),
+                Asked::Reopen => self.reopen(),
+                Asked::LameDuck => {
+                    self.log.info("Entering lame duck mode, stop accepting new clients");
+                    return self.lame_duck().await;
+                }
+                Asked::Stop => return self.shut_down().await,
+                Asked::Quit => return EXIT_QUIT,
+            }
+        }
+    }
+
+    async fn next_signal(&mut self) -> Asked {
+        let (asked, name) = self.signals.next().await;
+        self.log.info(&format!("Trapped \"{name}\" signal"));
+        asked
+    }
+
+    async fn shut_down(&self) -> u8 {
+        self.log.info("Initiating Shutdown...");
+        self.broker.drain().await;
+        self.log.info("Server Exiting..");
+        EXIT_OK
+    }
+
+    /// Lets the clients go one by one; another signal to stop ends that at once.
+    async fn lame_duck(&mut self) -> u8 {
+        let (grace, duration) = (self.options.lame_duck_grace_period, self.options.lame_duck_duration);
+        let broker = self.broker.clone();
+        let leaving = broker.lame_duck(grace, duration);
+        tokio::pin!(leaving);
+        loop {
+            let asked = tokio::select! {
+                biased;
+                asked = self.next_signal() => asked,
+                () = &mut leaving => break,
+            };
+            match asked {
+                Asked::Stop => break,
+                Asked::Quit => return EXIT_QUIT,
+                Asked::Reopen => self.reopen(),
+                Asked::Reload | Asked::LameDuck => {}
+            }
+        }
+        self.shut_down().await
+    }
+
+    fn reopen(&self) {
+        match self.log.reopen() {
+            Ok(true) => self.log.info("File log re-opened"),
+            Ok(false) => self.log.info("File log re-open ignored, not a file logger"),
+            Err(error) => self.log.write(Level::Error, &format!("Unable to re-open the log file: {error}")),
+        }
+    }
+
+    fn reload(&mut self) {
+        match self.try_reload() {
+            Ok((changes, digest)) => {
+                changes.iter().for_each(|change| self.log.info(&format!("Reloaded: {change}")));
+                self.log.info(&format!("Reloaded server configuration ({digest})"));
+            }
+            Err(error) => {
+                for line in error.lines().filter(|line| !line.is_empty()) {
+                    self.log.write(Level::Error, &format!("Failed to reload server configuration: {line}"));
+                }
+            }
+        }
+    }
+
+    /// What has changed, and the new digest. After an error all is as before.
+    fn try_reload(&mut self) -> Result<(Vec<String>, String), String> {
+        if self.config_file.is_none() {
+            return Err("can only reload config when a file is provided using -c or --config".to_owned());
+        }
+        let loaded = load(&self.flags)?;
+        let changes = reload::changes(&self.options, &loaded.options).map_err(|fixed| fixed.join("\n"))?;
+        let config = to_broker::config(&loaded.options, self.listen).map_err(|error| error.to_string())?;
+        let pid_file = loaded.options.pid_file.as_ref().filter(|path| Some(*path) != self.options.pid_file.as_ref());
+        if let Some(path) = pid_file {
+            let written = write_pid(path, std::process::id());
+            written.map_err(|error| format!("cannot write pid_file {}: {error}", path.display()))?;
+        }
+        self.log.change(&loaded.options.log).map_err(|error| format!("cannot open log_file: {error}"))?;
+        self.broker.reload(&config).map_err(|error| error.to_string())?;
+        loaded.warnings.iter().for_each(|warning| self.log.write(Level::Warning, &warning.to_string()));
+        self.options = loaded.options;
+        Ok((changes, loaded.digest))
+    }
+}
+
+/// The broker that the options ask for, which does not listen yet, and where it will.
+async fn prepare(env: &Env, options: &Options) -> Result<(Broker, SocketAddr), String> {
+    let shown = host_port(&options.host, options.port);
+    let listen = resolve(env, &options.host, options.port)
+        .await
+        .map_err(|error| format!("Error listening on port: {shown}, \"{error}\""))?;
+    let config = to_broker::config(options, listen).map_err(|error| error.to_string())?;
+    let broker = Broker::new(env.clone(), config).map_err(|error| error.to_string())?;
+    Ok((broker, listen))
+}
+
+/// `0.0.0.0` is all addresses of both families, where the system has both.
+async fn resolve(env: &Env, host: &str, port: u16) -> io::Result<SocketAddr> {
+    let has_v6 = || env.interfaces().iter().any(|interface| interface.ip.is_ipv6());
+    match host.parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() && has_v6() => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
+        Ok(ip) => Ok(SocketAddr::new(ip, port)),
+        Err(_) => {
+            let all = env.resolve(&format!("{host}:{port}")).await?;
+            let first = all.iter().find(|addr| addr.is_ipv4()).or_else(|| all.first()).copied();
+            first.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        }
+    }
+}
+
+fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn introduce(log: &Log, broker: &Broker) {
+    let info = broker.info();
+    log.info("Starting nats-server");
+    log.info(&format!("  Version:  {VERSION}"));
+    log.info(&format!("  Git:      [lattice {}]", env!("CARGO_PKG_VERSION")));
+    log.info(&format!("  Name:     {}", info.server_name));
+    log.info(&format!("  ID:       {}", info.server_id));
+}
+
+fn warn(log: &Log, options: &Options) {
+    let auth = &options.auth;
+    let in_users = auth.all_users().filter_map(|user| match &user.proof {
+        Proof::Password { password, .. } => Some(password),
+        Proof::Nkey(_) => None,
+    });
+    let single = auth.single.as_ref().map(|(_, password)| password);
+    let mut secrets = in_users.chain(single).chain(&auth.token);
+    if secrets.any(|secret: &Secret| !lattice_broker::Secret::new(&secret.0).is_hashed()) {
+        log.write(Level::Warning, "Plaintext passwords detected, use nkeys or bcrypt");
+    }
+    if options.log.trace {
+        log.write(Level::Warning, "There is no trace of the protocol here: -V shows nothing more than -D does");
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy)]
+enum Asked {
+    Reload,
+    Reopen,
+    LameDuck,
+    Stop,
+    Quit,
+}
+
+/// The signals that are taken, with the names by which Go's programs tell of them.
+struct Signals([Taken; 6]);
+
+struct Taken {
+    signal: Signal,
+    asked: Asked,
+    name: &'static str,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let take = |kind, asked, name| Ok::<_, io::Error>(Taken { signal: signal(kind)?, asked, name });
+        Ok(Self([
+            take(SignalKind::interrupt(), Asked::Stop, "interrupt")?,
+            take(SignalKind::terminate(), Asked::Stop, "terminated")?,
+            take(SignalKind::quit(), Asked::Quit, "quit")?,
+            take(SignalKind::hangup(), Asked::Reload, "hangup")?,
+            take(SignalKind::user_defined1(), Asked::Reopen, "user defined signal 1")?,
+            take(SignalKind::user_defined2(), Asked::LameDuck, "user defined signal 2")?,
+        ]))
+    }
+
+    /// The next one. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = (Asked, &'static str)> {
+        poll_fn(|cx| {
+            for taken in &mut self.0 {
+                if taken.signal.poll_recv(cx).is_ready() {
+                    return Poll::Ready((taken.asked, taken.name));
+                }
+            }
+            Poll::Pending
+        })
+    }
+}

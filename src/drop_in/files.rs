@@ -1,0 +1,54 @@
+//! The files by which other programs find a running server: the pid file and the ports file.
+
+use lattice_broker::env::Env;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Writes the process id, in digits alone.
+///
+/// # Errors
+/// As the system has them.
+pub fn write_pid(path: &Path, pid: u32) -> io::Result<()> {
+    std::fs::write(path, pid.to_string())
+}
+
+/// The ports file. It is removed when this is dropped.
+#[derive(Debug)]
+pub struct PortsFile(PathBuf);
+
+impl PortsFile {
+    /// Writes the addresses at which clients reach a server that listens at `listen`.
+    ///
+    /// # Errors
+    /// As the system has them.
+    pub fn write(folder: &Path, pid: u32, env: &Env, listen: SocketAddr) -> io::Result<Self> {
+        let path = folder.join(format!("{}_{pid}.ports", super::PROGRAM));
+        let urls: Vec<String> = reached_at(env, listen.ip())
+            .into_iter()
+            .map(|ip| format!("nats://{}", SocketAddr::new(ip, listen.port())))
+            .collect();
+        // Whoever waits for the file shall not read half of it.
+        let partial = folder.join(format!("{}_{pid}.partial", super::PROGRAM));
+        std::fs::write(&partial, serde_json::json!({ "nats": urls }).to_string())?;
+        std::fs::rename(&partial, &path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PortsFile {
+    fn drop(&mut self) {
+        // Somebody else may have removed it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn reached_at(env: &Env, ip: IpAddr) -> Vec<IpAddr> {
+    if !ip.is_unspecified() {
+        return vec![ip];
+    }
+    let mut all: Vec<IpAddr> = env.interfaces().into_iter().map(|interface| interface.ip).collect();
+    all.sort_by_key(|ip| (!ip.is_loopback(), *ip));
+    all.dedup();
+    all
+}

@@ -1,0 +1,336 @@
+//! The command line as nats-server takes it: one dash or two, `-flag value` or `-flag=value`, as Go's programs do.
+
+use super::options::Options;
+use super::read::port;
+use super::refused;
+use super::users::Secret;
+use std::path::PathBuf;
+
+/// What was typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `-c`
+    pub config: Option<PathBuf>,
+    /// `-t`
+    pub is_test: bool,
+    /// `-h`
+    pub help: bool,
+    /// `-v`
+    pub version: bool,
+    /// `-sl`: a signal, and perhaps to whom.
+    pub signal: Option<String>,
+    host: Option<String>,
+    port: Option<u16>,
+    server_name: Option<String>,
+    pid_file: Option<PathBuf>,
+    ports_file_dir: Option<PathBuf>,
+    log_file: Option<PathBuf>,
+    log_size_limit: Option<u64>,
+    log_time: Option<bool>,
+    log_utc: Option<bool>,
+    debug: Option<bool>,
+    trace: Option<bool>,
+    user: Option<String>,
+    password: Option<Secret>,
+    token: Option<Secret>,
+}
+
+/// The command line cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlagError {
+    /// Go's answer to these is the usage, and no failure.
+    #[error("flag provided but not defined: -{0}")]
+    Unknown(String),
+    /// The last flag has no value.
+    #[error("flag needs an argument: -{0}")]
+    NoValue(String),
+    /// A value that the flag does not take.
+    #[error("invalid value {value:?} for flag -{flag}: {accepted} is accepted")]
+    BadValue {
+        /// The flag.
+        flag: String,
+        /// As typed.
+        value: String,
+        /// What it takes.
+        accepted: &'static str,
+    },
+    /// A word that belongs to no flag.
+    #[error("unrecognized command: {0:?}")]
+    Command(String),
+    /// A flag of nats-server that there is no equivalent of.
+    #[error("-{flag} asks for {what}, which is not here: {instead}")]
+    Refused {
+        /// The flag.
+        flag: String,
+        /// What it asks for.
+        what: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// Flags that do not go together.
+    #[error("{0}")]
+    Together(&'static str),
+}
+
+impl FlagError {
+    /// True where the usage is shown, as Go's programs do, which end with 0 then.
+    #[must_use]
+    pub fn shows_usage(&self) -> bool {
+        match self {
+            Self::Unknown(_) | Self::NoValue(_) | Self::BadValue { .. } => true,
+            Self::Command(_) | Self::Refused { .. } | Self::Together(_) => false,
+        }
+    }
+}
+
+/// Whether a flag stands for itself.
+fn is_switch(flag: &str) -> bool {
+    matches!(
+        flag,
+        "t" | "T"
+            | "logtime"
+            | "logtime_utc"
+            | "D"
+            | "debug"
+            | "V"
+            | "trace"
+            | "VV"
+            | "DV"
+            | "DVV"
+            | "h"
+            | "help"
+            | "v"
+            | "version"
+    )
+}
+
+fn is_known(flag: &str) -> bool {
+    const WITH_VALUE: &[&str] = &[
+        "a",
+        "addr",
+        "net",
+        "p",
+        "port",
+        "n",
+        "name",
+        "server_name",
+        "P",
+        "pid",
+        "c",
+        "config",
+        "sl",
+        "signal",
+        "ports_file_dir",
+        "l",
+        "log",
+        "log_size_limit",
+        "max_traced_msg_len",
+        "user",
+        "pass",
+        "auth",
+        "sd",
+        "store_dir",
+    ];
+    is_switch(flag) || WITH_VALUE.contains(&flag)
+}
+
+/// Reads the arguments behind the program's name.
+///
+/// # Errors
+/// [`FlagError`] for the first that cannot be used.
+pub fn parse(args: &[String]) -> Result<Flags, FlagError> {
+    let mut flags = Flags::default();
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        let name = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|name| !name.is_empty());
+        let Some(name) = name else {
+            command(arg, &mut flags)?;
+            break;
+        };
+        let (flag, value) = match name.split_once('=') {
+            Some((flag, value)) => (flag, Some(value.to_owned())),
+            None => (name, None),
+        };
+        if let Some(refused) = refused::flag(flag) {
+            let (what, instead) = (refused.what, refused.instead);
+            return Err(FlagError::Refused { flag: flag.to_owned(), what, instead });
+        }
+        if !is_known(flag) {
+            return Err(FlagError::Unknown(flag.to_owned()));
+        }
+        match value {
+            None if is_switch(flag) => flags.switch(flag, true),
+            Some(value) if is_switch(flag) => {
+                let on = boolean(&value).ok_or_else(|| bad(flag, &value, "true or false"))?;
+                flags.switch(flag, on);
+            }
+            Some(value) => flags.set(flag, value)?,
+            None => {
+                let value = rest.next().ok_or_else(|| FlagError::NoValue(flag.to_owned()))?;
+                flags.set(flag, value.clone())?;
+            }
+        }
+    }
+    if flags.password.is_some() && flags.user.is_none() {
+        return Err(FlagError::Together("--pass is the password of a user: add --user"));
+    }
+    Ok(flags)
+}
+
+/// A word that is no flag: two of them are known.
+fn command(word: &str, flags: &mut Flags) -> Result<(), FlagError> {
+    match word {
+        "version" => flags.version = true,
+        "help" => flags.help = true,
+        _ => return Err(FlagError::Command(word.to_owned())),
+    }
+    Ok(())
+}
+
+fn bad(flag: &str, value: &str, accepted: &'static str) -> FlagError {
+    FlagError::BadValue { flag: flag.to_owned(), value: value.to_owned(), accepted }
+}
+
+/// As Go reads booleans.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+impl Flags {
+    fn switch(&mut self, flag: &str, on: bool) {
+        match flag {
+            "t" => self.is_test = on,
+            "h" | "help" => self.help = on,
+            "v" | "version" => self.version = on,
+            "T" | "logtime" => self.log_time = Some(on),
+            "logtime_utc" => self.log_utc = Some(on),
+            "D" | "debug" => self.debug = Some(on),
+            "V" | "VV" | "trace" => self.trace = Some(on),
+            _ => {
+                self.debug = Some(on);
+                self.trace = Some(on);
+            }
+        }
+    }
+
+    fn set(&mut self, flag: &str, value: String) -> Result<(), FlagError> {
+        match flag {
+            "a" | "addr" | "net" => self.host = Some(value),
+            "p" | "port" => {
+                let number = value.parse().ok().and_then(port);
+                self.port = Some(number.ok_or_else(|| bad(flag, &value, "a port from -1 to 65535"))?);
+            }
+            "n" | "name" | "server_name" => self.server_name = Some(value),
+            "P" | "pid" => self.pid_file = Some(value.into()),
+            "c" | "config" => self.config = Some(value.into()),
+            "sl" | "signal" => self.signal = Some(value),
+            "ports_file_dir" => self.ports_file_dir = Some(value.into()),
+            "l" | "log" => self.log_file = Some(value.into()),
+            "log_size_limit" => {
+                self.log_size_limit = Some(value.parse().map_err(|_| bad(flag, &value, "a number of bytes"))?);
+            }
+            "user" => self.user = Some(value),
+            "pass" => self.password = Some(Secret(value)),
+            "auth" => self.token = Some(Secret(value)),
+            // Where JetStream keeps what it has: of no effect without it, as with the real server.
+            "sd" | "store_dir" => {}
+            // Of the trace, which is not written.
+            _ => {
+                let _length: u32 = value.parse().map_err(|_| bad(flag, &value, "a number of bytes"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets what was typed, over what a config file has said.
+    pub fn apply(&self, options: &mut Options) {
+        fn over<T: Clone>(field: &mut T, typed: Option<&T>) {
+            if let Some(typed) = typed {
+                typed.clone_into(field);
+            }
+        }
+        over(&mut options.host, self.host.as_ref().filter(|host| !host.is_empty()));
+        over(&mut options.port, self.port.as_ref());
+        over(&mut options.server_name, self.server_name.as_ref());
+        over(&mut options.log.size_limit, self.log_size_limit.as_ref());
+        over(&mut options.log.time, self.log_time.as_ref());
+        over(&mut options.log.utc, self.log_utc.as_ref());
+        over(&mut options.log.debug, self.debug.as_ref());
+        over(&mut options.log.trace, self.trace.as_ref());
+        let paths = [
+            (&mut options.pid_file, &self.pid_file),
+            (&mut options.ports_file_dir, &self.ports_file_dir),
+            (&mut options.log.file, &self.log_file),
+        ];
+        for (field, typed) in paths {
+            if typed.is_some() {
+                field.clone_from(typed);
+            }
+        }
+        if let Some(user) = &self.user {
+            options.auth.single = Some((user.clone(), self.password.clone().unwrap_or(Secret(String::new()))));
+        }
+        if self.token.is_some() {
+            options.auth.token.clone_from(&self.token);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Options, String> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let flags = parse(&args).map_err(|error| error.to_string())?;
+        let mut options = Options::default();
+        flags.apply(&mut options);
+        Ok(options)
+    }
+
+    #[test]
+    fn one_dash_or_two_with_a_blank_or_an_equals_sign() {
+        for line in ["-p 5", "--p 5", "-p=5", "--port=5", "-port 5", "-p 4 -p 5"] {
+            assert_eq!(read(line).unwrap().port, 5, "{line}");
+        }
+        assert_eq!(read("-p -1").unwrap().port, 0);
+        assert_eq!(read("-p 0").unwrap().port, 4222);
+        let options =
+            read("-a h -n s -P pid --ports_file_dir d -l log -T=false -DV --user u --pass p --auth t").unwrap();
+        assert_eq!((options.host.as_str(), options.server_name.as_str()), ("h", "s"));
+        assert_eq!((options.pid_file, options.ports_file_dir), (Some("pid".into()), Some("d".into())));
+        assert!(options.log.debug && options.log.trace && !options.log.time);
+        assert_eq!(options.auth.single, Some(("u".to_owned(), Secret("p".to_owned()))));
+        assert_eq!(options.auth.token, Some(Secret("t".to_owned())));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let cases = [
+            ("-foo", "flag provided but not defined: -foo"),
+            ("-p", "flag needs an argument: -p"),
+            ("-p abc", "invalid value \"abc\" for flag -p: a port from -1 to 65535"),
+            ("-D=x", "invalid value \"x\" for flag -D"),
+            ("extra args", "unrecognized command: \"extra\""),
+            ("-js", "-js asks for JetStream, which is not here"),
+            ("--routes a,b", "-routes asks for a cluster"),
+            ("--tls", "-tls asks for TLS"),
+            ("--pass p", "add --user"),
+        ];
+        for (line, expected) in cases {
+            let error = read(line).expect_err(line);
+            assert!(error.contains(expected), "{line:?}: {error:?} does not say {expected:?}");
+        }
+    }
+
+    #[test]
+    fn flags_that_are_known_are_not_refused() {
+        let all = ["p", "c", "sl", "sd", "T", "DVV", "auth", "max_traced_msg_len"];
+        assert!(all.iter().all(|flag| is_known(flag) && refused::flag(flag).is_none()));
+        assert!(parse(&["version".to_owned()]).unwrap().version && parse(&["-v".to_owned()]).unwrap().version);
+    }
+}

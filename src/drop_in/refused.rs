@@ -1,0 +1,186 @@
+//! What a nats-server can do and this one cannot: each flag and key by name, with what to do instead.
+//!
+//! One table. When something is built, its line goes.
+
+use super::grammar::Value;
+
+/// Something that there is no equivalent of.
+#[derive(Debug)]
+pub struct Refused {
+    /// What it is, for the message.
+    pub what: &'static str,
+    /// Its flags, without dashes.
+    pub flags: &'static [&'static str],
+    /// Its keys at the top of the config file, in lower case.
+    pub keys: &'static [&'static str],
+    /// What to do instead.
+    pub instead: &'static str,
+}
+
+const MESH: &str = "let nodes form a mesh by themselves: lattice up, lattice join";
+const LATER: &str = "leave it out, or keep nats-server where it is needed";
+
+/// The table.
+pub const REFUSED: &[Refused] = &[
+    Refused {
+        what: "HTTP monitoring",
+        flags: &["m", "http_port", "ms", "https_port"],
+        keys: &[
+            "http",
+            "http_port",
+            "https",
+            "https_port",
+            "http_base_path",
+            "monitor_port",
+            "server_metadata",
+            "server_tags",
+        ],
+        instead: "wait for the log line \"Server is ready\" or for the ports file instead of /varz",
+    },
+    Refused {
+        what: "TLS for clients",
+        flags: &["tls", "tlscert", "tlskey", "tlsverify", "tlscacert", "help_tls"],
+        keys: &["tls", "allow_non_tls", "ocsp", "ocsp_cache"],
+        instead: "let a proxy end TLS, or listen on 127.0.0.1",
+    },
+    Refused { what: "WebSocket", flags: &[], keys: &["websocket", "ws"], instead: LATER },
+    Refused {
+        what: "JetStream",
+        flags: &["js", "jetstream"],
+        keys: &[
+            "jetstream",
+            "default_js_domain",
+            "jetstream_request_queue_limit",
+            "jetstream_max_catchup",
+            "jetstream_info_queue_limit",
+            "jetstream_meta_compact",
+            "jetstream_meta_compact_size",
+            "jetstream_meta_compact_sync",
+        ],
+        instead: LATER,
+    },
+    Refused {
+        what: "a cluster of routes",
+        flags: &[
+            "routes",
+            "cluster",
+            "cluster_name",
+            "no_advertise",
+            "cluster_advertise",
+            "connect_retries",
+            "cluster_listen",
+        ],
+        keys: &["cluster"],
+        instead: MESH,
+    },
+    Refused { what: "gateways between clusters", flags: &[], keys: &["gateway"], instead: MESH },
+    Refused {
+        what: "leaf nodes",
+        flags: &[],
+        keys: &["leaf", "leafnodes"],
+        instead: "join a real server with: lattice up --upstream nats://host:7422",
+    },
+    Refused { what: "MQTT", flags: &[], keys: &["mqtt"], instead: LATER },
+    Refused {
+        what: "operators and JWT",
+        flags: &[],
+        keys: &[
+            "operator",
+            "operators",
+            "roots",
+            "root",
+            "trusted",
+            "trusted_keys",
+            "resolver",
+            "account_resolver",
+            "account_resolvers",
+            "resolver_tls",
+            "resolver_preload",
+            "resolver_pinned_accounts",
+        ],
+        instead: "name users in authorization { users: [ … ] }",
+    },
+    Refused { what: "mappings of subjects", flags: &[], keys: &["mappings", "maps"], instead: LATER },
+    Refused {
+        what: "the address that other servers and clients are told",
+        flags: &["client_advertise"],
+        keys: &["client_advertise"],
+        instead: "leave it out: one server tells clients of no other",
+    },
+    Refused {
+        what: "syslog",
+        flags: &["s", "syslog", "r", "remote_syslog"],
+        keys: &["syslog", "remote_syslog"],
+        instead: "log to a file with -l, or let the system's journal take what is written to stderr",
+    },
+    Refused {
+        what: "profiling over HTTP",
+        flags: &["profile"],
+        keys: &["prof_port", "prof_block_rate"],
+        instead: "measure the process with perf",
+    },
+    Refused {
+        what: "a setting of nats-server's inside",
+        flags: &[],
+        keys: &[
+            "connect_error_reports",
+            "reconnect_error_reports",
+            "disable_sublist_cache",
+            "no_fast_producer_stall",
+            "no_header_support",
+            "max_sub_tokens",
+            "max_closed_clients",
+            "connect_backoff",
+            "no_system_account",
+            "no_system",
+            "no_sys_acc",
+            "allow_trusted_proxies",
+            "proxies",
+            "feature_flags",
+            "logfile_max_num",
+            "log_max_num",
+        ],
+        instead: "leave it out",
+    },
+];
+
+/// The line of the table for a flag.
+#[must_use]
+pub fn flag(name: &str) -> Option<&'static Refused> {
+    REFUSED.iter().find(|refused| refused.flags.contains(&name))
+}
+
+/// The line of the table for a key with this value. What switches something off that is not there is not refused.
+#[must_use]
+pub fn key(name: &str, value: &Value) -> Option<&'static Refused> {
+    let is_off = match value {
+        Value::Boolean(flag) => !flag,
+        Value::Text(text) => matches!(text.to_lowercase().as_str(), "disabled" | "disable" | "false"),
+        Value::Integer(_) | Value::Float(_) | Value::Date(_) | Value::List(_) | Value::Block(_) => false,
+    };
+    REFUSED.iter().filter(|_| !is_off).find(|refused| refused.keys.contains(&name))
+}
+
+/// True for each key of the table, whatever its value.
+#[must_use]
+pub fn knows(name: &str) -> bool {
+    REFUSED.iter().any(|refused| refused.keys.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_in_the_table_twice_and_off_is_no_wish() {
+        let mut names: Vec<&str> = REFUSED.iter().flat_map(|refused| refused.keys).copied().collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(key("jetstream", &Value::Boolean(true)).is_some());
+        assert!(key("jetstream", &Value::Boolean(false)).is_none() && knows("jetstream"));
+        assert!(key("jetstream", &Value::Text("Disabled".to_owned())).is_none());
+        assert!(flag("js").is_some() && flag("p").is_none());
+    }
+}

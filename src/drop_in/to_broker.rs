@@ -1,0 +1,261 @@
+//! Options to the broker's settings; what the broker cannot do yet is refused by name.
+
+use super::options::Options;
+use super::users::{Account, Auth, Export, Import, Kind, Permissions, Proof, Rules, User};
+use lattice_broker as broker;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long clients get at the end for what still waits for them. A nats-server does not wait at all.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Something that the broker cannot do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// About users.
+    #[error("{what}, which is not here: {instead}")]
+    Auth {
+        /// What is asked for.
+        what: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// A value that the broker does not take.
+    #[error(transparent)]
+    Value(#[from] broker::ConfigError),
+}
+
+fn unsupported(what: impl Into<String>, instead: &'static str) -> Unsupported {
+    Unsupported::Auth { what: what.into(), instead }
+}
+
+/// The broker's settings, for a server that listens at `listen`.
+///
+/// # Errors
+/// [`Unsupported`] names the first that the broker cannot do.
+pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, Unsupported> {
+    let limits = &options.limits;
+    let default = broker::Config::default();
+    let config = broker::Config {
+        listen,
+        host: options.host.clone(),
+        server_name: options.server_name.clone(),
+        max_payload: limits.max_payload,
+        max_control_line: limits.max_control_line,
+        max_pending: limits.max_pending,
+        max_connections: limits.max_connections,
+        max_subscriptions: limits.max_subscriptions,
+        ping_interval: limits.ping_interval,
+        ping_max: limits.ping_max,
+        auth_timeout: options.auth.timeout.unwrap_or(default.auth_timeout),
+        write_deadline: limits.write_deadline,
+        drain_timeout: DRAIN_TIMEOUT,
+        auth: auth(&options.auth)?,
+        ..default
+    };
+    config.validate()?;
+    Ok(config)
+}
+
+/// A list of users goes before a token, a token before the one user.
+fn auth(auth: &Auth) -> Result<broker::Auth, Unsupported> {
+    let mut users = Vec::new();
+    for one in &auth.users {
+        users.push(user(one, auth.default_permissions.as_ref(), "")?);
+    }
+    for account in &auth.accounts {
+        for one in &account.users {
+            users.push(user(one, account.default_permissions.as_ref(), &account.name)?);
+        }
+    }
+    let listed = !users.is_empty();
+    if let (false, None, Some((name, password))) = (listed, &auth.token, &auth.single) {
+        users.push(broker::User::with_password(name, &password.0));
+    }
+    Ok(broker::Auth {
+        users,
+        token: auth.token.as_ref().filter(|_| !listed).map(|token| broker::Secret::new(&token.0)),
+        no_auth_user: auth.no_auth_user.clone(),
+        accounts: auth.accounts.iter().map(account).collect::<Result<_, _>>()?,
+        system_account: auth.system_account.clone().unwrap_or_default(),
+    })
+}
+
+fn user(user: &User, default: Option<&Permissions>, account: &str) -> Result<broker::User, Unsupported> {
+    let made = match &user.proof {
+        Proof::Password { name, password } => broker::User::with_password(name, &password.0),
+        Proof::Nkey(key) => broker::User::with_nkey(key),
+    };
+    let kind = |name: &String| {
+        let what = || format!("user {:?} has connections of type {name}", made.name);
+        broker::ConnectionType::parse(name)
+            .ok_or_else(|| unsupported(what(), "name STANDARD, or leave allowed_connection_types out"))
+    };
+    let connection_types = user.connection_types.iter().map(kind).collect::<Result<_, _>>()?;
+    let permissions = user.permissions.as_ref().or(default).map(permissions);
+    Ok(broker::User { account: account.to_owned(), permissions, connection_types, ..made })
+}
+
+fn permissions(permissions: &Permissions) -> broker::Permissions {
+    let rules = |rules: &Rules| broker::SubjectRules {
+        allow: rules.allow.clone().unwrap_or_default(),
+        deny: rules.deny.clone(),
+    };
+    // Any number is less than none there, and 0 here.
+    let max = |max: i64| u32::try_from(max.max(0)).unwrap_or(u32::MAX);
+    broker::Permissions {
+        publish: rules(&permissions.publish),
+        subscribe: rules(&permissions.subscribe),
+        allow_responses: permissions
+            .responses
+            .as_ref()
+            .map(|responses| broker::AllowResponses { max: max(responses.max), ttl: responses.expires }),
+    }
+}
+
+fn account(account: &Account) -> Result<broker::AccountConfig, Unsupported> {
+    if account.nkey.is_some() {
+        let what = format!("account {:?} has an nkey of its own", account.name);
+        return Err(unsupported(what, "leave it out: the account goes by its name"));
+    }
+    Ok(broker::AccountConfig {
+        exports: account.exports.iter().map(|one| export(&account.name, one)).collect::<Result<_, _>>()?,
+        imports: account.imports.iter().map(|one| import(&account.name, one)).collect::<Result<_, _>>()?,
+        ..broker::AccountConfig::new(&account.name)
+    })
+}
+
+fn export(account: &str, export: &Export) -> Result<broker::Export, Unsupported> {
+    let what = |what: &str| format!("account {account:?} exports {:?} with {what}", export.subject);
+    if export.response_threshold.is_some() {
+        return Err(unsupported(what("a response_threshold"), "leave it out: answers have two minutes"));
+    }
+    let response = match export.response_type.as_deref() {
+        None | Some("singleton") => broker::ResponseType::Singleton,
+        Some("stream") => broker::ResponseType::Stream,
+        Some("chunked") => broker::ResponseType::Chunked,
+        Some(other) => {
+            let what = what(&format!("the response_type {other:?}"));
+            return Err(unsupported(what, "use singleton, stream or chunked"));
+        }
+    };
+    let kind = match export.kind {
+        Kind::Stream => broker::ExportKind::Stream,
+        Kind::Service => broker::ExportKind::Service(response),
+    };
+    let accounts = export.accounts.clone().unwrap_or_default();
+    Ok(broker::Export { subject: export.subject.clone(), kind, accounts })
+}
+
+fn import(account: &str, import: &Import) -> Result<broker::Import, Unsupported> {
+    if import.share {
+        let what = format!("account {account:?} imports {:?} and shares who asks", import.subject);
+        return Err(unsupported(what, "leave share out: the account's name is told in any case"));
+    }
+    let local = match (&import.to, &import.prefix) {
+        (Some(to), _) => broker::LocalSubject::To(to.clone()),
+        (None, Some(prefix)) => broker::LocalSubject::Prefix(prefix.clone()),
+        (None, None) => broker::LocalSubject::Same,
+    };
+    let is_service = import.kind == Kind::Service;
+    Ok(broker::Import { is_service, account: import.account.clone(), subject: import.subject.clone(), local })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drop_in::users::{Responses, Secret};
+
+    fn listen() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    fn password(name: &str, password: &str) -> User {
+        let proof = Proof::Password { name: name.to_owned(), password: Secret(password.to_owned()) };
+        User { proof, permissions: None, connection_types: Vec::new() }
+    }
+
+    #[test]
+    fn the_default_is_an_open_server_on_all_addresses() {
+        let config = config(&Options::default(), listen()).unwrap();
+        assert_eq!((config.host.as_str(), config.auth), ("0.0.0.0", broker::Auth::default()));
+        assert_eq!(config.max_subscriptions, usize::MAX);
+    }
+
+    #[test]
+    fn users_come_before_the_token_and_the_token_before_the_one_user() {
+        let mut options = Options::default();
+        options.auth.single = Some(("u".to_owned(), Secret("p".to_owned())));
+        let auth = |options: &Options| config(options, listen()).unwrap().auth;
+        assert_eq!(auth(&options), broker::Auth::users(vec![broker::User::with_password("u", "p")]));
+        options.auth.token = Some(Secret("t".to_owned()));
+        assert_eq!(auth(&options), broker::Auth::token("t"));
+        options.auth.users = vec![password("a", "b")];
+        assert_eq!(auth(&options), broker::Auth::users(vec![broker::User::with_password("a", "b")]));
+    }
+
+    #[test]
+    fn accounts_users_and_what_they_may_do_are_handed_on() {
+        let rules = |allow: &[&str]| Rules {
+            allow: Some(allow.iter().map(|&subject| subject.to_owned()).collect()),
+            deny: vec!["b".to_owned()],
+        };
+        let responses = Some(Responses { max: -1, expires: Duration::from_secs(3) });
+        let default = Permissions { publish: rules(&["a"]), subscribe: Rules::default(), responses };
+        let export = Export {
+            kind: Kind::Service,
+            subject: "help".to_owned(),
+            accounts: Some(vec!["B".to_owned()]),
+            response_type: Some("chunked".to_owned()),
+            response_threshold: None,
+        };
+        let import = Import {
+            kind: Kind::Service,
+            account: "A".to_owned(),
+            subject: "help".to_owned(),
+            to: Some("ask".to_owned()),
+            prefix: None,
+            share: false,
+        };
+        let one = |name: &str, user: &str| Account {
+            name: name.to_owned(),
+            users: vec![User { connection_types: vec!["STANDARD".to_owned()], ..password(user, "p") }],
+            default_permissions: Some(default.clone()),
+            ..Account::default()
+        };
+        let mut options = Options::default();
+        options.auth.accounts = vec![
+            Account { exports: vec![export], ..one("A", "ann") },
+            Account { imports: vec![import], ..one("B", "bob") },
+        ];
+        let made = config(&options, listen()).unwrap().auth;
+        let user = |at: usize| (&*made.users[at].name, &*made.users[at].account, &made.users[at].connection_types[..]);
+        let standard = &[broker::ConnectionType::Standard][..];
+        assert_eq!((user(0), user(1)), (("ann", "A", standard), ("bob", "B", standard)));
+        let rights = made.users[0].permissions.as_ref().unwrap();
+        assert_eq!(rights.publish, broker::SubjectRules::new(&["a"], &["b"]));
+        assert_eq!(rights.allow_responses, Some(broker::AllowResponses { max: 0, ttl: Duration::from_secs(3) }));
+        let kind = broker::ExportKind::Service(broker::ResponseType::Chunked);
+        let given = broker::Export { subject: "help".to_owned(), kind, accounts: vec!["B".to_owned()] };
+        assert_eq!(made.accounts[0].exports, [given]);
+        assert_eq!(made.accounts[1].imports[0].local, broker::LocalSubject::To("ask".to_owned()));
+    }
+
+    #[test]
+    fn what_the_broker_cannot_do_is_named() {
+        let refused = |options: &Options| config(options, listen()).unwrap_err().to_string();
+        let mut options = Options::default();
+        options.auth.users = vec![password("a", "")];
+        assert!(refused(&options).contains("user \"a\""));
+        options.auth.users = vec![User { connection_types: vec!["PIGEON".to_owned()], ..password("a", "b") }];
+        assert!(refused(&options).contains("connections of type PIGEON"));
+        options.auth = Auth { no_auth_user: Some("x".to_owned()), ..Auth::default() };
+        assert!(refused(&options).contains("auth.no_auth_user is \"x\""));
+        let account = Account { name: "A".to_owned(), nkey: Some("AB".to_owned()), ..Account::default() };
+        options.auth = Auth { accounts: vec![account], ..Auth::default() };
+        assert!(refused(&options).contains("account \"A\" has an nkey of its own"));
+        let mut options = Options::default();
+        options.limits.max_control_line = 5;
+        assert!(refused(&options).starts_with("max_control_line is 5"));
+    }
+}

@@ -1,0 +1,37 @@
+//! What `-h` prints: the flags that are taken, and where the others are explained.
+
+/// The text.
+pub const USAGE: &str = "\
+Usage: nats-server [flags]
+
+The broker of lattice, alone and without a data folder, in the place of a nats-server. Flags have one dash or two, and
+go before what the config file says.
+
+Server:
+    -a, --addr, --net HOST     address for clients (default 0.0.0.0)
+    -p, --port PORT            port for clients (default 4222); -1 is any free one
+    -n, --name, --server_name  name of the server (default: its id)
+    -c, --config FILE          config file, in nats-server's format
+    -t                         read the config file, say whether it can be used, and end
+    -P, --pid FILE             write the process id to a file
+    --ports_file_dir FOLDER    write the addresses to nats-server_<pid>.ports in a folder
+    -sl, --signal WHAT[=PID]   send reload, reopen, ldm, quit, term or stop to a running server; PID may be a pid file
+
+Log:
+    -l, --log FILE             log to a file
+    --log_size_limit BYTES     begin a new file after so many bytes
+    -T, --logtime=BOOL         lines have a time (default true)
+    --logtime_utc              that time is in UTC
+    -D, --debug                debugging output
+    -V, -VV, -DV, -DVV         taken for -D's sake: there is no trace of the protocol
+
+Clients:
+    --user NAME --pass WORD    who may connect
+    --auth TOKEN               what everybody who connects must show
+
+Other:
+    -h, --help                 this text
+    -v, --version              the release of nats-server that clients take this for
+
+What nats-server has besides these is refused by name, with what to do instead.
+";

@@ -1,0 +1,429 @@
+//! The broker in the place of nats-server, as a process: flags, config file, log lines, files, signals, exit codes.
+//!
+//! What the real server can answer as well is asked of both, so that the expectation is not ours alone.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
+
+mod support;
+
+use support::cluster::lattice;
+use support::process::{Finished, Process, run};
+use support::{LIMIT, tool, wait_for};
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// Whose program it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Real,
+}
+
+const BOTH: [Whose; 2] = [Whose::Ours, Whose::Real];
+
+impl Whose {
+    fn command(self, args: &[&str]) -> Command {
+        let mut command = match self {
+            Self::Ours => lattice(),
+            Self::Real => Command::new(tool("nats-server")),
+        };
+        if self == Self::Ours {
+            command.arg("nats-server");
+        }
+        command.args(args);
+        command
+    }
+
+    fn run(self, args: &[&str]) -> Finished {
+        run(&mut self.command(args), LIMIT)
+    }
+
+    /// Starts a server and waits until it is ready; returns where it listens.
+    fn start(self, args: &[&str]) -> (Process, SocketAddr) {
+        let mut process = Process::start(&format!("{self:?} nats-server"), &mut self.command(args));
+        let port = process.wait_line("where it listens", listening);
+        process.wait_line("Server is ready", |line| line.contains("Server is ready").then_some(()));
+        (process, SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+}
+
+/// The port in the line that client libraries' suites wait for.
+fn listening(line: &str) -> Option<u16> {
+    let (_, at) = line.split_once("[INF] Listening for client connections on ")?;
+    at.rsplit_once(':')?.1.trim().parse().ok()
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn path(folder: &TempDir, name: &str) -> String {
+    folder.path().join(name).to_str().unwrap().to_owned()
+}
+
+fn write(folder: &TempDir, name: &str, text: &str) -> String {
+    let path = path(folder, name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// A client by hand.
+struct Client(TcpStream, String);
+
+impl Client {
+    fn new(address: SocketAddr, connect: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut client = Self(stream, String::new());
+        client.send(&format!("CONNECT {connect}\r\nPING\r\n"));
+        client
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads until `text` has come, or the server closes; returns all that has come since the last time.
+    fn hear(&mut self, text: &str) -> String {
+        while !self.1.contains(text) {
+            let mut chunk = [0; 4096];
+            let len = self.0.read(&mut chunk).unwrap_or_else(|error| panic!("{text:?} has not come: {error}"));
+            if len == 0 {
+                break;
+            }
+            self.1.push_str(&String::from_utf8_lossy(&chunk[..len]));
+        }
+        std::mem::take(&mut self.1)
+    }
+}
+
+const OPEN: &str = "{\"verbose\":false,\"protocol\":1}";
+
+/// Config files that can be used.
+const GOOD: &[&str] = &[
+    "port: 4222",
+    "port = 4222, host=a",
+    "{ \"port\": 4222, \"host\": \"x\" }",
+    "port: 4222 # c\n// d\nhost: b // e\n",
+    "authorization {\n user = a,\n password = \"b\";\n}\nport: 4222",
+    "authorization\n{ user: a, password: b }",
+    "authorization { users: [ {user: a, password: b}\n {user: c, password: d} ]}",
+    "authorization { timeout: 0.5, token: abc }",
+    "log_file: (\nabc\n)\n",
+    "max_payload: 1kb\nmax_pending: 10mb\nmax_connections: -1\nmax_subscriptions: 0",
+    "ping_interval: 10s\nwrite_deadline: \"3s\"\nping_max: 5",
+    "listen: 4222",
+    "listen: \"127.0.0.1:-1\"",
+    "listen: 127.0.0.1:4222",
+    "P=5\nport: $P",
+    "port: $A_PORT",
+    "include other.conf\nport: 4222",
+    "debug: yes\ntrace: off\nlogtime: no\nlogtime_utc: true",
+    "PORT: 4222",
+    "jetstream: disabled\nstore_dir: /tmp/x",
+    "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"4s\"",
+    "pid_file: /tmp/x\nlogfile_size_limit: 5\nlogfile: y",
+];
+
+/// Config files that cannot.
+const BAD: &[&str] = &[
+    "foo: 1",
+    "port: x",
+    "host: 3",
+    "port: [1",
+    "port = \n",
+    "= 5",
+    "port 4222 host a",
+    "authorization { user: a password: b }",
+    "authorization { user: a, pasword: b }",
+    "authorization { user: a, password: b, token: c }",
+    "authorization { user: a, users: [{user: b, password: c}] }",
+    "authorization { users: [{user: a, password: b}, {user: a, password: c}] }",
+    "authorization { users: [{nkey: UABC}] }",
+    "authorization: 5",
+    "server_name: \"a b\"",
+    "server_name: 'a",
+    "server_name: a\\ b",
+    "host: -a",
+    "port: $NOT_SET",
+    "include nofile.conf",
+    "ping_interval: 2",
+    "ping_interval: 2x",
+    "debug: 1",
+    "listen: \"127.0.0.1\"",
+    "lame_duck_duration: 1s",
+    "max_payload: 99999999999999999999",
+    "x [1 2]",
+    "",
+];
+
+/// Goal: a config file that one server takes is taken by the other, and one that is refused is refused by both.
+#[test]
+fn config_files_are_judged_alike() {
+    let folder = folder();
+    write(&folder, "other.conf", "host: 127.0.0.1\n");
+    for (text, code) in GOOD.iter().map(|&text| (text, 0)).chain(BAD.iter().map(|&text| (text, 1))) {
+        let file = write(&folder, "t.conf", text);
+        for whose in BOTH {
+            let ended = run(whose.command(&["-t", "-c", &file]).env("A_PORT", "4333"), LIMIT);
+            assert_eq!(ended.code, Some(code), "{whose:?} {text:?}: {ended:?}");
+            assert_eq!(ended.stdout, "", "{whose:?} {text:?}");
+            assert!(ended.stderr.starts_with("nats-server: "), "{whose:?} {text:?}: {ended:?}");
+            let said = format!("configuration file {file} is valid (sha256:");
+            assert_eq!(ended.stderr.contains(&said), code == 0, "{whose:?} {text:?}: {ended:?}");
+        }
+    }
+}
+
+/// Goal: an unknown key is told with its place in the words and numbers of the real server.
+#[test]
+fn an_unknown_key_is_told_alike() {
+    let folder = folder();
+    for text in ["foo: 1", "port: 4222\n  foo: 1", "\n\nauthorization {\n user: a\n foo: b\n}"] {
+        let file = write(&folder, "t.conf", text);
+        let [ours, real] = BOTH.map(|whose| whose.run(&["-c", &file]));
+        assert_eq!((ours.code, real.code), (Some(1), Some(1)));
+        assert_eq!(ours.stderr.trim_end(), real.stderr.trim_end(), "{text:?}");
+    }
+}
+
+/// Goal: the command line ends with the same code, whatever is wrong with it.
+#[test]
+fn command_lines_end_alike() {
+    let cases: [(&[&str], i32); 13] = [
+        (&["-v"], 0),
+        (&["--version"], 0),
+        (&["version"], 0),
+        (&["-h"], 0),
+        (&["-foo"], 0),
+        (&["-p", "abc"], 0),
+        (&["-p"], 0),
+        (&["extra"], 1),
+        (&["-t"], 1),
+        (&["-c", "nofile.conf"], 1),
+        (&["-sl", "stop=foo"], 1),
+        (&["-sl", "foo=1"], 1),
+        (&["--signal=ldm=/nofile"], 1),
+    ];
+    for (args, code) in cases {
+        for whose in BOTH {
+            let ended = whose.run(args);
+            assert_eq!(ended.code, Some(code), "{whose:?} {args:?}: {ended:?}");
+        }
+    }
+    let [ours, real] = BOTH.map(|whose| whose.run(&["-v"]).stdout);
+    assert_eq!(ours, real);
+}
+
+/// Goal: what there is no equivalent of is refused by name, and never left aside in silence.
+#[test]
+fn what_is_not_here_is_refused_by_name() {
+    let folder = folder();
+    for flag in ["-js", "--tls", "-m=8222", "--routes=nats://a:1", "--profile=1", "-s"] {
+        let ended = Whose::Ours.run(&["-p", "-1", flag]);
+        let name = flag.trim_start_matches('-').split('=').next().unwrap();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("-{name} asks for ")), "{ended:?}");
+    }
+    for text in ["jetstream {}", "websocket { port: -1 }", "cluster { port: 1 }", "leafnodes {}", "mqtt {}", "tls {}"] {
+        let file = write(&folder, "t.conf", text);
+        let ended = Whose::Ours.run(&["-c", &file]);
+        let name = text.split(' ').next().unwrap();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("t.conf:1:0: {name:?} asks for ")), "{ended:?}");
+    }
+}
+
+/// Goal: files, log lines and exit code of a server that starts, serves and is asked to stop.
+#[test]
+fn a_server_is_found_by_its_files_and_lines() {
+    for (whose, signal) in BOTH.into_iter().flat_map(|whose| [(whose, "TERM"), (whose, "INT")]) {
+        let folder = folder();
+        let (pid, dir) = (path(&folder, "pid"), folder.path().to_str().unwrap());
+        let (mut server, address) = whose.start(&["-p", "-1", "-n", "one", "-P", &pid, "--ports_file_dir", dir]);
+        assert_eq!(fs::read_to_string(&pid).unwrap(), server.id().to_string(), "{whose:?}");
+        let ports = format!("{dir}/nats-server_{}.ports", server.id());
+        let text = wait_for("the ports file", LIMIT, || fs::read_to_string(&ports).ok());
+        let urls: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let url = format!("nats://{address}");
+        assert!(urls["nats"].as_array().unwrap().iter().any(|one| *one == url), "{whose:?}: {text}");
+        let info = Client::new(address, OPEN).hear("PONG");
+        assert!(info.contains("\"server_name\":\"one\"") && info.contains("\"host\":\"0.0.0.0\""), "{info}");
+        for line in ["[INF] Starting nats-server", "Version:  2.15.1", "Name:     one"] {
+            assert!(server.said(line), "{whose:?}: {line:?} is not in {:#?}", server.log());
+        }
+        let ended = server.signal(signal);
+        assert_eq!(ended.code(), Some(0), "{whose:?} on SIG{signal}");
+        let trapped = if signal == "TERM" { "terminated" } else { "interrupt" };
+        for line in [&format!("Trapped \"{trapped}\" signal"), "Initiating Shutdown...", "Server Exiting.."] {
+            wait_for(line, LIMIT, || server.said(line).then_some(()));
+        }
+        assert!(!Path::new(&ports).exists() && Path::new(&pid).exists(), "{whose:?}");
+    }
+}
+
+/// Goal: 0.0.0.0 is both families, as with the real server, and clients are seen by their IPv4 address.
+#[test]
+fn all_addresses_are_those_of_both_families() {
+    // A system without IPv6 has the other half of this alone.
+    let refused = TcpStream::connect("[::1]:1").unwrap_err().kind();
+    let has_v6 = refused == std::io::ErrorKind::ConnectionRefused;
+    for whose in BOTH {
+        let (_server, address) = whose.start(&["-p", "-1"]);
+        let six = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port()));
+        if has_v6 {
+            assert!(Client::new(six, OPEN).hear("PONG").contains("\"client_ip\":\"::1\""), "{whose:?}");
+        }
+        assert!(Client::new(address, OPEN).hear("PONG").contains("\"client_ip\":\"127.0.0.1\""), "{whose:?}");
+    }
+}
+
+/// Goal: the log goes to the file, without times when they are not wanted, and on to a new file when it is reopened.
+#[test]
+fn the_log_can_be_moved_away() {
+    for whose in BOTH {
+        let folder = folder();
+        let (log, moved) = (path(&folder, "log"), path(&folder, "moved"));
+        let mut server = Process::start("server", &mut whose.command(&["-p", "-1", "-T=false", "-l", &log]));
+        let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+        wait_for("it is ready", LIMIT, || read(&log).contains("Server is ready").then_some(()));
+        let first = format!("[{}] [INF] Starting nats-server\n", server.id());
+        assert!(read(&log).starts_with(&first), "{whose:?}: {}", read(&log));
+        fs::rename(&log, &moved).unwrap();
+        let ended = whose.run(&["--signal", &format!("reopen={}", server.id())]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        wait_for("a new file", LIMIT, || read(&log).contains("File log re-opened").then_some(()));
+        assert!(read(&moved).contains("Trapped \"user defined signal 1\" signal"), "{whose:?}");
+        assert_eq!(server.signal("TERM").code(), Some(0), "{whose:?}");
+    }
+}
+
+/// Goal: each command of --signal does what it says, to the process of a pid file as well.
+#[test]
+fn signals_end_a_server() {
+    for whose in BOTH {
+        let folder = folder();
+        let pid = path(&folder, "pid");
+        for (command, code) in [("quit", Some(0)), ("term", Some(0)), ("stop", None), ("ldm", Some(0))] {
+            let (mut server, _) = whose.start(&["-p", "-1", "-P", &pid]);
+            let ended = whose.run(&["-sl", &format!("{command}={pid}")]);
+            assert_eq!(ended.code, Some(0), "{whose:?} {command}: {ended:?}");
+            let status = wait_for(&format!("it ends on {command}"), LIMIT, || server.exited());
+            assert_eq!(status.code(), code, "{whose:?} {command}");
+        }
+        let (mut server, _) = whose.start(&["-p", "-1"]);
+        assert_eq!(server.signal("QUIT").code(), Some(2), "{whose:?}");
+    }
+}
+
+/// Goal: a reload changes limits and users for those who are connected; without a file there is none.
+#[test]
+fn a_reload_changes_limits_and_users() {
+    let config = |users: &str, payload: u32| {
+        format!("port: -1\nmax_payload: {payload}\nauthorization {{ users: [ {users} ] }}\n")
+    };
+    let login = |user: &str| format!("{{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"p\"}}");
+    for whose in BOTH {
+        let folder = folder();
+        let file = write(&folder, "t.conf", &config("{user: a, password: p}, {user: b, password: p}", 1000));
+        let (mut server, address) = whose.start(&["-c", &file]);
+        let [mut a, mut b] = ["a", "b"].map(|user| Client::new(address, &login(user)));
+        assert!(a.hear("PONG").contains("\"max_payload\":1000") && b.hear("PONG").contains("PONG"), "{whose:?}");
+        write(&folder, "t.conf", &config("{user: a, password: p}, {user: c, password: p}", 500));
+        assert_eq!(whose.run(&["--signal", &format!("reload={}", server.id())]).code, Some(0));
+        server
+            .wait_line("it has reloaded", |line| line.contains("Reloaded server configuration (sha256:").then_some(()));
+        assert!(server.said("Reloaded: max_payload = 500"), "{whose:?}: {:#?}", server.log());
+        assert_eq!(b.hear("nothing but the end"), "", "{whose:?}");
+        a.send("PING\r\n");
+        assert!(a.hear("PONG").contains("PONG"), "{whose:?}");
+        assert!(Client::new(address, &login("c")).hear("PONG").contains("\"max_payload\":500"), "{whose:?}");
+        assert!(Client::new(address, &login("b")).hear("-ERR").contains("'Authorization Violation'"), "{whose:?}");
+    }
+}
+
+/// Goal: a reload that cannot be leaves everything as it was, and says why.
+#[test]
+fn a_reload_that_cannot_be_changes_nothing() {
+    for whose in BOTH {
+        let folder = folder();
+        let file = write(&folder, "t.conf", "listen: \"127.0.0.1:-1\"\nmax_payload: 1000\n");
+        let (mut server, address) = whose.start(&["-c", &file]);
+        let cases = [
+            ("listen: \"127.0.0.2:-1\"\nmax_payload: 500\n", "config reload not supported for Host"),
+            ("listen: \"127.0.0.1:-1\"\nmax_payload: 500\nfoo: 1\n", "unknown field \"foo\""),
+        ];
+        for (text, expected) in cases {
+            write(&folder, "t.conf", text);
+            assert_eq!(whose.run(&["--signal", &format!("reload={}", server.id())]).code, Some(0));
+            server.wait_line(expected, |line| {
+                (line.contains("[ERR] Failed to reload") && line.contains(expected)).then_some(())
+            });
+        }
+        assert!(Client::new(address, OPEN).hear("PONG").contains("\"max_payload\":1000"), "{whose:?}");
+        let (mut bare, _) = whose.start(&["-p", "-1"]);
+        assert_eq!(whose.run(&["--signal", &format!("reload={}", bare.id())]).code, Some(0));
+        let why = "can only reload config when a file is provided using -c or --config";
+        bare.wait_line(why, |line| line.contains(why).then_some(()));
+    }
+}
+
+/// Goal: a lame duck tells its clients, takes in no new ones, lets the others go, and ends.
+#[test]
+fn a_lame_duck_lets_its_clients_go() {
+    for whose in BOTH {
+        let folder = folder();
+        let text = "listen: \"127.0.0.1:-1\"\nlame_duck_duration: 30s\nlame_duck_grace_period: 500ms\n";
+        let (mut server, address) = whose.start(&["-c", &write(&folder, "t.conf", text)]);
+        let mut client = Client::new(address, OPEN);
+        client.hear("connect_info");
+        assert_eq!(whose.run(&["--signal", &format!("ldm={}", server.id())]).code, Some(0));
+        assert!(client.hear("\"ldm\":true").contains("\"ldm\":true"), "{whose:?}");
+        wait_for("new clients are refused", LIMIT, || TcpStream::connect(address).is_err().then_some(()));
+        assert!(!client.hear("never").contains("-ERR"), "{whose:?}: closed without a word");
+        let ended = wait_for("it ends", LIMIT, || server.exited());
+        assert_eq!(ended.code(), Some(0), "{whose:?}");
+        assert!(server.said("Entering lame duck mode"), "{whose:?}");
+    }
+}
+
+/// Goal: a port that is taken ends the start with the line that tools look for.
+#[test]
+fn a_taken_port_is_fatal() {
+    for whose in BOTH {
+        let (_server, address) = whose.start(&["-p", "-1"]);
+        let ended = whose.run(&["-p", &address.port().to_string()]);
+        assert_eq!(ended.code, Some(1), "{whose:?}: {ended:?}");
+        let line = format!("[FTL] Error listening on port: 0.0.0.0:{}, \"", address.port());
+        assert!(ended.stderr.contains(&line), "{whose:?}: {ended:?}");
+    }
+}
+
+/// Goal: flags go before the file, and the credentials of flags are asked for.
+#[test]
+fn flags_go_before_the_file() {
+    for whose in BOTH {
+        let folder = folder();
+        let file = write(&folder, "t.conf", "port: 1\nserver_name: file\nmax_payload: 1000\n");
+        let args = ["-c", &file, "--port=-1", "-n", "flag", "--user", "u", "--pass", "p"];
+        let (_server, address) = whose.start(&args);
+        let good = Client::new(address, "{\"verbose\":false,\"user\":\"u\",\"pass\":\"p\"}").hear("PONG");
+        assert!(good.contains("\"server_name\":\"flag\"") && good.contains("\"auth_required\":true"), "{good}");
+        assert!(good.contains("\"max_payload\":1000") && good.contains("PONG"), "{good}");
+        assert!(Client::new(address, OPEN).hear("-ERR").contains("Authorization Violation"), "{whose:?}");
+    }
+}
+
+/// Goal: a link named nats-server to the program is all that a script needs which starts one.
+#[test]
+fn a_link_of_that_name_is_enough() {
+    let folder = folder();
+    let link = folder.path().join("nats-server");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_lattice"), &link).unwrap();
+    let ended = run(Command::new(&link).arg("-v"), LIMIT);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "nats-server: v2.15.1\n"));
+}
