@@ -10,16 +10,13 @@ use crate::lock::{lock, read, write};
 use crate::proto::{Info, Limits};
 use crate::route::Attached;
 use crate::server::Client;
-use crate::session::Terms;
+use crate::session::{News, Terms};
 use crate::stats::{Counters, sub};
 use crate::sublist::NeighborId;
 use crate::subscription::Taker;
 use rand_core::Rng as _;
 use std::collections::BTreeMap;
-use std::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -39,8 +36,7 @@ pub(crate) struct Hub {
     pub(crate) config: Config,
     /// As it is now.
     live: RwLock<Arc<Config>>,
-    /// It takes nobody in any more, and wants its clients to go elsewhere.
-    is_lame: AtomicBool,
+    news: RwLock<Arc<News>>,
     /// Cancelled when no more clients are taken in.
     pub(crate) listening: CancellationToken,
     pub(crate) info: Info,
@@ -86,7 +82,7 @@ impl Hub {
         let stopping = CancellationToken::new();
         let hub = Self {
             live: RwLock::new(Arc::new(config.clone())),
-            is_lame: AtomicBool::new(false),
+            news: RwLock::default(),
             listening: stopping.child_token(),
             terms: RwLock::new(Arc::new(terms(&config, &info))),
             info,
@@ -125,13 +121,29 @@ impl Hub {
 
     /// Takes in no more clients; those that are there are told to look.
     pub(crate) fn set_lame(&self) {
-        self.is_lame.store(true, Release);
         self.listening.cancel();
-        lock(&self.clients).values().for_each(|client| client.revise());
+        self.change_news(|news| news.is_lame = true);
     }
 
-    pub(crate) fn is_lame(&self) -> bool {
-        self.is_lame.load(Acquire)
+    /// Other addresses of the service from now on; clients are told if they are others than before.
+    pub(crate) fn set_connect_urls(&self, urls: &[String]) {
+        self.change_news(|news| urls.clone_into(&mut news.connect_urls));
+    }
+
+    fn change_news(&self, change: impl FnOnce(&mut News)) {
+        let mut known = write(&self.news);
+        let mut news = News::clone(&known);
+        change(&mut news);
+        if news != **known {
+            *known = Arc::new(news);
+            drop(known);
+            lock(&self.clients).values().for_each(|client| client.tell_news());
+        }
+    }
+
+    /// What clients are told of the service as a whole.
+    pub(crate) fn news(&self) -> Arc<News> {
+        read(&self.news).clone()
     }
 
     /// Makes the accounts that `auth` names and have not been there, and forgets those that it does not name.

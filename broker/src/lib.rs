@@ -160,6 +160,12 @@ impl Broker {
         Ok(())
     }
 
+    /// Where else clients find the same service, as `host:port`, the nearest first: they are told in INFO, those that are
+    /// connected as soon as it changes, and fail over by themselves. Empty at the start.
+    pub fn set_connect_urls(&self, urls: &[String]) {
+        self.hub.set_connect_urls(urls);
+    }
+
     /// Stops listening and tells clients to go elsewhere; after `grace` closes those that have not, one by one over
     /// `duration`, at most a second apart. Returns when none is left. Dropped before, it closes no more of them.
     pub async fn lame_duck(&self, grace: Duration, duration: Duration) {

@@ -49,6 +49,15 @@ pub struct Terms {
     pub auth_timeout: Duration,
 }
 
+/// What clients are told of the service as a whole, and again when it changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Where else there is the same service, as `host:port`.
+    pub connect_urls: Vec<String>,
+    /// The server is about to stop: clients had better go elsewhere.
+    pub is_lame: bool,
+}
+
 /// What one connection is, from the outside.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
@@ -149,7 +158,7 @@ pub struct Session<S> {
     info_due: bool,
     /// It understands an INFO that comes later.
     hears_info: bool,
-    is_lame: bool,
+    news: Arc<News>,
     pings_out: u32,
     last_in: Instant,
     ping_sent: Option<Instant>,
@@ -167,7 +176,7 @@ impl Terms {
 
 impl<S: Clone> Session<S> {
     /// A session that begins now; puts INFO out.
-    pub fn new(terms: Arc<Terms>, peer: Peer, now: Instant, out: &mut Vec<u8>) -> Self {
+    pub fn new(terms: Arc<Terms>, news: Arc<News>, peer: Peer, now: Instant, out: &mut Vec<u8>) -> Self {
         let is_awaited = terms.access.anonymous().is_none();
         let first = if is_awaited { terms.auth_timeout } else { FIRST_PING.min(terms.ping_interval) };
         let identity = terms.access.anonymous().unwrap_or_else(|| terms.access.nobody());
@@ -185,7 +194,7 @@ impl<S: Clone> Session<S> {
             no_responders: false,
             info_due: false,
             hears_info: false,
-            is_lame: false,
+            news,
             pings_out: 0,
             last_in: now,
             ping_sent: None,
@@ -341,10 +350,12 @@ impl<S: Clone> Session<S> {
         Action::Revised(ended.map(|(_, subscription)| subscription).collect())
     }
 
-    /// The server is about to stop: says so, once, to a client that understands an INFO that comes later.
-    pub fn tell_lame(&mut self, out: &mut Vec<u8>) {
-        if matches!(self.state, State::Open) && self.hears_info && !std::mem::replace(&mut self.is_lame, true) {
-            encode::info(out, &Info { ldm: true, ..self.info() });
+    /// There is news: tells it to a client that understands an INFO that comes later, unless it knows.
+    pub fn hear(&mut self, news: Arc<News>, out: &mut Vec<u8>) {
+        let is_known = news == self.news;
+        self.news = news;
+        if matches!(self.state, State::Open) && self.hears_info && !is_known {
+            encode::info(out, &self.info());
         }
     }
 
@@ -408,8 +419,12 @@ impl<S: Clone> Session<S> {
     }
 
     fn info(&self) -> Info {
-        let peer = &self.peer;
+        let (peer, news) = (&self.peer, &self.news);
+        // These speak plain TCP, which a browser cannot.
+        let is_other = peer.over == ConnectionType::WebSocket;
         Info {
+            connect_urls: if is_other { Vec::new() } else { news.connect_urls.clone() },
+            ldm: news.is_lame,
             host: peer.host.to_string(),
             port: peer.port,
             auth_required: self.terms.access.is_asked_for(),

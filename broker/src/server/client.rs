@@ -27,6 +27,7 @@ pub(crate) struct Client {
     manners: RwLock<Manners>,
     drain: AtomicBool,
     revise: AtomicBool,
+    has_news: AtomicBool,
     has_expired: AtomicBool,
     /// Subscriptions that have had their last message: sid and id. Bounded by the subscriptions of the client.
     expired: Mutex<Vec<(Box<[u8]>, u64)>>,
@@ -42,6 +43,7 @@ impl Client {
             manners: RwLock::default(),
             drain: AtomicBool::new(false),
             revise: AtomicBool::new(false),
+            has_news: AtomicBool::new(false),
             has_expired: AtomicBool::new(false),
             expired: Mutex::default(),
         }
@@ -96,6 +98,16 @@ impl Client {
 
     pub(super) fn take_revise(&self) -> bool {
         self.revise.load(Ordering::Acquire) && self.revise.swap(false, Ordering::AcqRel)
+    }
+
+    /// Tells the connection that there is news for its client.
+    pub(crate) fn tell_news(&self) {
+        self.has_news.store(true, Ordering::Release);
+        self.outbox.wake_owner();
+    }
+
+    pub(super) fn take_has_news(&self) -> bool {
+        self.has_news.load(Ordering::Acquire) && self.has_news.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -119,6 +119,8 @@ impl Conn {
         let now = hub.env.now();
         let config = hub.live();
         let client = Arc::new(Client::new(hub.next_id(), stream.clone(), config.max_pending));
+        // From here on it is told of changes: what is read before one is known to be old.
+        hub.enter(&client);
         let terms = hub.terms();
         let peer = Peer {
             host: door.host.clone(),
@@ -129,10 +131,9 @@ impl Conn {
             nonce: terms.wants_nonce().then(|| hub.nonce()),
         };
         let mut greeting = Vec::new();
-        let session = Session::new(terms, peer, now, &mut greeting);
+        let session = Session::new(terms, hub.news(), peer, now, &mut greeting);
         add(&hub.counters.connections, 1);
         add(&hub.counters.total_connections, 1);
-        hub.enter(&client);
         client.set_manners(&hub.env, session.identity(), session.replies());
         let account = hub.account(session.identity().account.as_bytes());
         let account = account.unwrap_or_else(|| hub.global_account().clone());
@@ -182,6 +183,9 @@ impl Conn {
         }
         if now >= self.session.poll_timeout() {
             self.tick(now);
+        }
+        if self.client.take_has_news() && matches!(self.phase, Phase::Running) {
+            self.hear_news();
         }
         if self.client.take_revise() && matches!(self.phase, Phase::Running) {
             self.revise(now);
@@ -242,13 +246,18 @@ impl Conn {
         self.close_if(&action, now);
     }
 
+    fn hear_news(&mut self) {
+        let mut out = Vec::new();
+        self.session.hear(self.hub.news(), &mut out);
+        if !out.is_empty() {
+            self.client.outbox.send(std::iter::once(&out[..]));
+        }
+    }
+
     /// Goes by the terms that the hub has now.
     fn revise(&mut self, now: Instant) {
         let mut out = Vec::new();
         self.config = self.hub.live();
-        if self.hub.is_lame() {
-            self.session.tell_lame(&mut out);
-        }
         let action = self.session.revise(self.hub.terms(), |entry| (&entry.filter, entry.queue.as_deref()), &mut out);
         if !out.is_empty() {
             self.client.outbox.send(std::iter::once(&out[..]));

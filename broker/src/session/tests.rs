@@ -30,7 +30,7 @@ impl Talk {
         let now = Instant::now();
         let mut out = Vec::new();
         let peer = Peer { client_id: 7, client_ip: "127.0.0.1".into(), nonce: Some("n0nce".into()), ..Peer::default() };
-        let session = Session::new(Arc::new(terms(auth)), peer, now, &mut out);
+        let session = Session::new(Arc::new(terms(auth)), Arc::default(), peer, now, &mut out);
         assert!(out.starts_with(b"INFO {") && out.ends_with(b"} \r\n"));
         Self { session, now, next: 1 }
     }
@@ -231,17 +231,34 @@ fn refusing_says_why() {
     assert_eq!(talk.say("PING\r\n"), "", "closed sessions say nothing");
 }
 
-/// Goal: a lame duck tells it once, and only to those who understand an INFO that comes later.
+/// Goal: news is told once, and only to those who understand an INFO that comes later.
 #[test]
-fn a_lame_duck_is_told_of_once() {
-    let told = |talk: &mut Talk| {
+fn news_is_told_once() {
+    let told = |talk: &mut Talk, urls: &[&str], is_lame| {
         let mut out = Vec::new();
-        talk.session.tell_lame(&mut out);
+        let connect_urls = urls.iter().map(|url| (*url).to_owned()).collect();
+        talk.session.hear(Arc::new(News { connect_urls, is_lame }), &mut out);
         subject::text(&out)
     };
     let mut talk = Talk::connected(r#"{"verbose":false,"protocol":1}"#);
-    let first = told(&mut talk);
-    assert!(first.starts_with("INFO {") && first.contains("\"ldm\":true"), "{first}");
-    assert_eq!(told(&mut talk), "");
-    assert_eq!(told(&mut Talk::connected(QUIET)), "");
+    assert_eq!(told(&mut talk, &[], false), "", "it has heard that at the start");
+    let other = told(&mut talk, &["10.0.0.2:4222"], false);
+    assert!(other.starts_with("INFO {") && other.contains(r#""connect_urls":["10.0.0.2:4222"]"#), "{other}");
+    assert!(!other.contains("ldm"), "{other}");
+    assert_eq!(told(&mut talk, &["10.0.0.2:4222"], false), "");
+    let lame = told(&mut talk, &["10.0.0.2:4222"], true);
+    assert!(lame.contains("\"ldm\":true"), "{lame}");
+    assert_eq!(told(&mut talk, &["10.0.0.2:4222"], true), "");
+    assert_eq!(told(&mut Talk::connected(QUIET), &["10.0.0.2:4222"], true), "");
+}
+
+/// Goal: what has changed between a connection and its CONNECT is told after that.
+#[test]
+fn news_before_connect_is_not_lost() {
+    let mut talk = Talk::new(Auth::default());
+    let mut out = Vec::new();
+    talk.session.hear(Arc::new(News { connect_urls: vec!["a:1".to_owned()], is_lame: false }), &mut out);
+    assert_eq!(subject::text(&out), "", "it may not understand");
+    let said = talk.say("CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n");
+    assert!(said.contains("PONG\r\nINFO {") && said.contains(r#""connect_urls":["a:1"]"#), "{said}");
 }
