@@ -129,10 +129,15 @@ impl Node {
         let transport = bind(&env, &config.link, &identity, &roll, &crypto)?;
         let link = transport.local_addr();
         let gateway = config.upstream.as_ref().map(|upstream| gateway_of(&env, upstream, &identity)).transpose()?;
-        let mesh_config = mesh_config(&config, stored_peers(store.as_ref())?);
+        let mut mesh_config = mesh_config(&config, stored_peers(store.as_ref())?);
         store.put(LISTEN_KEY, link.to_string().as_bytes())?;
         // Last of what can fail: clients come at once, and no later error could take the listener back.
         let nats = broker.listen()?;
+        mesh_config.clients = match &config.client.advertise {
+            None => mesh::Clients::Listening(nats),
+            Some(urls) if urls.is_empty() => mesh::Clients::Nowhere,
+            Some(urls) => mesh::Clients::At(urls.clone()),
+        };
 
         let bounds = plane_bounds(&config.mesh, &config.link);
         let plane = Arc::new(Plane::new(env.clone(), identity.node_id(), config.mesh.frame_max, bounds));
@@ -155,6 +160,7 @@ impl Node {
             gateway.run(bus);
             env.spawn(follow_election(Arc::clone(gateway), mesh.serving()));
         }
+        env.spawn(follow_client_urls(broker.clone(), mesh.client_urls()));
         let started = env.now();
         Ok(Self { env, config, identity, roll, broker, mesh, gateway, nats, link, started, warnings })
     }
@@ -452,6 +458,13 @@ async fn follow_election(gateway: Arc<Gateway>, mut serving: tokio::sync::watch:
         if serving.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Tells clients where else the lattice is.
+async fn follow_client_urls(broker: Broker, mut urls: tokio::sync::watch::Receiver<Vec<String>>) {
+    while urls.changed().await.is_ok() {
+        broker.set_connect_urls(&urls.borrow_and_update());
     }
 }
 

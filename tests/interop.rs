@@ -13,7 +13,8 @@ use support::{LIMIT, scenario, tell, wait_for};
 
 use async_nats::Client;
 use futures_util::StreamExt;
-use std::net::UdpSocket;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -159,6 +160,44 @@ async fn a_split_line_heals() {
     let time = joined_within(&near, &far, RESUME_MAX).await;
     tell(&format!("the halves spoke again {time:?} after the heal"));
     tokio::join!(scenario::in_order(&near, &far, 1_000), scenario::in_order(&far, &near, 1_000));
+}
+
+/// Waits until who connects to the first of `nodes` is told of these and of no other, of that one first.
+fn wait_told(nodes: &[&Node]) {
+    let mut wanted: Vec<String> = nodes.iter().map(|node| node.address().to_string()).collect();
+    let first = wanted[0].clone();
+    wanted.sort_unstable();
+    wait_for(&format!("clients are told of {wanted:?}"), LIMIT, || {
+        let mut info = String::new();
+        BufReader::new(TcpStream::connect(&first).ok()?).read_line(&mut info).ok()?;
+        let info: async_nats::ServerInfo = serde_json::from_str(info.strip_prefix("INFO ")?).ok()?;
+        let mut told = info.connect_urls;
+        let is_first = told.first() == Some(&first);
+        told.sort_unstable();
+        (is_first && told == wanted).then_some(())
+    });
+}
+
+/// Goal: a client that was told of one node goes on when that dies, as it has learnt of the others, and is found there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_goes_elsewhere_when_its_node_dies() {
+    let mut cluster = Cluster::chain(["a", "b", "c"].map(|name| Node::new(name, "").advertised()).into());
+    wait_told(&[&cluster.nodes[2], &cluster.nodes[0], &cluster.nodes[1]]);
+    let client = connect(&cluster.nodes[2].url()).await;
+    let mut kept = client.subscribe("kept").await.unwrap();
+
+    cluster.nodes[2].kill();
+    let other = connect(&cluster.nodes[0].url()).await;
+    joined(&other, &client).await;
+    wait_told(&[&cluster.nodes[0], &cluster.nodes[1]]);
+    other.publish("kept", "1".into()).await.unwrap();
+    let message = tokio::time::timeout(LIMIT, kept.next()).await.unwrap().unwrap();
+    assert_eq!(&message.payload[..], b"1");
+
+    // Whichever of the two it is on: one of them stops in order.
+    assert!(cluster.nodes[1].stop().success());
+    joined(&other, &client).await;
+    scenario::in_order(&client, &other, 1_000).await;
 }
 
 mod triangle {

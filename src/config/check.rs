@@ -6,6 +6,7 @@ use super::units::{self, Period, Size};
 use super::{Auth, Client, Config, ConfigError, Link, Mesh, Override, UPSTREAM_PING_INTERVAL, Upstream, User};
 use crate::gateway;
 use crate::mesh::beacon;
+use crate::mesh::client_urls;
 use crate::mesh::forming;
 use crate::mesh::frame::DESTINATIONS_MAX;
 use crate::mesh::heartbeat::Pace;
@@ -226,6 +227,7 @@ impl Check {
                 default.write_deadline,
                 10 * MS..=HOUR,
             )?,
+            advertise: self.client_urls(file.advertise)?,
             auth: self.auth(file.auth)?,
         };
         if client.max_pending < client.max_payload {
@@ -233,6 +235,19 @@ impl Check {
             return Err(self.invalid("client.max_pending", Size(client.max_pending as u64), expected));
         }
         Ok(client)
+    }
+
+    fn client_urls(&self, given: Option<Vec<String>>) -> Checked<Option<Vec<String>>> {
+        let Some(urls) = given else { return Ok(None) };
+        if let Some(bad) = urls.iter().find(|url| !client_urls::is_url(url)) {
+            let expected = "host:port of letters, digits, '.', '-' and '_', as edge1.site:4222, or [fe80::1]:4222";
+            return Err(self.invalid("client.advertise", format!("{bad:?}"), expected));
+        }
+        if urls.len() > client_urls::OWN_MAX {
+            let expected = format!("at most {} of them", client_urls::OWN_MAX);
+            return Err(self.invalid("client.advertise", urls.len().to_string(), expected));
+        }
+        Ok(Some(urls))
     }
 
     fn ping_max(&self, given: Option<u64>, default: u32) -> Checked<u32> {

@@ -47,6 +47,7 @@ pub const KEYS: &[&str] = &[
     "client.ping_max",
     "client.auth_timeout",
     "client.write_deadline",
+    "client.advertise",
     "client.auth",
     "client.auth.token",
     "client.auth.users",
@@ -141,6 +142,7 @@ pub struct Client {
     pub ping_max: Option<u64>,
     pub auth_timeout: Option<Period>,
     pub write_deadline: Option<Period>,
+    pub advertise: Option<Vec<String>>,
     pub auth: Auth,
 }
 

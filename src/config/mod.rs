@@ -110,6 +110,9 @@ pub struct Client {
     pub auth_timeout: Duration,
     /// How long one write to a client may be stuck.
     pub write_deadline: Duration,
+    /// The `host:port`s at which clients of other nodes are told to find this one. When not given, it follows from where the
+    /// node listens; when empty, they are not told, and its own clients are not told of others.
+    pub advertise: Option<Vec<String>>,
     /// Who may connect.
     pub auth: Auth,
 }
@@ -194,6 +197,7 @@ impl Default for Config {
             ping_max: 2,
             auth_timeout: Duration::from_secs(2),
             write_deadline: Duration::from_secs(10),
+            advertise: None,
             auth: Auth::Open,
         };
         Self {

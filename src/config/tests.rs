@@ -32,6 +32,7 @@ const EXAMPLES: &[&str] = &[
     "name",
     "join",
     "upstream.url",
+    "client.advertise",
     "client.auth.token",
     "client.auth.users",
     "client.auth.users.name",

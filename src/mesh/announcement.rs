@@ -204,6 +204,7 @@ mod tests {
             upstreams: Vec::new(),
             interest_version: 0,
             interest_digest: 0,
+            clients: Vec::new(),
         };
         lsa.sign(&|message: &[u8]| -> [u8; 64] { key.sign(message).as_ref().try_into().unwrap() })
     }

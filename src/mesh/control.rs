@@ -174,6 +174,8 @@ pub enum Event<'a> {
     Revoke(Vec<Revocation>),
     /// Where this node can be dialled; at most 16 are announced.
     Addresses(&'a [SocketAddr]),
+    /// Where clients can connect to this node, as [`client_urls::is_url`] wants it; at most 8 are announced.
+    ClientUrls(&'a [String]),
     /// The upstreams that this node can serve; at most 64 are announced. Leave one out to stand back from it.
     Upstreams(&'a [UpstreamId]),
     /// The time of [`Control::poll_timeout`] has come.
@@ -197,6 +199,8 @@ pub enum Action {
         /// Which.
         node: NodeId,
     },
+    /// This node or one that was known has other addresses for clients.
+    ClientUrls,
     /// A node that can be reached is interested.
     SetInterest {
         /// Its index.
@@ -417,6 +421,7 @@ impl Control {
             Event::Admitted(chain) => self.admitted(now, None, &[chain]),
             Event::Revoke(revocations) => self.enforce_revocations(now, None, &revocations),
             Event::Addresses(addresses) => self.set_addresses(now, addresses),
+            Event::ClientUrls(urls) => self.set_client_urls(now, urls),
             Event::Upstreams(upstreams) => self.set_upstreams(now, upstreams),
             Event::Timeout => {}
         }

@@ -128,6 +128,7 @@ impl Driver {
                 self.forming.set_own(&addresses);
                 self.control.take(now, Event::Addresses(&addresses));
             }
+            Input::ClientUrls(urls) => self.control.take(now, Event::ClientUrls(&urls)),
             Input::Beacon(node, at) => {
                 let others = self.control.routes().by_index.len();
                 if !self.shared.roll.is_revoked(node) {
@@ -171,6 +172,7 @@ impl Driver {
                     self.forming.routes_changed(self.shared.env.now());
                 }
                 Action::Announced { node } => self.announced(node),
+                Action::ClientUrls => self.show(),
                 Action::SetInterest { member, key, weight } => self.set_interest(member, &key, weight),
                 Action::MemberGone { member } => self.bus.remove_member(member),
                 Action::Upstream { id, active } => {
@@ -283,7 +285,11 @@ impl Driver {
         if routes.too_far > 0 {
             tracing::warn!(nodes = routes.too_far, links_max = HOPS_MAX, "nodes too far away for messages");
         }
-        self.sight.show(Outlook::new(&self.control, routes));
+        self.show();
         self.copy_what_suspects_hold();
+    }
+
+    fn show(&self) {
+        self.sight.show(Outlook::new(&self.control, self.control.routes()));
     }
 }

@@ -4,6 +4,7 @@
 //! graph that they form means to the shortest paths.
 
 use super::announcement::{Announcement, Shelf};
+use super::client_urls::{OWN_MAX, is_url};
 use super::id::NodeId;
 use super::spf::COST;
 use crate::codec::{self, Decode, Encode};
@@ -57,6 +58,8 @@ pub struct Lsa {
     pub interest_version: u64,
     /// …and the digest at that version, by which a copy is checked.
     pub interest_digest: u64,
+    /// Where NATS clients can connect to it, each as [`is_url`] wants it.
+    pub clients: Vec<String>,
 }
 
 /// A socket address on the wire.
@@ -185,6 +188,8 @@ impl Lsa {
             (self.adjacency.len() > ADJACENCY_MAX, "too many neighbours"),
             (self.addresses.len() > ADDRESSES_MAX, "too many addresses"),
             (self.upstreams.len() > UPSTREAMS_MAX, "too many upstreams"),
+            (self.clients.len() > OWN_MAX, "too many addresses for clients"),
+            (!self.clients.iter().all(|url| is_url(url)), "an address for clients that cannot be one"),
             (!self.adjacency.is_sorted_by(|a, b| a.0 < b.0), "neighbours out of order"),
             (self.adjacency.iter().any(|(_, cost)| !COST.contains(cost)), "a cost out of range"),
             (!self.upstreams.is_sorted_by(|a, b| a < b), "upstreams out of order"),

@@ -12,6 +12,7 @@ pub mod backoff;
 pub mod beacon;
 pub mod candidates;
 mod chronicle;
+pub mod client_urls;
 pub mod control;
 pub mod cost;
 pub mod counters;
@@ -80,6 +81,8 @@ use view::{Backlog, InterestView, Sight, View};
 const INPUTS_MAX: usize = 256;
 /// How often a node looks where it can be dialled: interfaces come and go, and names move.
 const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
+/// Between two changes of what clients are told: there may be thousands of them.
+const CLIENT_URLS_EVERY: Duration = Duration::from_secs(1);
 /// How long all links together may take to end in peace.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
 
@@ -109,10 +112,23 @@ pub struct Config {
     pub greet_timeout: Duration,
     /// Bytes that may wait for each of a link's streams; what comes on top is dropped and counted.
     pub link_bytes_max: usize,
+    /// Where clients find this node.
+    pub clients: Clients,
     /// How long a full link may hold up the one that it gets frames from.
     pub stall_max: Duration,
     /// Bounds of the control plane.
     pub control: control::Config,
+}
+
+/// Where the clients of other nodes are told to find this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// They are not told of it, and its own clients are not told of others.
+    Nowhere,
+    /// Where it listens: at this address, or at those of the interfaces if it is unspecified. Loopback is kept to itself.
+    Listening(SocketAddr),
+    /// At these, each of which passes [`client_urls::is_url`].
+    At(Vec<String>),
 }
 
 impl Default for Config {
@@ -129,6 +145,7 @@ impl Default for Config {
             dial_timeout: Duration::from_secs(5),
             greet_timeout: Duration::from_secs(5),
             link_bytes_max: 32 << 20,
+            clients: Clients::Nowhere,
             stall_max: Duration::from_secs(2),
             control: control::Config::default(),
         }
@@ -164,6 +181,7 @@ pub struct Mesh {
     shared: Arc<Shared>,
     sight: Arc<Sight>,
     serving: watch::Receiver<BTreeMap<UpstreamId, bool>>,
+    client_urls: watch::Receiver<Vec<String>>,
     accepting: CancellationToken,
 }
 
@@ -244,6 +262,10 @@ impl Mesh {
         shared.env.spawn(custodian::run(Arc::clone(&shared)));
         shared.env.spawn(remembered::flush(Arc::clone(&shared), store, written));
         shared.env.spawn(tell_addresses(Arc::clone(&shared)));
+        let (urls_told, client_urls) = watch::channel(Vec::new());
+        if shared.config.clients != Clients::Nowhere {
+            shared.env.spawn(tell_client_urls(Arc::clone(&shared), Arc::clone(&sight), urls_told));
+        }
         shared.env.spawn(accept(Arc::clone(&shared), accepting.clone()));
         lan::start(&shared, accepting.clone());
         for peer in peers {
@@ -254,7 +276,7 @@ impl Mesh {
                 let _ = accepting.run_until_cancelled(keep).await;
             });
         }
-        Self { shared, sight, serving, accepting }
+        Self { shared, sight, serving, client_urls, accepting }
     }
 
     /// Every other node that is known, and the way to it.
@@ -377,6 +399,12 @@ impl Mesh {
         self.serving.clone()
     }
 
+    /// Where clients can connect, to this node and to others within reach, as it changes; see [`client_urls::choose`].
+    #[must_use]
+    pub fn client_urls(&self) -> watch::Receiver<Vec<String>> {
+        self.client_urls.clone()
+    }
+
     /// Ends all links in peace: says goodbye, lets what is buffered arrive, closes the socket. Takes three seconds at
     /// most; what has not arrived by then is lost.
     pub async fn drain(&self) {
@@ -470,10 +498,36 @@ async fn own_addresses(shared: &Shared) -> Vec<SocketAddr> {
     found
 }
 
-/// Announces where this node can be dialled, as that changes.
+/// Where clients can connect to this node at this moment.
+fn own_client_urls(shared: &Shared) -> Vec<String> {
+    match &shared.config.clients {
+        Clients::Nowhere => Vec::new(),
+        Clients::At(urls) => urls.clone(),
+        Clients::Listening(listen) => {
+            let found = interfaces::addresses(&shared.env, *listen).into_iter();
+            found.filter(|address| !address.ip().is_loopback()).map(|address| address.to_string()).collect()
+        }
+    }
+}
+
+/// Finds what clients of this node are to be told, as that changes; once a second at most.
+async fn tell_client_urls(shared: Arc<Shared>, sight: Arc<Sight>, told: watch::Sender<Vec<String>>) {
+    while shared.stop.run_until_cancelled(sight.changed()).await.is_some() {
+        let urls = sight.client_urls(&told.borrow());
+        told.send_if_modified(|told| {
+            let is_other = *told != urls;
+            *told = urls;
+            is_other
+        });
+        let _ = shared.stop.run_until_cancelled(shared.env.sleep(CLIENT_URLS_EVERY)).await;
+    }
+}
+
+/// Announces where this node can be dialled, and where clients can connect, as that changes.
 async fn tell_addresses(shared: Arc<Shared>) {
     while !shared.stop.is_cancelled() {
         shared.tell(Input::Addresses(own_addresses(&shared).await)).await;
+        shared.tell(Input::ClientUrls(own_client_urls(&shared))).await;
         let _ = shared.stop.run_until_cancelled(shared.env.sleep(ADDRESSES_EVERY)).await;
     }
 }

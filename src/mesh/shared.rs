@@ -57,6 +57,8 @@ pub(super) enum Input {
     Revoke(Vec<Revocation>),
     /// Where this node can be dialled.
     Addresses(Vec<SocketAddr>),
+    /// Where clients can connect to this node.
+    ClientUrls(Vec<String>),
     /// A member may be there, as the local network says.
     Beacon(NodeId, SocketAddr),
     /// The attempt at a node has ended.

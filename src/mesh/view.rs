@@ -1,6 +1,7 @@
 //! The lattice as this node sees it, for people: made when somebody asks.
 
 use super::announcement::Announcement;
+use super::client_urls;
 use super::control::{Control, Counters};
 use super::forming;
 use super::interest::Key;
@@ -8,6 +9,7 @@ use super::spf::Routes;
 use crate::identity::NodeId;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::Notify;
 
 /// Every other node that is known, and what the control plane has counted.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +85,7 @@ impl Outlook {
 #[derive(Debug, Default)]
 pub(super) struct Sight {
     outlook: ArcSwap<Outlook>,
+    changed: Notify,
     counters: Mutex<Counters>,
     forming: Mutex<forming::Counters>,
 }
@@ -90,6 +93,19 @@ pub(super) struct Sight {
 impl Sight {
     pub(super) fn show(&self, outlook: Outlook) {
         self.outlook.store(Arc::new(outlook));
+        self.changed.notify_one();
+    }
+
+    /// Ready when something is shown that this has not been ready for; one task may wait.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What clients are to be told, who have been told of `before`.
+    pub(super) fn client_urls(&self, before: &[String]) -> Vec<String> {
+        let outlook = self.outlook.load();
+        let chosen = outlook.routes.as_ref().map(|routes| client_urls::choose(routes, &outlook.announcements, before));
+        chosen.unwrap_or_default()
     }
 
     pub(super) fn counters(&self) -> MutexGuard<'_, Counters> {

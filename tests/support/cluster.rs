@@ -66,6 +66,14 @@ impl Node {
         link
     }
 
+    /// Has clients of other nodes told of this one. Only for a node without a configuration.
+    #[must_use]
+    pub fn advertised(self) -> Self {
+        let config = format!("[client]\nadvertise = [\"{}\"]\n[forming]\nauto = false\n", self.address());
+        std::fs::write(self.config(), config).unwrap();
+        self
+    }
+
     /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")

@@ -48,6 +48,9 @@ impl Control {
         if before.is_none_or(|before| before.addresses != lsa.addresses) {
             self.actions.push_back(Action::Announced { node });
         }
+        if before.is_some_and(|before| before.clients != lsa.clients) {
+            self.actions.push_back(Action::ClientUrls);
+        }
         self.pass_on_lsa(now, link, node);
         // Planted: whoever was known is taken for the same life as before.
         let same_life = |before: &Lsa| before.boot >= boot || planted::is(Bug::StaleBootAccepted);

@@ -1,11 +1,12 @@
 //! What this node says about itself: its announcement and its interest.
 
-use super::{Control, Identity};
+use super::{Action, Control, Identity};
 use crate::mesh::announcement::Announcement;
+use crate::mesh::client_urls::{self, OWN_MAX};
 use crate::mesh::frame::{ControlFrame, Delta};
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Key, Limits, Local, frames};
-use crate::mesh::lsdb::{ADDRESSES_MAX, ADJACENCY_MAX, Address, Lsa, UPSTREAMS_MAX};
+use crate::mesh::lsdb::{ADDRESSES_MAX, ADJACENCY_MAX, Address, Entry, Lsa, UPSTREAMS_MAX};
 use crate::ports::{InterestChange, InterestSource, UpstreamId};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub(super) struct Own {
     pub(super) interest: Local,
     name: String,
     addresses: Vec<Address>,
+    client_urls: Vec<String>,
     pub(super) upstreams: Vec<u64>,
     index: Option<u32>,
     seq: u64,
@@ -42,6 +44,7 @@ impl Own {
             interest: Local::new(me.boot, limits, remove_delay),
             name: me.name.clone(),
             addresses: Vec::new(),
+            client_urls: Vec::new(),
             upstreams: Vec::new(),
             index: None,
             seq: 0,
@@ -99,6 +102,14 @@ impl Control {
         let addresses: Vec<Address> = addresses.iter().take(ADDRESSES_MAX).copied().map(Address).collect();
         if addresses != self.own.addresses {
             self.own.addresses = addresses;
+            self.own.changed(now, self.config.announce_interval);
+        }
+    }
+
+    pub(super) fn set_client_urls(&mut self, now: Instant, urls: &[String]) {
+        let urls: Vec<String> = urls.iter().filter(|url| client_urls::is_url(url)).take(OWN_MAX).cloned().collect();
+        if urls != self.own.client_urls {
+            self.own.client_urls = urls;
             self.own.changed(now, self.config.announce_interval);
         }
     }
@@ -171,7 +182,11 @@ impl Control {
         own.refresh_due = Some(now + self.config.refresh);
         let lsa = self.own_lsa(index);
         let signed = lsa.sign(&*self.signer);
-        let rebooted = self.lsdb.get(self.me.node).is_some_and(|before| before.lsa().boot < lsa.boot);
+        let before = self.lsdb.get(self.me.node).map(Entry::lsa);
+        let rebooted = before.is_some_and(|before| before.boot < lsa.boot);
+        if before.map_or(&[][..], |before| &before.clients) != lsa.clients {
+            self.actions.push_back(Action::ClientUrls);
+        }
         let announcement = Announcement::own(lsa, &signed);
         self.tell_all(None, &announcement.frame());
         self.lsdb.install(Arc::new(announcement));
@@ -199,6 +214,7 @@ impl Control {
             upstreams: self.own.upstreams.clone(),
             interest_version: self.own.interest.held().version(),
             interest_digest: self.own.interest.held().digest(),
+            clients: self.own.client_urls.clone(),
         }
     }
 

@@ -423,6 +423,7 @@ fn an_index_that_a_smaller_key_has_is_given_up() {
             upstreams: vec![],
             interest_version: 0,
             interest_digest: 0,
+            clients: Vec::new(),
         };
         world.event(0, Event::Frame { link, frame: ControlFrame::Lsa(lsa.sign(keys)) });
         world.run(secs(1));
@@ -535,6 +536,7 @@ fn nonsense(world: &mut World, liar: &Keys) -> ControlFrame {
                 upstreams: vec![boot],
                 interest_version: version,
                 interest_digest: boot,
+                clients: Vec::new(),
             };
             ControlFrame::Lsa(lsa.sign(liar))
         }
@@ -668,6 +670,7 @@ fn invented_nodes_do_not_count() {
             upstreams: vec![],
             interest_version: 0,
             interest_digest: 0,
+            clients: Vec::new(),
         };
         world.event(0, Event::Frame { link, frame: ControlFrame::Lsa(lsa.sign(&invented)) });
     }

@@ -36,6 +36,7 @@ fn lsa(node: &Node, seq: u64) -> Lsa {
         upstreams: vec![3, 9],
         interest_version: 0,
         interest_digest: 0,
+        clients: Vec::new(),
     }
 }
 

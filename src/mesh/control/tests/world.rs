@@ -285,7 +285,7 @@ impl World {
             match action {
                 Action::Send { link, frame } => self.transmit(at, link, frame),
                 Action::Routes(routes) => node.routes = routes,
-                Action::Announced { .. } => {}
+                Action::Announced { .. } | Action::ClientUrls => {}
                 Action::SetInterest { member, key, weight: 0 } => {
                     let gone = node.mirror.get_mut(&member).and_then(|interest| interest.remove(&*key));
                     assert!(gone.is_some(), "withdrawn without having been set");
