@@ -123,8 +123,16 @@ impl Node {
     /// # Errors
     /// [`StartError`] names what stands in the way.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
+        let broker = Broker::new(parts.env.clone(), broker_config(&parts.config, &parts.identity))?;
+        Self::start_with(parts, broker)
+    }
+
+    /// The same with a broker that has its own settings, and does not listen yet.
+    ///
+    /// # Errors
+    /// [`StartError`] names what stands in the way.
+    pub fn start_with(parts: Parts, broker: Broker) -> Result<Self, StartError> {
         let Parts { env, config, identity, store, crypto, shelf, notary, warnings } = parts;
-        let broker = Broker::new(env.clone(), broker_config(&config, &identity))?;
         let roll = Arc::new(Roll::open(&identity, Arc::clone(&store), notary)?);
         let transport = bind(&env, &config.link, &identity, &roll, &crypto)?;
         let link = transport.local_addr();
@@ -136,7 +144,7 @@ impl Node {
         mesh_config.clients = match &config.client.advertise {
             None => mesh::Clients::Listening(nats),
             Some(urls) if urls.is_empty() => mesh::Clients::Nowhere,
-            Some(urls) => mesh::Clients::At(urls.clone()),
+            Some(urls) => mesh::Clients::At(urls.iter().map(|url| with_port(url, nats.port())).collect()),
         };
 
         let bounds = plane_bounds(&config.mesh, &config.link);
@@ -459,6 +467,11 @@ async fn follow_election(gateway: Arc<Gateway>, mut serving: tokio::sync::watch:
             return;
         }
     }
+}
+
+/// Port 0 stands for the one that was picked.
+fn with_port(url: &str, port: u16) -> String {
+    url.strip_suffix(":0").map_or_else(|| url.to_owned(), |host| format!("{host}:{port}"))
 }
 
 /// Tells clients where else the lattice is.

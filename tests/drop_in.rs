@@ -5,9 +5,9 @@
 
 mod support;
 
-use support::cluster::lattice;
-use support::process::{Finished, Process, run};
-use support::{LIMIT, tool, wait_for};
+use support::process::{Process, run};
+use support::whose::{BOTH, Whose};
+use support::{LIMIT, wait_for};
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,47 +15,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
-
-/// Whose program it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    Ours,
-    Real,
-}
-
-const BOTH: [Whose; 2] = [Whose::Ours, Whose::Real];
-
-impl Whose {
-    fn command(self, args: &[&str]) -> Command {
-        let mut command = match self {
-            Self::Ours => lattice(),
-            Self::Real => Command::new(tool("nats-server")),
-        };
-        if self == Self::Ours {
-            command.arg("nats-server");
-        }
-        command.args(args);
-        command
-    }
-
-    fn run(self, args: &[&str]) -> Finished {
-        run(&mut self.command(args), LIMIT)
-    }
-
-    /// Starts a server and waits until it is ready; returns where it listens.
-    fn start(self, args: &[&str]) -> (Process, SocketAddr) {
-        let mut process = Process::start(&format!("{self:?} nats-server"), &mut self.command(args));
-        let port = process.wait_line("where it listens", listening);
-        process.wait_line("Server is ready", |line| line.contains("Server is ready").then_some(()));
-        (process, SocketAddr::from(([127, 0, 0, 1], port)))
-    }
-}
-
-/// The port in the line that client libraries' suites wait for.
-fn listening(line: &str) -> Option<u16> {
-    let (_, at) = line.split_once("[INF] Listening for client connections on ")?;
-    at.rsplit_once(':')?.1.trim().parse().ok()
-}
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -223,13 +182,13 @@ fn command_lines_end_alike() {
 #[test]
 fn what_is_not_here_is_refused_by_name() {
     let folder = folder();
-    for flag in ["-js", "--tls", "-m=8222", "--routes=nats://a:1", "--profile=1", "-s"] {
+    for flag in ["-js", "--tls", "-m=8222", "--profile=1", "-s"] {
         let ended = Whose::Ours.run(&["-p", "-1", flag]);
         let name = flag.trim_start_matches('-').split('=').next().unwrap();
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains(&format!("-{name} asks for ")), "{ended:?}");
     }
-    for text in ["jetstream {}", "websocket { port: -1 }", "cluster { port: 1 }", "leafnodes {}", "mqtt {}", "tls {}"] {
+    for text in ["jetstream {}", "websocket { port: -1 }", "gateway { port: 1 }", "leafnodes {}", "mqtt {}", "tls {}"] {
         let file = write(&folder, "t.conf", text);
         let ended = Whose::Ours.run(&["-c", &file]);
         let name = text.split(' ').next().unwrap();

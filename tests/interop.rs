@@ -5,7 +5,7 @@
 
 mod support;
 
-use support::clients::{connect, connect_all, joined, joined_within};
+use support::clients::{self, connect, connect_all, joined, joined_within};
 use support::cluster::{Cluster, Node};
 use support::nats_server::NatsServer;
 use support::relay::Link;
@@ -13,8 +13,7 @@ use support::{LIMIT, scenario, tell, wait_for};
 
 use async_nats::Client;
 use futures_util::StreamExt;
-use std::io::{BufRead, BufReader};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -162,20 +161,10 @@ async fn a_split_line_heals() {
     tokio::join!(scenario::in_order(&near, &far, 1_000), scenario::in_order(&far, &near, 1_000));
 }
 
-/// Waits until who connects to the first of `nodes` is told of these and of no other, of that one first.
+/// Waits until who connects to the first of `nodes` is told of these and of no other.
 fn wait_told(nodes: &[&Node]) {
-    let mut wanted: Vec<String> = nodes.iter().map(|node| node.address().to_string()).collect();
-    let first = wanted[0].clone();
-    wanted.sort_unstable();
-    wait_for(&format!("clients are told of {wanted:?}"), LIMIT, || {
-        let mut info = String::new();
-        BufReader::new(TcpStream::connect(&first).ok()?).read_line(&mut info).ok()?;
-        let info: async_nats::ServerInfo = serde_json::from_str(info.strip_prefix("INFO ")?).ok()?;
-        let mut told = info.connect_urls;
-        let is_first = told.first() == Some(&first);
-        told.sort_unstable();
-        (is_first && told == wanted).then_some(())
-    });
+    let all: Vec<SocketAddr> = nodes.iter().map(|node| node.address()).collect();
+    clients::wait_told(all[0], &all);
 }
 
 /// Goal: a client that was told of one node goes on when that dies, as it has learnt of the others, and is found there.

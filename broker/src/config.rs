@@ -13,6 +13,8 @@ pub struct Config {
     pub host: String,
     /// The server's name; empty means its id.
     pub server_name: String,
+    /// What this server and others are called together; empty is nothing.
+    pub cluster_name: String,
     /// The server's public key, `N…`; empty means a new one for each start.
     pub server_id: String,
     /// Longest message body in bytes, headers included. 1 to 64 MiB.
@@ -51,6 +53,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 4222)),
             host: String::new(),
             server_name: String::new(),
+            cluster_name: String::new(),
             server_id: String::new(),
             max_payload: 1 << 20,
             max_control_line: 4096,

@@ -75,6 +75,7 @@ impl Hub {
             git_commit: "lattice".to_owned(),
             go: COMPATIBLE_GO.to_owned(),
             headers: true,
+            cluster: config.cluster_name.clone(),
             api_lvl: API_LEVEL,
             ..Info::default()
         };

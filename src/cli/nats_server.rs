@@ -2,7 +2,9 @@
 //!
 //! What is typed and written is read in `src/drop_in/`; here it becomes a process, with its exit codes.
 
+mod cluster;
 mod process;
+mod real_route;
 
 use super::{EXIT_FAILED, EXIT_OK};
 use crate::drop_in::flags::{self, Flags};
@@ -121,7 +123,7 @@ fn load(flags: &Flags) -> Result<Loaded, String> {
         }
         digest = digest_of(&block);
     }
-    flags.apply(&mut options);
+    flags.apply(&mut options)?;
     Ok(Loaded { options, file: flags.config.clone(), digest, warnings: faults.warnings })
 }
 

@@ -110,7 +110,7 @@ pub struct Client {
     pub auth_timeout: Duration,
     /// How long one write to a client may be stuck.
     pub write_deadline: Duration,
-    /// The `host:port`s at which clients of other nodes are told to find this one. When not given, it follows from where the
+    /// The `host:port`s, with port 0 for the one that was picked, at which clients of other nodes are told to find this one. When not given, it follows from where the
     /// node listens; when empty, they are not told, and its own clients are not told of others.
     pub advertise: Option<Vec<String>>,
     /// Who may connect.

@@ -18,19 +18,29 @@ pub fn write_pid(path: &Path, pid: u32) -> io::Result<()> {
 pub struct PortsFile(PathBuf);
 
 impl PortsFile {
-    /// Writes the addresses at which clients reach a server that listens at `listen`.
+    /// Writes the addresses at which a server is reached: by clients, and by the others of its cluster where it has one.
     ///
     /// # Errors
     /// As the system has them.
-    pub fn write(folder: &Path, pid: u32, env: &Env, listen: SocketAddr) -> io::Result<Self> {
+    pub fn write(
+        folder: &Path,
+        pid: u32,
+        env: &Env,
+        listen: SocketAddr,
+        cluster: Option<SocketAddr>,
+    ) -> io::Result<Self> {
         let path = folder.join(format!("{}_{pid}.ports", super::PROGRAM));
-        let urls: Vec<String> = reached_at(env, listen.ip())
-            .into_iter()
-            .map(|ip| format!("nats://{}", SocketAddr::new(ip, listen.port())))
-            .collect();
+        let urls = |listen: SocketAddr| -> Vec<String> {
+            let ips = reached_at(env, listen.ip()).into_iter();
+            ips.map(|ip| format!("nats://{}", SocketAddr::new(ip, listen.port()))).collect()
+        };
+        let mut ports = serde_json::json!({ "nats": urls(listen) });
+        if let Some(cluster) = cluster {
+            ports["cluster"] = urls(cluster).into();
+        }
         // Whoever waits for the file shall not read half of it.
         let partial = folder.join(format!("{}_{pid}.partial", super::PROGRAM));
-        std::fs::write(&partial, serde_json::json!({ "nats": urls }).to_string())?;
+        std::fs::write(&partial, ports.to_string())?;
         std::fs::rename(&partial, &path)?;
         Ok(Self(path))
     }

@@ -4,6 +4,7 @@ use super::options::Options;
 use super::read::port;
 use super::refused;
 use super::users::Secret;
+use crate::mesh::client_urls::is_url;
 use std::path::PathBuf;
 
 /// What was typed.
@@ -30,6 +31,11 @@ pub struct Flags {
     log_utc: Option<bool>,
     debug: Option<bool>,
     trace: Option<bool>,
+    routes: Option<String>,
+    cluster_listen: Option<String>,
+    cluster_name: Option<String>,
+    cluster_advertise: Option<String>,
+    no_advertise: Option<bool>,
     user: Option<String>,
     password: Option<Secret>,
     token: Option<Secret>,
@@ -101,6 +107,7 @@ fn is_switch(flag: &str) -> bool {
             | "help"
             | "v"
             | "version"
+            | "no_advertise"
     )
 }
 
@@ -130,6 +137,12 @@ fn is_known(flag: &str) -> bool {
         "auth",
         "sd",
         "store_dir",
+        "routes",
+        "cluster",
+        "cluster_listen",
+        "cluster_name",
+        "cluster_advertise",
+        "connect_retries",
     ];
     is_switch(flag) || WITH_VALUE.contains(&flag)
 }
@@ -209,6 +222,7 @@ impl Flags {
             "T" | "logtime" => self.log_time = Some(on),
             "logtime_utc" => self.log_utc = Some(on),
             "D" | "debug" => self.debug = Some(on),
+            "no_advertise" => self.no_advertise = Some(on),
             "V" | "VV" | "trace" => self.trace = Some(on),
             _ => {
                 self.debug = Some(on);
@@ -236,6 +250,12 @@ impl Flags {
             "user" => self.user = Some(value),
             "pass" => self.password = Some(Secret(value)),
             "auth" => self.token = Some(Secret(value)),
+            "routes" => self.routes = Some(value),
+            "cluster" | "cluster_listen" => self.cluster_listen = Some(value),
+            "cluster_name" => self.cluster_name = Some(value),
+            "cluster_advertise" => self.cluster_advertise = Some(value),
+            // Links are dialled for as long as the server runs.
+            "connect_retries" => {}
             // Where JetStream keeps what it has: of no effect without it, as with the real server.
             "sd" | "store_dir" => {}
             // Of the trace, which is not written.
@@ -247,7 +267,10 @@ impl Flags {
     }
 
     /// Sets what was typed, over what a config file has said.
-    pub fn apply(&self, options: &mut Options) {
+    ///
+    /// # Errors
+    /// What was typed of a cluster cannot be used, and why.
+    pub fn apply(&self, options: &mut Options) -> Result<(), String> {
         fn over<T: Clone>(field: &mut T, typed: Option<&T>) {
             if let Some(typed) = typed {
                 typed.clone_into(field);
@@ -277,6 +300,32 @@ impl Flags {
         if self.token.is_some() {
             options.auth.token.clone_from(&self.token);
         }
+        self.apply_cluster(options)
+    }
+
+    fn apply_cluster(&self, options: &mut Options) -> Result<(), String> {
+        if let Some(url) = &self.cluster_listen {
+            let cluster = options.cluster.get_or_insert_default();
+            cluster.listen_at(url).map_err(|error| format!("--cluster: {error}"))?;
+        }
+        let Some(cluster) = &mut options.cluster else {
+            return match self.routes {
+                Some(_) => Err("solicited routes require cluster capabilities, e.g. --cluster".to_owned()),
+                None => Ok(()),
+            };
+        };
+        if let Some(routes) = &self.routes {
+            cluster.set_routes(routes).map_err(|error| format!("--routes: {error}"))?;
+        }
+        if let Some(url) = &self.cluster_advertise {
+            if !is_url(url) {
+                return Err(format!("--cluster_advertise is {url:?}, which is not host:port"));
+            }
+            cluster.advertise = Some(url.clone());
+        }
+        cluster.name = self.cluster_name.clone().unwrap_or(std::mem::take(&mut cluster.name));
+        cluster.no_advertise = self.no_advertise.unwrap_or(cluster.no_advertise);
+        cluster.secret().map(drop)
     }
 }
 
@@ -288,7 +337,7 @@ mod tests {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let flags = parse(&args).map_err(|error| error.to_string())?;
         let mut options = Options::default();
-        flags.apply(&mut options);
+        flags.apply(&mut options)?;
         Ok(options)
     }
 
@@ -309,6 +358,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_is_its_address_and_its_routes() {
+        let line = "--cluster nats://u:p@h:-1 --routes nats-route://u:p@a:1,b --cluster_name X --no_advertise";
+        let cluster = read(line).unwrap().cluster.unwrap();
+        assert_eq!((cluster.host.as_str(), cluster.port, cluster.name.as_str()), ("h", 0, "X"));
+        assert_eq!(cluster.secret(), Ok(("u".to_owned(), Secret("p".to_owned()))));
+        let routes: Vec<String> = cluster.routes.iter().map(|route| route.host_port()).collect();
+        assert_eq!((routes, cluster.no_advertise), (vec!["a:1".to_owned(), "b:6222".to_owned()], true));
+    }
+
+    #[test]
     fn what_cannot_be_used_is_named() {
         let cases = [
             ("-foo", "flag provided but not defined: -foo"),
@@ -317,7 +376,10 @@ mod tests {
             ("-D=x", "invalid value \"x\" for flag -D"),
             ("extra args", "unrecognized command: \"extra\""),
             ("-js", "-js asks for JetStream, which is not here"),
-            ("--routes a,b", "-routes asks for a cluster"),
+            ("--routes a,b", "solicited routes require cluster capabilities"),
+            ("--cluster nats://a:x", "--cluster: a route cannot be read: the port is no number"),
+            ("--cluster nats://u:p@a:1 --routes nats://u:q@b:1", "the route to b:1 shows other credentials"),
+            ("--cluster nats://a:1 --cluster_advertise x", "--cluster_advertise is \"x\""),
             ("--tls", "-tls asks for TLS"),
             ("--pass p", "add --user"),
         ];

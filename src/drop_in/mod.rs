@@ -1,10 +1,11 @@
 //! The broker in the place of a nats-server: that server's flags, config file, log lines, files and signals.
 //!
 //! [`flags`] and [`grammar`] read what was typed and written, [`read`] and [`users`] make [`options`] of it, [`refused`]
-//! names what there is no equivalent of, [`to_broker`] turns the options into the broker's own settings. [`log`],
+//! names what there is no equivalent of, [`cluster`] joins several servers, [`to_broker`] turns the options into the broker's own settings. [`log`],
 //! [`files`] and [`signal`] are how the process is seen from outside; [`reload`] says what may change while it runs.
 //! The process itself is `src/cli/nats_server.rs`.
 
+pub mod cluster;
 pub mod files;
 pub mod flags;
 pub mod grammar;

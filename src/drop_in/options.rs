@@ -1,5 +1,6 @@
 //! Everything that can be set, with nats-server's defaults: what flags and file come down to.
 
+use super::cluster::Cluster;
 use super::users::Auth;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Options {
     pub lame_duck_grace_period: Duration,
     /// Who may connect.
     pub auth: Auth,
+    /// The other servers of the same service.
+    pub cluster: Option<Cluster>,
     /// What is logged, and where.
     pub log: LogOptions,
     /// The file that the process id is written to.
@@ -77,6 +80,7 @@ impl Default for Options {
             lame_duck_duration: Duration::from_secs(120),
             lame_duck_grace_period: Duration::from_secs(10),
             auth: Auth::default(),
+            cluster: None,
             log: LogOptions { file: None, size_limit: 0, debug: false, trace: false, time: true, utc: false },
             pid_file: None,
             ports_file_dir: None,

@@ -2,7 +2,7 @@
 
 use super::grammar::{Block, Entry, Item, Place, Value, scalar};
 use super::options::Options;
-use super::{refused, users};
+use super::{cluster, refused, users};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -262,6 +262,7 @@ fn auth(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) ->
                 users::authorization(entry, block, &mut options.auth, faults);
             }
         }
+        "cluster" => options.cluster = cluster::read(entry, faults),
         "accounts" => options.auth.accounts = users::accounts(entry, faults),
         "no_auth_user" => options.auth.no_auth_user = faults.text(entry),
         "system_account" | "system" => options.auth.system_account = faults.text(entry),

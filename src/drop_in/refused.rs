@@ -59,20 +59,6 @@ pub const REFUSED: &[Refused] = &[
         ],
         instead: LATER,
     },
-    Refused {
-        what: "a cluster of routes",
-        flags: &[
-            "routes",
-            "cluster",
-            "cluster_name",
-            "no_advertise",
-            "cluster_advertise",
-            "connect_retries",
-            "cluster_listen",
-        ],
-        keys: &["cluster"],
-        instead: MESH,
-    },
     Refused { what: "gateways between clusters", flags: &[], keys: &["gateway"], instead: MESH },
     Refused {
         what: "leaf nodes",

@@ -13,6 +13,8 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
         fixed("Host", &old.host, &new.host),
         fixed("Port", &old.port, &new.port),
         fixed("ServerName", &old.server_name, &new.server_name),
+        // Without values, which would tell passwords.
+        (old.cluster != new.cluster).then(|| "config reload not supported for Cluster".to_owned()),
         fixed("PortsFileDir", &old.ports_file_dir, &new.ports_file_dir),
     ];
     let fixed: Vec<String> = fixed.into_iter().flatten().collect();

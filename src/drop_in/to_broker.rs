@@ -40,6 +40,7 @@ pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, U
         listen,
         host: options.host.clone(),
         server_name: options.server_name.clone(),
+        cluster_name: options.cluster.as_ref().map(|cluster| cluster.name.clone()).unwrap_or_default(),
         max_payload: limits.max_payload,
         max_control_line: limits.max_control_line,
         max_pending: limits.max_pending,

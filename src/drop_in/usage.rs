@@ -29,6 +29,13 @@ Clients:
     --user NAME --pass WORD    who may connect
     --auth TOKEN               what everybody who connects must show
 
+Cluster, by links of a lattice instead of routes: to servers of this kind, and not to a real nats-server
+    --cluster, --cluster_listen URL   where the other servers connect, as nats://user:password@host:6222
+    --routes URL,URL                  servers to connect to; they tell of others
+    --cluster_name NAME               what clients are told
+    --cluster_advertise HOST:PORT     where the other servers are told that this one is
+    --no_advertise                    tell clients of no other server
+
 Other:
     -h, --help                 this text
     -v, --version              the release of nats-server that clients take this for

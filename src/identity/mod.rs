@@ -28,6 +28,7 @@ mod notary;
 mod refusal;
 pub mod revocation;
 mod roll;
+mod shared_secret;
 mod warrant;
 
 pub use advice::Advice;

@@ -1,8 +1,10 @@
 //! NATS clients that are not ours, and how to know that a subscription has arrived elsewhere.
 
-use super::LIMIT;
+use super::{LIMIT, wait_for};
 use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Connects, and stays: the client reconnects by itself whenever its server returns.
@@ -57,4 +59,23 @@ pub async fn joined_within(from: &Client, to: &Client, limit: Duration) -> Durat
 /// As [`joined_within`], with the usual limit.
 pub async fn joined(from: &Client, to: &Client) -> Duration {
     joined_within(from, to, LIMIT).await
+}
+
+/// The INFO of the server at `address`, if it answers.
+fn info_of(address: SocketAddr) -> Option<async_nats::ServerInfo> {
+    let mut info = String::new();
+    BufReader::new(TcpStream::connect(address).ok()?).read_line(&mut info).ok()?;
+    serde_json::from_str(info.strip_prefix("INFO ")?).ok()
+}
+
+/// Waits until who connects to `address` is told of the servers `all` and of no other, and of that one first.
+pub fn wait_told(address: SocketAddr, all: &[SocketAddr]) {
+    let mut wanted: Vec<String> = all.iter().map(ToString::to_string).collect();
+    wanted.sort_unstable();
+    wait_for(&format!("clients of {address} are told of {wanted:?}"), LIMIT, || {
+        let mut told = info_of(address)?.connect_urls;
+        let is_first = told.first() == Some(&address.to_string());
+        told.sort_unstable();
+        (is_first && told == wanted).then_some(())
+    });
 }

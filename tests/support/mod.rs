@@ -13,6 +13,7 @@ pub mod process;
 pub mod relay;
 pub mod scenario;
 pub mod transcript;
+pub mod whose;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -41,6 +41,9 @@ pub struct Info {
     /// To be signed by clients that prove a key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
+    /// What the servers together are called.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
     /// Other addresses of the same service.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connect_urls: Vec<String>,
@@ -156,6 +159,7 @@ mod tests {
             "auth_required",
             "tls_required",
             "nonce",
+            "cluster",
             "connect_urls",
             "ldm",
             "connect_info",

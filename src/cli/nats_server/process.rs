@@ -1,19 +1,23 @@
 //! The life of the server: starts, serves, does what signals ask for, and ends with the exit code that nats-server has.
 
-use super::{Loaded, load};
+use super::{Loaded, cluster, load, real_route};
 use crate::cli::{EXIT_FAILED, EXIT_OK};
+use crate::drop_in::cluster::Cluster;
 use crate::drop_in::files::{PortsFile, write_pid};
 use crate::drop_in::flags::Flags;
 use crate::drop_in::log::{Forward, Level, Log};
 use crate::drop_in::options::Options;
 use crate::drop_in::users::{Proof, Secret};
 use crate::drop_in::{VERSION, reload, to_broker};
+use crate::identity::Identity;
+use crate::node::Node;
 use lattice_broker::Broker;
 use lattice_broker::env::Env;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
@@ -58,6 +62,8 @@ struct Server {
     config_file: Option<PathBuf>,
     listen: SocketAddr,
     broker: Broker,
+    /// Its place in a cluster.
+    node: Option<Arc<Node>>,
     signals: Signals,
     _ports_file: Option<PortsFile>,
 }
@@ -69,7 +75,11 @@ impl Server {
         let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"))?;
         // Whether debugging output is wanted may change, and the log knows. Fails when a test has set a subscriber already.
         let _ = tracing_subscriber::registry().with(LevelFilter::DEBUG).with(Forward(log.clone())).try_init();
-        let (broker, listen) = prepare(env, &options).await?;
+        let listen = resolve(env, &options.host, options.port).await;
+        let listen = listen.map_err(|error| cannot_listen(&options, &error))?;
+        let cluster = options.cluster.as_ref();
+        let identity = cluster.map(|cluster| cluster::identity(env, &options, cluster)).transpose()?;
+        let broker = prepare(env, &options, listen, identity.as_deref())?;
         introduce(&log, &broker);
         if let Some(file) = &file {
             log.info(&format!("Using configuration file: {} ({digest})", file.display()));
@@ -80,21 +90,31 @@ impl Server {
             let written = write_pid(path, std::process::id());
             written.map_err(|error| format!("Could not write pidfile {}: {error}", path.display()))?;
         }
-        let at = broker.listen().map_err(|error| {
-            let port = options.port;
-            format!("Error listening on port: {}, \"{error}\"", host_port(&options.host, port))
-        })?;
+        let node = match cluster.zip(identity) {
+            Some((cluster, identity)) => {
+                Some(Arc::new(cluster::start(env, &options, cluster, identity, broker.clone()).await?))
+            }
+            None => None,
+        };
+        let at = match &node {
+            Some(node) => node.nats(),
+            None => broker.listen().map_err(|error| cannot_listen(&options, &error))?,
+        };
         log.info(&format!("Listening for client connections on {}", host_port(&options.host, at.port())));
         let ports_file = match &options.ports_file_dir {
             Some(folder) => Some(
-                PortsFile::write(folder, std::process::id(), env, at)
+                PortsFile::write(folder, std::process::id(), env, at, node.as_deref().map(Node::link))
                     .map_err(|error| format!("Error writing ports file in {}: {error}", folder.display()))?,
             ),
             None => None,
         };
         log.info("Server is ready");
+        if let Some((cluster, node)) = options.cluster.as_ref().zip(node.as_ref()) {
+            introduce_cluster(&log, cluster, node);
+            env.spawn(real_route::watch(env.clone(), log.clone(), node.clone()));
+        }
         let config_file = file;
-        Ok(Self { log, flags, options, config_file, listen, broker, signals, _ports_file: ports_file })
+        Ok(Self { log, flags, options, config_file, listen, broker, node, signals, _ports_file: ports_file })
     }
 
     /// Serves until a signal ends it; returns the exit code.
@@ -121,7 +141,10 @@ impl Server {
 
     async fn shut_down(&self) -> u8 {
         self.log.info("Initiating Shutdown...");
-        self.broker.drain().await;
+        match &self.node {
+            Some(node) => node.drain().await,
+            None => self.broker.drain().await,
+        }
         self.log.info("Server Exiting..");
         EXIT_OK
     }
@@ -191,19 +214,21 @@ impl Server {
     }
 }
 
-/// The broker that the options ask for, which does not listen yet, and where it will.
-async fn prepare(env: &Env, options: &Options) -> Result<(Broker, SocketAddr), String> {
-    let shown = host_port(&options.host, options.port);
-    let listen = resolve(env, &options.host, options.port)
-        .await
-        .map_err(|error| format!("Error listening on port: {shown}, \"{error}\""))?;
-    let config = to_broker::config(options, listen).map_err(|error| error.to_string())?;
-    let broker = Broker::new(env.clone(), config).map_err(|error| error.to_string())?;
-    Ok((broker, listen))
+/// The broker that the options ask for, which does not listen yet.
+fn prepare(env: &Env, options: &Options, listen: SocketAddr, identity: Option<&Identity>) -> Result<Broker, String> {
+    let mut config = to_broker::config(options, listen).map_err(|error| error.to_string())?;
+    if let Some(identity) = identity {
+        config.server_id = identity.node_id().to_string();
+    }
+    Broker::new(env.clone(), config).map_err(|error| error.to_string())
+}
+
+pub(super) fn cannot_listen(options: &Options, error: &dyn std::fmt::Display) -> String {
+    format!("Error listening on port: {}, \"{error}\"", host_port(&options.host, options.port))
 }
 
 /// `0.0.0.0` is all addresses of both families, where the system has both.
-async fn resolve(env: &Env, host: &str, port: u16) -> io::Result<SocketAddr> {
+pub(super) async fn resolve(env: &Env, host: &str, port: u16) -> io::Result<SocketAddr> {
     let has_v6 = || env.interfaces().iter().any(|interface| interface.ip.is_ipv6());
     match host.parse::<IpAddr>() {
         Ok(ip) if ip.is_unspecified() && has_v6() => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
@@ -216,7 +241,7 @@ async fn resolve(env: &Env, host: &str, port: u16) -> io::Result<SocketAddr> {
     }
 }
 
-fn host_port(host: &str, port: u16) -> String {
+pub(super) fn host_port(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -225,8 +250,25 @@ fn introduce(log: &Log, broker: &Broker) {
     log.info("Starting nats-server");
     log.info(&format!("  Version:  {VERSION}"));
     log.info(&format!("  Git:      [lattice {}]", env!("CARGO_PKG_VERSION")));
+    if !info.cluster.is_empty() {
+        log.info(&format!("  Cluster:  {}", info.cluster));
+    }
     log.info(&format!("  Name:     {}", info.server_name));
     log.info(&format!("  ID:       {}", info.server_id));
+}
+
+fn introduce_cluster(log: &Log, cluster: &Cluster, node: &Node) {
+    if !cluster.name.is_empty() {
+        log.info(&format!("Cluster name is {}", cluster.name));
+    }
+    log.info(&format!("Listening for route connections on {}", host_port(&cluster.host, node.link().port())));
+    if !cluster.idle_keys.is_empty() {
+        let keys = cluster.idle_keys.join(", ");
+        log.write(Level::Warning, &format!("Servers are linked by a lattice, not by routes: {keys} has no effect"));
+    }
+    if cluster.login.is_none() && cluster.secret().is_ok_and(|(user, _)| user.is_empty()) {
+        log.write(Level::Warning, "Whoever reaches the cluster port may join: give the cluster an authorization");
+    }
 }
 
 fn warn(log: &Log, options: &Options) {

@@ -73,7 +73,7 @@ fn wrong_keys_and_values_are_named() {
             "\"Z\" account not defined for stream",
         ),
         ("jetstream: on", "\"jetstream\" asks for JetStream, which is not here"),
-        ("cluster { port: 5 }", "lattice up, lattice join"),
+        ("gateway { port: 5 }", "lattice up, lattice join"),
         ("max_payload: \"1\"", "max_payload is \"1\""),
     ];
     for (text, expected) in cases {
