@@ -12,9 +12,11 @@ use crate::generation::Generations;
 use crate::imports::Imports;
 use crate::lock::{lock, read, write};
 use crate::message::UpstreamId;
+use crate::monitor::Record;
 use crate::neighbor::{InterestChange, InterestSource, NeighborKind};
 use crate::responses::{self, Responses};
 use crate::route::{Attached, Route, RouteBuilder, TARGETS_KEPT_MAX};
+use crate::stats::Traffic;
 use crate::sublist::{Detail, Entries, MemberKey, NeighborId, Sublist};
 use crate::subscription::Subscription;
 use rand_core::Rng as _;
@@ -54,6 +56,16 @@ pub(crate) struct Account {
     /// Client connections, and how many there may be.
     connections: AtomicUsize,
     connections_max: AtomicUsize,
+    /// Of clients that have gone.
+    past: Mutex<Past>,
+}
+
+/// What clients have moved that have gone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Past {
+    pub(crate) received: Traffic,
+    pub(crate) sent: Traffic,
+    pub(crate) slow_consumers: u64,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +74,9 @@ struct State {
     neighbors: Vec<Arc<Attached>>,
     /// What each member of each neighbour holds, to withdraw it at once.
     held: BTreeMap<(NeighborId, u32), Few<Held, ()>>,
+    /// Subscriptions made and removed so far.
+    inserts: u64,
+    removes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +90,23 @@ struct Held {
 struct Routes {
     by_subject: HashMap<Box<[u8]>, Arc<Route>>,
     targets: usize,
+    /// Subjects looked up so far, and those of them that were there.
+    lookups: u64,
+    hits: u64,
+}
+
+/// How the account is searched.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Searched {
+    pub(crate) inserts: u64,
+    pub(crate) removes: u64,
+    pub(crate) lookups: u64,
+    pub(crate) hits: u64,
+    /// Routes that are kept.
+    pub(crate) kept: usize,
+    /// Takers in all of them, and in the one with most.
+    pub(crate) fanout: usize,
+    pub(crate) fanout_max: usize,
 }
 
 impl Common {
@@ -122,6 +154,7 @@ impl Account {
             routes: Mutex::default(),
             connections: AtomicUsize::new(0),
             connections_max: AtomicUsize::new(usize::MAX),
+            past: Mutex::default(),
         })
     }
 
@@ -154,7 +187,7 @@ impl Account {
     }
 
     /// Those of this account's own clients.
-    fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+    pub(crate) fn subscriptions(&self) -> Vec<Arc<Subscription>> {
         let mut found = Vec::new();
         read(&self.state).sublist.walk(&mut |_, entries| {
             let members = entries.groups().flat_map(|(_, members)| members);
@@ -195,6 +228,23 @@ impl Account {
         self.connections.fetch_sub(1, Relaxed);
     }
 
+    /// A client has gone that came in before; adds what it has moved.
+    pub(crate) fn take_leave(&self, record: &Record) {
+        let mut past = lock(&self.past);
+        past.received += record.received;
+        past.sent += record.sent;
+        past.slow_consumers += u64::from(record.is_slow_consumer());
+    }
+
+    pub(crate) fn past(&self) -> Past {
+        *lock(&self.past)
+    }
+
+    /// Client connections that there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
+    }
+
     pub(crate) fn name(&self) -> &[u8] {
         &self.name
     }
@@ -214,6 +264,7 @@ impl Account {
         let (filter, queue) = (&*subscription.filter, subscription.queue.as_deref());
         let mut state = write(&self.state);
         let count = state.sublist.insert(filter, queue, subscription.id, subscription.clone());
+        state.inserts += 1;
         self.generations.bump(filter);
         if queue.is_some() || count == 1 {
             self.announce(&state, None, InterestSource::Clients, filter, queue, count);
@@ -235,6 +286,7 @@ impl Account {
         let Some(left) = state.sublist.remove(filter, queue, subscription.id) else {
             return false;
         };
+        state.removes += 1;
         self.generations.bump(filter);
         if queue.is_some() || left == 0 {
             self.announce(&state, None, InterestSource::Clients, filter, queue, left);
@@ -261,7 +313,7 @@ impl Account {
         state.neighbors.retain(|attached| attached.id != id);
         self.generations.bump_all();
         // Stale routes would keep the neighbour alive.
-        *lock(&self.routes) = Routes::default();
+        lock(&self.routes).clear();
     }
 
     /// Sets the weight of a member's interest in a filter, which must be a valid one.
@@ -288,10 +340,27 @@ impl Account {
         self.generations.bump_all();
     }
 
+    pub(crate) fn searched(&self) -> Searched {
+        let routes = lock(&self.routes);
+        let fanouts = routes.by_subject.values().map(|route| route.targets());
+        let mut searched = Searched {
+            lookups: routes.lookups,
+            hits: routes.hits,
+            kept: routes.by_subject.len(),
+            fanout: fanouts.clone().sum(),
+            fanout_max: fanouts.max().unwrap_or_default(),
+            ..Searched::default()
+        };
+        drop(routes);
+        let state = read(&self.state);
+        (searched.inserts, searched.removes) = (state.inserts, state.removes);
+        searched
+    }
+
     /// The route of `subject`, perhaps one that was worked out before.
     pub(crate) fn route(&self, subject: &[u8]) -> Arc<Route> {
-        if let Some(route) = lock(&self.routes).by_subject.get(subject).filter(|route| route.is_current(self)) {
-            return route.clone();
+        if let Some(route) = lock(&self.routes).find(subject, self) {
+            return route;
         }
         let route = Arc::new(self.make_route(subject));
         lock(&self.routes).keep(&route);
@@ -404,12 +473,23 @@ impl State {
 }
 
 impl Routes {
+    fn find(&mut self, subject: &[u8], account: &Account) -> Option<Arc<Route>> {
+        self.lookups += 1;
+        let found = self.by_subject.get(subject).filter(|route| route.is_current(account)).cloned();
+        self.hits += u64::from(found.is_some());
+        found
+    }
+
+    fn clear(&mut self) {
+        (self.by_subject, self.targets) = (HashMap::default(), 0);
+    }
+
     fn keep(&mut self, route: &Arc<Route>) {
         if route.targets() > ROUTE_TARGETS_MAX {
             return;
         }
         if self.by_subject.len() >= ROUTES_MAX || self.targets + route.targets() > ROUTE_TARGETS_MAX {
-            *self = Self::default();
+            self.clear();
         }
         self.targets += route.targets();
         if let Some(old) = self.by_subject.insert(route.subject.clone(), route.clone()) {

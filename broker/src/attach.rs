@@ -2,6 +2,7 @@
 
 use crate::account::Account;
 use crate::batch::Batch;
+use crate::clock::Stamp;
 use crate::delivery::{Dice, Job, Origin, deliver};
 use crate::env::BoxFuture;
 use crate::hub::Hub;
@@ -80,7 +81,7 @@ impl Attachment {
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         let mut batch = Batch::default();
-        batch.begin(None);
+        batch.begin(None, Stamp::default());
         let dice = self.shared.hub.dice();
         Publisher { shared: self.shared.clone(), routes: RouteCache::default(), last: None, dice, batch, stall: None }
     }
@@ -158,10 +159,12 @@ impl Publisher {
     /// True when a taker is congested: await [`Publisher::ready`] before publishing more.
     pub fn flush(&mut self) -> bool {
         let hub = &self.shared.hub;
+        let now = hub.clock.stamp(hub.env.now());
+        self.batch.set_time(now);
         self.batch.write(&[], hub.config.stall_pending, &hub.counters);
         hub.expire(&mut self.batch);
         let congested = self.batch.end();
-        self.batch.begin(None);
+        self.batch.begin(None, now);
         self.stall = Stall::new(hub, congested);
         self.stall.is_some()
     }

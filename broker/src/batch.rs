@@ -4,12 +4,13 @@
 //! a large payload is only noted by its place in the input and written from there. Whom a message goes to is the
 //! delivery's affair, what does not fit into a socket the outbox's.
 
+use crate::clock::Stamp;
 use crate::message::Message;
 use crate::neighbor::Waiting;
 use crate::proto::encode;
 use crate::route::{Attached, Target};
 use crate::server::Client;
-use crate::stats::{Counters, add};
+use crate::stats::{Counters, Traffic, add};
 use crate::subscription::{Subscription, Take, Taker};
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -44,6 +45,8 @@ pub(crate) struct Stage {
     client: Option<Arc<Client>>,
     own: Vec<u8>,
     cuts: Vec<Cut>,
+    /// Messages among them.
+    carried: Traffic,
     /// The subscription that was last delivered to, and messages not yet counted there.
     counted: Option<Arc<Subscription>>,
     count: u64,
@@ -84,24 +87,31 @@ pub(crate) struct Batch {
     pub(crate) scratch: Vec<u8>,
     /// Positions of the picks that nobody took, of one message.
     pub(crate) untaken: SmallVec<[usize; 2]>,
-    pub(crate) in_msgs: u64,
-    pub(crate) in_bytes: u64,
+    /// Messages of the publisher.
+    pub(crate) published: Traffic,
     pub(crate) neighbor_out_msgs: u64,
-    out_msgs: u64,
-    out_bytes: u64,
+    carried: Traffic,
+    /// When it began.
+    now: Stamp,
     dropped_local: u64,
     dropped_closed: u64,
 }
 
 impl Batch {
-    /// Begins; `own` is the client that publishes, when it is one.
-    pub(crate) fn begin(&mut self, own: Option<&Arc<Client>>) {
+    /// Begins at `now`; `own` is the client that publishes, when it is one.
+    pub(crate) fn begin(&mut self, own: Option<&Arc<Client>>, now: Stamp) {
+        self.now = now;
         if self.stages.is_empty() {
             self.stages.push(Stage::default());
         }
         self.stages[0].client = own.cloned();
         self.used = 1;
         self.last = 0;
+    }
+
+    /// Sets when what is written next was sent, where that is later than the beginning.
+    pub(crate) fn set_time(&mut self, now: Stamp) {
+        self.now = now;
     }
 
     /// Where the publisher's own answers go.
@@ -124,7 +134,7 @@ impl Batch {
             Taker::Local(inbox) => {
                 let subject = target.renamed.as_deref().unwrap_or(frame.message.subject);
                 let taken = inbox.push(&Message { subject, ..frame.message });
-                self.out_msgs += u64::from(taken);
+                self.carried.msgs += u64::from(taken);
                 self.dropped_local += u64::from(!taken);
                 // A full in-process queue is a taker that lost a message, not a missing one.
                 return true;
@@ -157,9 +167,8 @@ impl Batch {
         } else {
             stage.put(target, frame);
         }
+        stage.carried.count(frame.message.body.len());
         self.staged_bytes += stage.own.len() - before;
-        self.out_msgs += 1;
-        self.out_bytes += frame.message.body.len() as u64;
         true
     }
 
@@ -187,11 +196,15 @@ impl Batch {
             }
         }
         for at in (1..self.used).chain([0]) {
-            if let Some(client) = self.stages[at].write(input, stall_pending) {
+            self.carried += self.stages[at].carried;
+            if let Some(client) = self.stages[at].write(input, stall_pending, self.now) {
                 self.congested.push(Congested::Client(client));
             }
         }
         let own = self.stages[0].client.take();
+        if let Some(own) = &own {
+            own.figures.published(self.published);
+        }
         for (at, stage) in self.stages[..self.used].iter_mut().enumerate() {
             let room = if at < STAGES_KEPT { CAPACITY_KEPT.saturating_sub(self.kept - stage.kept) } else { 0 };
             self.kept -= stage.kept;
@@ -201,7 +214,7 @@ impl Batch {
         self.stages.truncate(STAGES_KEPT);
         self.by_client.clear();
         self.staged_bytes = 0;
-        self.begin(own.as_ref());
+        self.begin(own.as_ref(), self.now);
         self.flush_counters(counters);
     }
 
@@ -255,10 +268,10 @@ impl Batch {
 
     fn flush_counters(&mut self, counters: &Counters) {
         let take = std::mem::take::<u64>;
-        add(&counters.in_msgs, take(&mut self.in_msgs));
-        add(&counters.in_bytes, take(&mut self.in_bytes));
-        add(&counters.out_msgs, take(&mut self.out_msgs));
-        add(&counters.out_bytes, take(&mut self.out_bytes));
+        add(&counters.in_msgs, take(&mut self.published.msgs));
+        add(&counters.in_bytes, take(&mut self.published.bytes));
+        add(&counters.out_msgs, take(&mut self.carried.msgs));
+        add(&counters.out_bytes, take(&mut self.carried.bytes));
         add(&counters.neighbor_out_msgs, take(&mut self.neighbor_out_msgs));
         add(&counters.drop_local_full, take(&mut self.dropped_local));
         add(&counters.drop_closed, take(&mut self.dropped_closed));
@@ -314,13 +327,13 @@ impl Stage {
     }
 
     /// Writes to the client; returns it when too much is waiting there.
-    fn write(&mut self, input: &[u8], stall_pending: usize) -> Option<Arc<Client>> {
+    fn write(&mut self, input: &[u8], stall_pending: usize, now: Stamp) -> Option<Arc<Client>> {
         self.settle_count();
         let client = self.client.as_ref()?;
         if self.own.is_empty() {
             return None;
         }
-        let pending = client.outbox.send(self.parts(input));
+        let pending = client.outbox.send(self.parts(input), self.carried, now);
         (pending > stall_pending.min(client.outbox.pending_max() / 4 * 3)).then(|| client.clone())
     }
 
@@ -336,6 +349,7 @@ impl Stage {
     /// Makes ready for the next batch, with no more memory than `room`.
     fn clear(&mut self, room: usize) {
         self.client = None;
+        self.carried = Traffic::default();
         self.cuts.clear();
         self.own.clear();
         if self.own.capacity() > room {

@@ -43,6 +43,8 @@ pub struct Config {
     pub stall_max: Duration,
     /// How long a publisher waits for a congested neighbour, for each batch that it sent. Up to 60 s.
     pub neighbor_stall_max: Duration,
+    /// Connections that have ended and are remembered, for those who watch. Each takes some 500 bytes.
+    pub closed_max: usize,
     /// Who may connect.
     pub auth: Auth,
 }
@@ -68,6 +70,7 @@ impl Default for Config {
             stall_pending: 4 << 20,
             stall_max: Duration::from_millis(10),
             neighbor_stall_max: Duration::from_secs(2),
+            closed_max: 1000,
             auth: Auth::default(),
         }
     }
@@ -99,6 +102,7 @@ impl Config {
         sized("max_connections", self.max_connections, 1, usize::MAX, "1 or more")?;
         sized("max_subscriptions", self.max_subscriptions, 1, usize::MAX, "1 or more")?;
         sized("stall_pending", self.stall_pending, 4 << 10, usize::MAX, "4096 bytes or more")?;
+        sized("closed_max", self.closed_max, 0, 1_000_000, "0 to 1000000")?;
         sized("ping_max", self.ping_max as usize, 1, usize::MAX, "1 or more")?;
         timed("ping_interval", self.ping_interval, ms(10), day, "10 ms to 1 day")?;
         timed("auth_timeout", self.auth_timeout, ms(10), hour, "10 ms to 1 hour")?;

@@ -7,6 +7,7 @@
 
 mod lan;
 mod real;
+mod usage;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -55,11 +56,24 @@ pub trait Platform: Send + Sync + fmt::Debug + 'static {
     fn resolve(&self, host_port: &str) -> BoxFuture<io::Result<Vec<SocketAddr>>>;
     /// The addresses of the network interfaces that are up at this moment; none when the system does not tell.
     fn interfaces(&self) -> Vec<Interface>;
+    /// What this process takes of the machine; nothing where that is not known.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
     /// Opens the local network: calls to all hosts on it.
     ///
     /// # Errors
     /// What the operating system says; [`io::ErrorKind::Unsupported`] where there is no such network.
     fn lan(&self, config: &LanConfig) -> io::Result<Arc<dyn Lan>>;
+}
+
+/// What a process takes of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Bytes of memory that are its own at this moment.
+    pub memory: u64,
+    /// Percent of one core since it was asked last, at most once a second.
+    pub cpu_percent: f64,
 }
 
 /// Which local networks are meant.
@@ -321,6 +335,12 @@ impl Env {
     #[must_use]
     pub fn interfaces(&self) -> Vec<Interface> {
         self.platform.interfaces()
+    }
+
+    /// What this process takes of the machine.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.platform.usage()
     }
 
     /// Opens the local network.

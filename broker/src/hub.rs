@@ -3,10 +3,13 @@
 use crate::account::{Account, Common};
 use crate::auth::{Access, Auth, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 use crate::batch::Batch;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Dice;
 use crate::env::Env;
 use crate::lock::{lock, read, write};
+use crate::monitor::{Record, Surroundings};
+use crate::neighbor::NeighborKind;
 use crate::proto::{Info, Limits};
 use crate::route::Attached;
 use crate::server::Client;
@@ -15,9 +18,9 @@ use crate::stats::{Counters, sub};
 use crate::sublist::NeighborId;
 use crate::subscription::Taker;
 use rand_core::Rng as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +35,7 @@ const NONCE_LEN: usize = 11;
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) env: Env,
+    pub(crate) clock: Clock,
     /// As it was at the start.
     pub(crate) config: Config,
     /// As it is now.
@@ -40,6 +44,8 @@ pub(crate) struct Hub {
     /// Cancelled when no more clients are taken in.
     pub(crate) listening: CancellationToken,
     pub(crate) info: Info,
+    /// Where clients connect, once they can.
+    listened: OnceLock<(String, u16)>,
     /// What sessions go by from now on.
     terms: RwLock<Arc<Terms>>,
     /// Leave to compare a password with a hash: so many at a time, and the other cores are left to the clients that
@@ -54,6 +60,12 @@ pub(crate) struct Hub {
     /// Held while a neighbour is made known to the accounts, or an account to the neighbours.
     attached: Mutex<Vec<Arc<Attached>>>,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
+    /// Those who were connected, the last ones at the end.
+    gone: Mutex<VecDeque<Arc<Record>>>,
+    /// What the program around it has to say.
+    pub(crate) surroundings: RwLock<Surroundings>,
+    /// Questions by HTTP so far, by path.
+    http_requests: Mutex<BTreeMap<&'static str, u64>>,
     common: Arc<Common>,
     next_neighbor: AtomicU32,
     next_answer: AtomicU64,
@@ -82,11 +94,13 @@ impl Hub {
         let common = Arc::new(Common::new(env.clone()));
         let stopping = CancellationToken::new();
         let hub = Self {
+            clock: Clock::new(env.now(), env.wall()),
             live: RwLock::new(Arc::new(config.clone())),
             news: RwLock::default(),
             listening: stopping.child_token(),
             terms: RwLock::new(Arc::new(terms(&config, &info))),
             info,
+            listened: OnceLock::new(),
             slow_checks: Semaphore::new(slow_checks_max()),
             counters: Counters::default(),
             stopping,
@@ -96,6 +110,9 @@ impl Hub {
             accounts: RwLock::default(),
             attached: Mutex::default(),
             clients: Mutex::default(),
+            gone: Mutex::default(),
+            surroundings: RwLock::default(),
+            http_requests: Mutex::default(),
             next_neighbor: AtomicU32::new(1),
             next_answer: AtomicU64::new(1),
             seeds: Mutex::new(Dice::new(rng.next_u64())),
@@ -145,6 +162,39 @@ impl Hub {
     /// What clients are told of the service as a whole.
     pub(crate) fn news(&self) -> Arc<News> {
         read(&self.news).clone()
+    }
+
+    /// Clients can connect from now on, first of all there.
+    pub(crate) fn set_address(&self, host: &str, port: u16) {
+        // What was there first stays.
+        let _ = self.listened.set((host.to_owned(), port));
+    }
+
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> (String, u16) {
+        let configured = || (self.config.host.clone(), self.config.listen.port());
+        self.listened.get().cloned().unwrap_or_else(configured)
+    }
+
+    /// True while clients can connect.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.listened.get().is_some() && !self.listening.is_cancelled()
+    }
+
+    /// Counts a question by HTTP.
+    pub(crate) fn count_request(&self, path: &'static str) {
+        *lock(&self.http_requests).entry(path).or_default() += 1;
+    }
+
+    /// Questions by HTTP so far, by path.
+    pub(crate) fn http_requests(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.http_requests).clone()
+    }
+
+    /// Leaf links of this server, in the order in which they came.
+    pub(crate) fn leaf_links(&self) -> Vec<NeighborId> {
+        let attached = lock(&self.attached);
+        attached.iter().filter(|one| matches!(one.kind, NeighborKind::Leaf(_))).map(|one| one.id).collect()
     }
 
     /// Makes the accounts that `auth` names and have not been there, and forgets those that it does not name.
@@ -234,6 +284,32 @@ impl Hub {
     pub(crate) fn leave(&self, id: u64) {
         lock(&self.clients).remove(&id);
         self.closed.notify_waiters();
+    }
+
+    /// Remembers a connection that has ended, in the place of the oldest one when there are enough.
+    pub(crate) fn remember(&self, record: Record) {
+        let max = self.live().closed_max;
+        let mut gone = lock(&self.gone);
+        while gone.len() >= max.max(1) {
+            gone.pop_front();
+        }
+        if max > 0 {
+            gone.push_back(Arc::new(record));
+        }
+    }
+
+    /// Connections that have ended of late, the oldest first.
+    pub(crate) fn gone(&self) -> Vec<Arc<Record>> {
+        lock(&self.gone).iter().cloned().collect()
+    }
+
+    /// Those who are connected, in the order of their numbers.
+    pub(crate) fn clients(&self) -> Vec<Arc<Client>> {
+        lock(&self.clients).values().cloned().collect()
+    }
+
+    pub(crate) fn client(&self, id: u64) -> Option<Arc<Client>> {
+        lock(&self.clients).get(&id).cloned()
     }
 
     /// Asks one client to end that has not been asked yet. False when there is none.

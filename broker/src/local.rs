@@ -2,6 +2,7 @@
 
 use crate::account::Account;
 use crate::batch::Batch;
+use crate::clock::Stamp;
 use crate::delivery::{Dice, Job, Origin, deliver};
 use crate::hub::Hub;
 use crate::lock::lock;
@@ -80,7 +81,7 @@ impl Local {
             add(&self.hub.counters.drop_denied, 1);
             return 0;
         }
-        self.batch.begin(None);
+        self.batch.begin(None, Stamp::default());
         let job = Job {
             account: self.account.name(),
             origin: Origin::Local,
@@ -92,8 +93,7 @@ impl Local {
         };
         let route = self.routes.find(&self.account, message.subject);
         let takers = deliver(route, &job, &mut self.dice, &mut self.batch);
-        self.batch.in_msgs += 1;
-        self.batch.in_bytes += message.body.len() as u64;
+        self.batch.published.count(message.body.len());
         self.batch.write(&[], self.hub.config.stall_pending, &self.hub.counters);
         self.hub.expire(&mut self.batch);
         // In-process publishers are not slowed down: they pace themselves.

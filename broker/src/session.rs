@@ -19,7 +19,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod about;
 mod grant;
+
+pub use about::About;
 
 use grant::Grant;
 
@@ -106,6 +109,8 @@ pub enum Action<'a, S> {
         /// The subject to answer to.
         reply: &'a [u8],
     },
+    /// The round-trip time has been measured: see [`Session::rtt`].
+    Measured,
     /// A message that was refused, and answered.
     Refused,
     /// Make a subscription and tell [`Session::subscribed`].
@@ -147,6 +152,7 @@ enum State {
 pub struct Session<S> {
     terms: Arc<Terms>,
     peer: Peer,
+    about: Arc<About>,
     state: State,
     grant: Grant,
     subscriptions: BTreeMap<Box<[u8]>, S>,
@@ -185,6 +191,7 @@ impl<S: Clone> Session<S> {
             grant: Grant::new(&terms, identity.clone(), None),
             terms,
             peer,
+            about: Arc::default(),
             subscriptions: BTreeMap::new(),
             // PROTOCOL §2: until CONNECT says otherwise, the defaults hold.
             verbose: true,
@@ -236,7 +243,7 @@ impl<S: Clone> Session<S> {
             }
             Op::Pong => {
                 self.pong(now);
-                Action::None
+                Action::Measured
             }
             Op::Ignored => Action::None,
             Op::Error => self.close(CloseReason::ClientClosed, b"", out),
@@ -397,6 +404,16 @@ impl<S: Clone> Session<S> {
         self.no_responders
     }
 
+    /// What the client says of itself.
+    pub fn about(&self) -> &Arc<About> {
+        &self.about
+    }
+
+    /// Subscriptions that there are.
+    pub fn subscriptions(&self) -> usize {
+        self.subscriptions.len()
+    }
+
     /// Who the client is.
     pub fn identity(&self) -> &Arc<Identity> {
         &self.grant.identity
@@ -442,6 +459,7 @@ impl<S: Clone> Session<S> {
         let Some(Ok(connect)) = connect else {
             return self.close(CloseReason::ParseError, b"", out);
         };
+        self.about = Arc::new(About::of(&connect));
         match self.terms.access.judge(&connect, self.peer.nonce.as_deref(), self.peer.over) {
             Verdict::Admitted(identity) => self.admit(now, &connect, identity, out),
             Verdict::Denied => self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out),

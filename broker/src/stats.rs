@@ -3,6 +3,28 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// Messages, and the bytes of their bodies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) msgs: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Traffic {
+    #[inline]
+    pub(crate) fn count(&mut self, body_len: usize) {
+        self.msgs += 1;
+        self.bytes += body_len as u64;
+    }
+}
+
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.msgs += other.msgs;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CloseReason {
@@ -28,6 +50,8 @@ pub enum CloseReason {
     ProtocolViolation,
     /// There are too many connections.
     MaximumConnectionsExceeded,
+    /// Somebody who watches over the server wanted it.
+    Kicked,
     /// Its account has connections enough.
     MaximumAccountConnectionsExceeded,
     /// It sent a message over the limit.
@@ -40,7 +64,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ClientClosed,
         Self::AuthenticationTimeout,
         Self::AuthenticationFailure,
@@ -52,6 +76,7 @@ impl CloseReason {
         Self::StaleConnection,
         Self::ProtocolViolation,
         Self::MaximumConnectionsExceeded,
+        Self::Kicked,
         Self::MaximumAccountConnectionsExceeded,
         Self::MaximumPayloadExceeded,
         Self::MaximumControlLineExceeded,
@@ -73,6 +98,7 @@ impl CloseReason {
             Self::StaleConnection => "Stale Connection",
             Self::ProtocolViolation => "Protocol Violation",
             Self::MaximumConnectionsExceeded => "Maximum Connections Exceeded",
+            Self::Kicked => "Kicked",
             Self::MaximumAccountConnectionsExceeded => "Maximum Account Connections Exceeded",
             Self::MaximumPayloadExceeded => "Maximum Message Payload Exceeded",
             Self::MaximumControlLineExceeded => "Maximum Control Line Exceeded",

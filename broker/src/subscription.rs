@@ -98,6 +98,12 @@ impl Subscription {
         self.delivered.fetch_add(messages, Relaxed);
     }
 
+    /// Messages that it has had, without those of batches that have not ended, and how many it may have.
+    pub(crate) fn figures(&self) -> (u64, Option<u64>) {
+        let max = self.max.load(Relaxed);
+        (self.delivered.load(Relaxed), (max > 0).then_some(max))
+    }
+
     /// Sets the maximum; true when the subscription has had as many already.
     pub(crate) fn limit(&self, max: u64) -> bool {
         self.max.store(max, Relaxed);

@@ -76,7 +76,7 @@ pub(crate) fn user_info(info: &Info, host: &str, seq: u64, time: SystemTime, ide
         jetstream: false,
         flags: 0,
         seq,
-        time: humantime::format_rfc3339_nanos(time).to_string(),
+        time: crate::monitor::time(time),
     };
     serde_json::to_vec(&Answer { server, data }).expect("strings and numbers always encode")
 }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_client_is_told_who_it_is() {
-        let server = r#"{"server":{"name":"s","host":"::1","id":"N1","ver":"2.15.1","jetstream":false,"flags":0,"seq":7,"time":"1970-01-01T00:00:00.000000000Z"},"data":"#;
+        let server = r#"{"server":{"name":"s","host":"::1","id":"N1","ver":"2.15.1","jetstream":false,"flags":0,"seq":7,"time":"1970-01-01T00:00:00Z"},"data":"#;
         assert_eq!(told(&Auth::default()), format!(r#"{server}{{"user":"","account":"$G","account_name":"$G"}}}}"#));
         let permissions = crate::Permissions {
             publish: SubjectRules::new(&["a"], &["b.*"]),

@@ -2,7 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "this is the door that everything else goes through")]
 
 use super::lan::RealLan;
-use super::{BoxFuture, Interface, Lan, LanConfig, Listener, Platform, Rng, Stream, Timer, UdpSocket};
+use super::usage::Meter;
+use super::{BoxFuture, Interface, Lan, LanConfig, Listener, Platform, Rng, Stream, Timer, UdpSocket, Usage};
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6};
@@ -19,11 +20,12 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Debug)]
 pub(super) struct Tokio {
     runtime: tokio::runtime::Handle,
+    meter: Meter,
 }
 
 impl Tokio {
     pub(super) fn current() -> Self {
-        Self { runtime: tokio::runtime::Handle::current() }
+        Self { runtime: tokio::runtime::Handle::current(), meter: Meter::new(Instant::now()) }
     }
 }
 
@@ -101,6 +103,10 @@ impl Platform for Tokio {
 
     fn interfaces(&self) -> Vec<Interface> {
         interfaces()
+    }
+
+    fn usage(&self) -> Usage {
+        self.meter.usage(Instant::now())
     }
 
     fn lan(&self, config: &LanConfig) -> io::Result<Arc<dyn Lan>> {

@@ -44,6 +44,7 @@ pub(crate) fn listen(hub: &Arc<Hub>, addr: SocketAddr) -> Result<SocketAddr, Lis
     })?;
     let local = listener.local_addr();
     let host = if hub.config.host.is_empty() { local.ip().to_string() } else { hub.config.host.clone() };
+    hub.set_address(&host, local.port());
     let door = Door { host: host.into(), port: local.port(), over: ConnectionType::Standard };
     hub.env.spawn(accept(hub.clone(), listener, door));
     Ok(local)

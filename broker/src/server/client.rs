@@ -1,5 +1,6 @@
 //! One connection as the rest of the broker sees it: its number, its way out, and what others tell it.
 
+use super::figures::Figures;
 use super::outbox::Outbox;
 use crate::auth::{Identity, Replies, Rules};
 use crate::env::{Env, Stream};
@@ -21,11 +22,13 @@ struct Manners {
 pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) outbox: Outbox,
+    pub(crate) figures: Figures,
     headers: AtomicBool,
     /// Whether `manners` say anything: most clients' do not.
     has_manners: AtomicBool,
     manners: RwLock<Manners>,
     drain: AtomicBool,
+    kick: AtomicBool,
     revise: AtomicBool,
     has_news: AtomicBool,
     has_expired: AtomicBool,
@@ -34,14 +37,16 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(id: u64, stream: Arc<dyn Stream>, pending_max: usize) -> Self {
+    pub(super) fn new(id: u64, stream: Arc<dyn Stream>, pending_max: usize, figures: Figures) -> Self {
         Self {
             id,
             outbox: Outbox::new(stream, pending_max),
+            figures,
             headers: AtomicBool::new(false),
             has_manners: AtomicBool::new(false),
             manners: RwLock::default(),
             drain: AtomicBool::new(false),
+            kick: AtomicBool::new(false),
             revise: AtomicBool::new(false),
             has_news: AtomicBool::new(false),
             has_expired: AtomicBool::new(false),
@@ -90,6 +95,16 @@ impl Client {
         self.outbox.wake_owner();
     }
 
+    /// Asks the connection to end, as somebody who watches over the server wants it.
+    pub(crate) fn kick(&self) {
+        self.kick.store(true, Ordering::Release);
+        self.drain();
+    }
+
+    pub(super) fn is_kicked(&self) -> bool {
+        self.kick.load(Ordering::Acquire)
+    }
+
     /// Tells the connection that the terms are others now.
     pub(crate) fn revise(&self) {
         self.revise.store(true, Ordering::Release);
@@ -119,6 +134,7 @@ impl Client {
         if self.outbox.is_closed() {
             return;
         }
+        self.figures.expired();
         lock(&self.expired).push((subscription.sid.clone(), subscription.id));
         self.has_expired.store(true, Ordering::Release);
     }

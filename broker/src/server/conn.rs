@@ -7,6 +7,7 @@
 //! The read buffer and the stages belong to the thread, not to the connection: an idle one holds neither.
 
 use super::client::Client;
+use super::figures::Figures;
 use super::stall::Stall;
 use crate::account::Account;
 use crate::auth::{ConnectionType, Identity, SlowCheck};
@@ -16,6 +17,7 @@ use crate::delivery::{Dice, Job, Origin, deliver};
 use crate::env::{Stream, Timer};
 use crate::hub::Hub;
 use crate::message::{Groups, Message};
+use crate::monitor::Record;
 use crate::proto::{Step, encode, parse};
 use crate::route::RouteCache;
 use crate::session::{Action, Peer, Session};
@@ -118,20 +120,30 @@ impl Conn {
     pub(super) fn new(hub: &Arc<Hub>, door: &Door, stream: Arc<dyn Stream>, is_refused: bool) -> Self {
         let now = hub.env.now();
         let config = hub.live();
-        let client = Arc::new(Client::new(hub.next_id(), stream.clone(), config.max_pending));
-        // From here on it is told of changes: what is read before one is known to be old.
-        hub.enter(&client);
+        let id = hub.next_id();
         let terms = hub.terms();
         let peer = Peer {
             host: door.host.clone(),
             port: door.port,
-            client_id: client.id,
+            client_id: id,
             client_ip: stream.peer_addr().ip().to_string().into(),
             over: door.over,
             nonce: terms.wants_nonce().then(|| hub.nonce()),
         };
         let mut greeting = Vec::new();
-        let session = Session::new(terms, hub.news(), peer, now, &mut greeting);
+        let news = hub.news();
+        let session = Session::new(terms.clone(), news.clone(), peer, now, &mut greeting);
+        let began = hub.clock.stamp(now);
+        let figures = Figures::new(stream.peer_addr(), door.over, began, session.identity().clone());
+        let client = Arc::new(Client::new(id, stream.clone(), config.max_pending, figures));
+        hub.enter(&client);
+        // What changed before it was there to be told.
+        if !Arc::ptr_eq(&terms, &hub.terms()) {
+            client.revise();
+        }
+        if !Arc::ptr_eq(&news, &hub.news()) {
+            client.tell_news();
+        }
         add(&hub.counters.connections, 1);
         add(&hub.counters.total_connections, 1);
         client.set_manners(&hub.env, session.identity(), session.replies());
@@ -166,7 +178,7 @@ impl Conn {
             let action = conn.session.refuse(&mut greeting);
             conn.close_if(&action, now);
         }
-        conn.client.outbox.send(std::iter::once(&greeting[..]));
+        conn.client.outbox.say(std::iter::once(&greeting[..]));
         conn
     }
 
@@ -192,7 +204,8 @@ impl Conn {
         }
         if self.client.is_draining() && matches!(self.phase, Phase::Running) {
             self.session.drain();
-            self.close(CloseReason::ServerShutdown, now);
+            let is_kicked = self.client.is_kicked();
+            self.close(if is_kicked { CloseReason::Kicked } else { CloseReason::ServerShutdown }, now);
         }
         let ended = match self.phase {
             Phase::Running => self.poll_input(cx, now),
@@ -241,7 +254,7 @@ impl Conn {
         let jitter = self.dice.roll();
         let action = self.session.tick(now, jitter, &mut out);
         if !out.is_empty() {
-            self.client.outbox.send(std::iter::once(&out[..]));
+            self.client.outbox.say(std::iter::once(&out[..]));
         }
         self.close_if(&action, now);
     }
@@ -250,7 +263,7 @@ impl Conn {
         let mut out = Vec::new();
         self.session.hear(self.hub.news(), &mut out);
         if !out.is_empty() {
-            self.client.outbox.send(std::iter::once(&out[..]));
+            self.client.outbox.say(std::iter::once(&out[..]));
         }
     }
 
@@ -260,7 +273,7 @@ impl Conn {
         self.config = self.hub.live();
         let action = self.session.revise(self.hub.terms(), |entry| (&entry.filter, entry.queue.as_deref()), &mut out);
         if !out.is_empty() {
-            self.client.outbox.send(std::iter::once(&out[..]));
+            self.client.outbox.say(std::iter::once(&out[..]));
         }
         if let Action::Revised(ended) = &action {
             ended.iter().for_each(|subscription| self.remove(subscription));
@@ -317,7 +330,7 @@ impl Conn {
         let input = std::mem::take(&mut self.partial);
         with_bench(|bench| {
             let batch = &mut bench.batch;
-            batch.begin(Some(&self.client));
+            batch.begin(Some(&self.client), self.hub.clock.stamp(now));
             let action = self.session.verified(now, result.ok().flatten(), batch.own());
             self.act(action, &[], batch, now);
             batch.write(&[], self.hub.config.stall_pending, &self.hub.counters);
@@ -359,6 +372,7 @@ impl Conn {
                 return Ok(0);
             }
             self.session.heard(now);
+            self.client.figures.heard(self.hub.clock.stamp(now));
             self.is_trickling = n < TRICKLE_MAX;
             if is_assembled {
                 self.partial.extend_from_slice(&buffer[..n]);
@@ -389,7 +403,7 @@ impl Conn {
 
     /// Does what `input` says and writes what follows from it; returns the bytes used.
     fn run_batch(&mut self, input: &[u8], batch: &mut Batch, now: Instant) -> usize {
-        batch.begin(Some(&self.client));
+        batch.begin(Some(&self.client), self.hub.clock.stamp(now));
         let mut used = 0;
         self.need = 0;
         while matches!(self.phase, Phase::Running) && self.checking.is_none() {
@@ -415,7 +429,9 @@ impl Conn {
         batch.write(input, self.hub.config.stall_pending, &self.hub.counters);
         self.hub.expire(batch);
         let congested = batch.end();
+        self.client.figures.set_subscriptions(self.session.subscriptions());
         if !congested.is_empty() {
+            self.client.figures.stalled();
             self.stall = Stall::new(&self.hub, congested).map(Box::new);
         }
         used
@@ -429,6 +445,7 @@ impl Conn {
                 self.publish(message, has_headers, wire.map(|wire| (wire, at(wire))), batch);
             }
             Action::None => {}
+            Action::Measured => self.client.figures.set_who(|who| who.rtt = self.session.rtt()),
             Action::TellUser { reply } => self.tell_user(reply, batch),
             Action::Refused => add(&self.hub.counters.drop_denied, 1),
             Action::Subscribe { subject, queue, sid } => self.subscribe(subject, queue, sid, batch),
@@ -461,6 +478,14 @@ impl Conn {
             (self.account, self.is_counted) = (account, true);
             self.routes.clear();
             self.client.set_manners(&self.hub.env, identity, self.session.replies());
+            self.client.figures.set_who(|who| {
+                who.about = self.session.about().clone();
+                who.identity = self.session.identity().clone();
+                who.is_in = true;
+                // Until it has answered a PING: the time that it took to answer INFO.
+                let took = self.hub.clock.stamp(now).since(self.client.figures.began);
+                who.rtt.get_or_insert(took);
+            });
             self.session.admitted(batch.own());
         } else {
             let action = self.session.refuse_account(batch.own());
@@ -476,8 +501,7 @@ impl Conn {
 
     #[inline]
     fn publish(&mut self, message: Message<'_>, has_headers: bool, wire: Option<(&[u8], usize)>, batch: &mut Batch) {
-        batch.in_msgs += 1;
-        batch.in_bytes += message.body.len() as u64;
+        batch.published.count(message.body.len());
         let job = Job {
             account: self.account.name(),
             origin: Origin::Client { id: self.client.id, echo: self.session.echo() },
@@ -554,6 +578,10 @@ impl Conn {
             _ => LINGER,
         };
         self.leave_account();
+        self.client.figures.set_who(|who| {
+            // Those who were not let in are remembered, too.
+            who.about = self.session.about().clone();
+        });
         self.stall = None;
         self.partial = Vec::new();
         self.phase = Phase::Closing { reason, until: now + patience, is_shut: false };
@@ -615,11 +643,14 @@ impl Conn {
     }
 
     fn end(mut self, reason: CloseReason) {
+        let pending = self.client.outbox.pending();
         self.client.outbox.close(reason);
-        for subscription in self.session.take_subscriptions() {
-            self.remove(&subscription);
-        }
+        let subscriptions = self.session.take_subscriptions();
+        subscriptions.iter().for_each(|subscription| self.remove(subscription));
         self.leave_account();
+        let record = Record::closed(&self.client, reason, self.hub.clock.stamp(self.hub.env.now()), pending);
+        self.account.take_leave(&record);
+        self.hub.remember(record.with_subscriptions(&subscriptions));
         sub(&self.hub.counters.connections, 1);
         self.hub.counters.close(reason);
         self.hub.leave(self.client.id);

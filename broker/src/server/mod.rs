@@ -7,10 +7,12 @@ mod accept;
 mod backlog;
 mod client;
 mod conn;
+mod figures;
 mod outbox;
 mod stall;
 
 pub use accept::ListenError;
 pub(crate) use accept::listen;
 pub(crate) use client::Client;
+pub(crate) use figures::Who;
 pub(crate) use stall::Stall;

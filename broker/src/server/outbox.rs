@@ -4,9 +4,10 @@
 //! waits, the client is a slow consumer and is closed; what waited is lost, as its protocol has no way to tell.
 
 use super::backlog::Backlog;
+use crate::clock::Stamp;
 use crate::env::Stream;
 use crate::lock::lock;
-use crate::stats::CloseReason;
+use crate::stats::{CloseReason, Traffic};
 use smallvec::SmallVec;
 use std::io::{ErrorKind, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,6 +30,9 @@ struct State {
     stream: Option<Arc<dyn Stream>>,
     backlog: Backlog,
     written: u64,
+    /// Messages among what was sent, and when the last of them was.
+    carried: Traffic,
+    last: Stamp,
     end: Option<CloseReason>,
     owner: Option<Waker>,
     /// Publishers that wait until little is pending.
@@ -41,6 +45,8 @@ impl Outbox {
             stream: Some(stream),
             backlog: Backlog::default(),
             written: 0,
+            carried: Traffic::default(),
+            last: Stamp::default(),
             end: None,
             owner: None,
             waiting: Vec::new(),
@@ -61,9 +67,24 @@ impl Outbox {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Writes `parts` behind all that was sent before; returns the bytes that wait now. Never waits itself.
-    pub(crate) fn send<'a>(&self, parts: impl Iterator<Item = &'a [u8]> + Clone) -> usize {
+    /// Writes `parts`, which are no messages, as [`Outbox::send`] does.
+    pub(crate) fn say<'a>(&self, parts: impl Iterator<Item = &'a [u8]> + Clone) -> usize {
+        self.send(parts, Traffic::default(), Stamp::default())
+    }
+
+    /// Writes `parts` behind all that was sent before; returns the bytes that wait now. Never waits itself. Of what it
+    /// writes, `carried` are messages, sent at `now`.
+    pub(crate) fn send<'a>(
+        &self,
+        parts: impl Iterator<Item = &'a [u8]> + Clone,
+        carried: Traffic,
+        now: Stamp,
+    ) -> usize {
         let mut state = lock(&self.state);
+        state.carried += carried;
+        if carried.msgs > 0 {
+            state.last = state.last.max(now);
+        }
         let Some(stream) = state.stream.clone() else {
             return 0;
         };
@@ -130,6 +151,12 @@ impl Outbox {
     /// Bytes written so far: tells a slow client from a dead one.
     pub(super) fn written(&self) -> u64 {
         lock(&self.state).written
+    }
+
+    /// Messages sent so far, and when the last of them was.
+    pub(crate) fn carried(&self) -> (Traffic, Stamp) {
+        let state = lock(&self.state);
+        (state.carried, state.last)
     }
 
     /// Whom to wake when something waits, or the client is to be closed.

@@ -1,0 +1,241 @@
+//! `/varz`: the server as a whole.
+
+use super::text::{serialize_time, uptime};
+use crate::hub::Hub;
+use crate::lock::read;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+/// What only the program around the broker knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Where it answers HTTP.
+    pub http_host: String,
+    /// The port of that; 0 when it does not.
+    pub http_port: u16,
+    /// What the paths begin with.
+    pub http_base_path: String,
+    /// When its config was read; the start of the broker when this is not said.
+    pub config_load_time: Option<SystemTime>,
+    /// Of the config file, `sha256:…`.
+    pub config_digest: String,
+    /// What operators have named it by.
+    pub tags: Vec<String>,
+    /// What operators have noted of it.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Something that is off, or that there is none of: an object without members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Nothing {}
+
+/// A count by kind of connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ByKind {
+    /// Of clients.
+    pub clients: u64,
+    /// Of routes.
+    pub routes: u64,
+    /// Of gateways.
+    pub gateways: u64,
+    /// Of leaf nodes.
+    pub leafs: u64,
+}
+
+/// The disk's part in delays: none, as nothing is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DiskWaits {
+    waiters: u64,
+    waits: u64,
+    wait_time: u64,
+    max_wait_time: u64,
+}
+
+/// The server as a whole. Names, order and units are nats-server's.
+#[derive(Clone, Debug, Serialize)]
+pub struct Varz {
+    /// What it is and goes by.
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// What it does.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// What a server is and goes by.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the protocol, and documented there")]
+pub struct Settings {
+    pub server_id: String,
+    pub server_name: String,
+    pub version: String,
+    pub proto: i32,
+    pub git_commit: String,
+    pub go: String,
+    pub host: String,
+    pub port: u16,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub auth_required: bool,
+    pub max_connections: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_subscriptions: Option<usize>,
+    /// Nanoseconds.
+    pub ping_interval: u64,
+    pub ping_max: u32,
+    pub http_host: String,
+    pub http_port: u16,
+    pub http_base_path: String,
+    pub https_port: u16,
+    /// Seconds.
+    pub auth_timeout: f64,
+    pub max_control_line: usize,
+    pub max_payload: usize,
+    pub max_pending: usize,
+    pub cluster: Nothing,
+    pub gateway: Nothing,
+    pub leaf: Nothing,
+    pub mqtt: Nothing,
+    pub websocket: Nothing,
+    pub jetstream: Nothing,
+    /// Seconds.
+    pub tls_timeout: f64,
+    /// Nanoseconds.
+    pub write_deadline: u64,
+}
+
+/// What a server does.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the protocol, and documented there")]
+pub struct Figures {
+    #[serde(serialize_with = "serialize_time")]
+    pub start: SystemTime,
+    #[serde(serialize_with = "serialize_time")]
+    pub now: SystemTime,
+    pub uptime: String,
+    /// Resident bytes.
+    pub mem: u64,
+    pub cores: usize,
+    /// Threads that may run at once.
+    pub gomaxprocs: usize,
+    /// Percent of one core.
+    pub cpu: f64,
+    pub connections: u64,
+    pub total_connections: u64,
+    pub routes: u64,
+    pub remotes: u64,
+    pub leafnodes: u64,
+    pub in_msgs: u64,
+    pub in_bytes: u64,
+    pub in_client_msgs: u64,
+    pub in_client_bytes: u64,
+    pub out_msgs: u64,
+    pub out_bytes: u64,
+    pub out_client_msgs: u64,
+    pub out_client_bytes: u64,
+    pub slow_consumers: u64,
+    pub stale_connections: u64,
+    pub stalled_clients: u64,
+    pub subscriptions: u64,
+    pub http_req_stats: BTreeMap<&'static str, u64>,
+    #[serde(serialize_with = "serialize_time")]
+    pub config_load_time: SystemTime,
+    pub config_digest: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    pub system_account: String,
+    pub slow_consumer_stats: ByKind,
+    pub stale_connection_stats: ByKind,
+    pub disk_io_wait_stats: DiskWaits,
+}
+
+pub(super) fn varz(hub: &Hub) -> Varz {
+    let surroundings = read(&hub.surroundings).clone();
+    Varz { settings: settings(hub, &surroundings), figures: figures(hub, surroundings) }
+}
+
+fn settings(hub: &Hub, surroundings: &Surroundings) -> Settings {
+    let (info, config) = (&hub.info, hub.live());
+    let (host, port) = hub.address();
+    Settings {
+        server_id: info.server_id.clone(),
+        server_name: info.server_name.clone(),
+        version: info.version.clone(),
+        proto: info.proto,
+        git_commit: info.git_commit.clone(),
+        go: info.go.clone(),
+        host,
+        port,
+        auth_required: config.auth.is_required(),
+        max_connections: config.max_connections,
+        max_subscriptions: Some(config.max_subscriptions).filter(|max| *max != usize::MAX),
+        ping_interval: nanos(config.ping_interval),
+        ping_max: config.ping_max,
+        http_host: surroundings.http_host.clone(),
+        http_port: surroundings.http_port,
+        http_base_path: surroundings.http_base_path.clone(),
+        https_port: 0,
+        auth_timeout: config.auth_timeout.as_secs_f64(),
+        max_control_line: config.max_control_line,
+        max_payload: config.max_payload,
+        max_pending: config.max_pending,
+        cluster: Nothing {},
+        gateway: Nothing {},
+        leaf: Nothing {},
+        mqtt: Nothing {},
+        websocket: Nothing {},
+        jetstream: Nothing {},
+        tls_timeout: 2.0,
+        write_deadline: nanos(config.write_deadline),
+    }
+}
+
+fn figures(hub: &Hub, surroundings: Surroundings) -> Figures {
+    let stats = hub.counters.snapshot();
+    let (start, now) = (hub.clock.wall(crate::clock::Stamp::default()), hub.env.wall());
+    let usage = hub.env.usage();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let stale = stats.closed.get(crate::CloseReason::StaleConnection.text()).copied().unwrap_or_default();
+    let of_clients = |clients| ByKind { clients, ..ByKind::default() };
+    Figures {
+        start,
+        now,
+        uptime: uptime(now.duration_since(start).unwrap_or_default()),
+        mem: usage.memory,
+        cores,
+        gomaxprocs: cores,
+        cpu: usage.cpu_percent,
+        connections: stats.connections,
+        total_connections: stats.total_connections,
+        routes: 0,
+        remotes: 0,
+        leafnodes: super::leafz::count(hub),
+        in_msgs: stats.in_msgs + stats.neighbor_in_msgs,
+        in_bytes: stats.in_bytes,
+        in_client_msgs: stats.in_msgs,
+        in_client_bytes: stats.in_bytes,
+        out_msgs: stats.out_msgs + stats.neighbor_out_msgs,
+        out_bytes: stats.out_bytes,
+        out_client_msgs: stats.out_msgs,
+        out_client_bytes: stats.out_bytes,
+        slow_consumers: stats.slow_consumers,
+        stale_connections: stale,
+        stalled_clients: stats.stalls,
+        subscriptions: stats.subscriptions,
+        http_req_stats: hub.http_requests(),
+        config_load_time: surroundings.config_load_time.unwrap_or(start),
+        config_digest: surroundings.config_digest,
+        tags: surroundings.tags,
+        metadata: surroundings.metadata,
+        system_account: hub.live().auth.system_account().to_owned(),
+        slow_consumer_stats: of_clients(stats.slow_consumers),
+        stale_connection_stats: of_clients(stale),
+        disk_io_wait_stats: DiskWaits::default(),
+    }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
