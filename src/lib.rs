@@ -17,4 +17,5 @@ pub mod sim;
 pub mod status;
 pub mod store;
 pub mod weak_map;
+pub mod web;
 pub mod wiring;

@@ -6,61 +6,13 @@
 mod support;
 
 use support::process::{Process, run};
-use support::whose::{BOTH, Whose};
+use support::whose::{BOTH, Client, OPEN, Whose, folder, path, write};
 use support::{LIMIT, wait_for};
 
 use std::fs;
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use tempfile::TempDir;
-
-fn folder() -> TempDir {
-    tempfile::tempdir().unwrap()
-}
-
-fn path(folder: &TempDir, name: &str) -> String {
-    folder.path().join(name).to_str().unwrap().to_owned()
-}
-
-fn write(folder: &TempDir, name: &str, text: &str) -> String {
-    let path = path(folder, name);
-    fs::write(&path, text).unwrap();
-    path
-}
-
-/// A client by hand.
-struct Client(TcpStream, String);
-
-impl Client {
-    fn new(address: SocketAddr, connect: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(LIMIT)).unwrap();
-        let mut client = Self(stream, String::new());
-        client.send(&format!("CONNECT {connect}\r\nPING\r\n"));
-        client
-    }
-
-    fn send(&mut self, text: &str) {
-        self.0.write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Reads until `text` has come, or the server closes; returns all that has come since the last time.
-    fn hear(&mut self, text: &str) -> String {
-        while !self.1.contains(text) {
-            let mut chunk = [0; 4096];
-            let len = self.0.read(&mut chunk).unwrap_or_else(|error| panic!("{text:?} has not come: {error}"));
-            if len == 0 {
-                break;
-            }
-            self.1.push_str(&String::from_utf8_lossy(&chunk[..len]));
-        }
-        std::mem::take(&mut self.1)
-    }
-}
-
-const OPEN: &str = "{\"verbose\":false,\"protocol\":1}";
 
 /// Config files that can be used.
 const GOOD: &[&str] = &[
@@ -182,7 +134,7 @@ fn command_lines_end_alike() {
 #[test]
 fn what_is_not_here_is_refused_by_name() {
     let folder = folder();
-    for flag in ["-js", "--tls", "-m=8222", "--profile=1", "-s"] {
+    for flag in ["-js", "--tls", "-ms=8222", "--profile=1", "-s"] {
         let ended = Whose::Ours.run(&["-p", "-1", flag]);
         let name = flag.trim_start_matches('-').split('=').next().unwrap();
         assert_eq!(ended.code, Some(1), "{ended:?}");

@@ -13,34 +13,41 @@ pub fn write_pid(path: &Path, pid: u32) -> io::Result<()> {
     std::fs::write(path, pid.to_string())
 }
 
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// For clients.
+    pub clients: SocketAddr,
+    /// For the other servers of its cluster.
+    pub cluster: Option<SocketAddr>,
+    /// For those who watch it by HTTP.
+    pub monitoring: Option<SocketAddr>,
+}
+
 /// The ports file. It is removed when this is dropped.
 #[derive(Debug)]
 pub struct PortsFile(PathBuf);
 
 impl PortsFile {
-    /// Writes the addresses at which a server is reached: by clients, and by the others of its cluster where it has one.
+    /// Writes the addresses at which a server is reached that listens at `ports`.
     ///
     /// # Errors
     /// As the system has them.
-    pub fn write(
-        folder: &Path,
-        pid: u32,
-        env: &Env,
-        listen: SocketAddr,
-        cluster: Option<SocketAddr>,
-    ) -> io::Result<Self> {
+    pub fn write(folder: &Path, pid: u32, env: &Env, ports: &Ports) -> io::Result<Self> {
         let path = folder.join(format!("{}_{pid}.ports", super::PROGRAM));
-        let urls = |listen: SocketAddr| -> Vec<String> {
-            let ips = reached_at(env, listen.ip()).into_iter();
-            ips.map(|ip| format!("nats://{}", SocketAddr::new(ip, listen.port()))).collect()
+        let urls = |scheme: &str, at: SocketAddr| -> Vec<String> {
+            let all = reached_at(env, at.ip()).into_iter();
+            all.map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, at.port()))).collect()
         };
-        let mut ports = serde_json::json!({ "nats": urls(listen) });
-        if let Some(cluster) = cluster {
-            ports["cluster"] = urls(cluster).into();
+        let mut text = serde_json::json!({ "nats": urls("nats", ports.clients) });
+        for (key, scheme, at) in [("cluster", "nats", ports.cluster), ("monitoring", "http", ports.monitoring)] {
+            if let Some(at) = at {
+                text[key] = urls(scheme, at).into();
+            }
         }
         // Whoever waits for the file shall not read half of it.
         let partial = folder.join(format!("{}_{pid}.partial", super::PROGRAM));
-        std::fs::write(&partial, ports.to_string())?;
+        std::fs::write(&partial, text.to_string())?;
         std::fs::rename(&partial, &path)?;
         Ok(Self(path))
     }

@@ -1,7 +1,7 @@
 //! The command line as nats-server takes it: one dash or two, `-flag value` or `-flag=value`, as Go's programs do.
 
 use super::options::Options;
-use super::read::port;
+use super::read::{http_port, port};
 use super::refused;
 use super::users::Secret;
 use crate::mesh::client_urls::is_url;
@@ -25,6 +25,7 @@ pub struct Flags {
     server_name: Option<String>,
     pid_file: Option<PathBuf>,
     ports_file_dir: Option<PathBuf>,
+    http_port: Option<Option<u16>>,
     log_file: Option<PathBuf>,
     log_size_limit: Option<u64>,
     log_time: Option<bool>,
@@ -118,6 +119,8 @@ fn is_known(flag: &str) -> bool {
         "net",
         "p",
         "port",
+        "m",
+        "http_port",
         "n",
         "name",
         "server_name",
@@ -205,7 +208,8 @@ fn bad(flag: &str, value: &str, accepted: &'static str) -> FlagError {
 }
 
 /// As Go reads booleans.
-fn boolean(text: &str) -> Option<bool> {
+#[must_use]
+pub fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
@@ -237,6 +241,10 @@ impl Flags {
             "p" | "port" => {
                 let number = value.parse().ok().and_then(port);
                 self.port = Some(number.ok_or_else(|| bad(flag, &value, "a port from -1 to 65535"))?);
+            }
+            "m" | "http_port" => {
+                let number = value.parse().ok().and_then(http_port);
+                self.http_port = Some(number.ok_or_else(|| bad(flag, &value, "a port from -1 to 65535"))?);
             }
             "n" | "name" | "server_name" => self.server_name = Some(value),
             "P" | "pid" => self.pid_file = Some(value.into()),
@@ -278,6 +286,7 @@ impl Flags {
         }
         over(&mut options.host, self.host.as_ref().filter(|host| !host.is_empty()));
         over(&mut options.port, self.port.as_ref());
+        over(&mut options.monitoring.port, self.http_port.as_ref());
         over(&mut options.server_name, self.server_name.as_ref());
         over(&mut options.log.size_limit, self.log_size_limit.as_ref());
         over(&mut options.log.time, self.log_time.as_ref());
@@ -349,9 +358,10 @@ mod tests {
         assert_eq!(read("-p -1").unwrap().port, 0);
         assert_eq!(read("-p 0").unwrap().port, 4222);
         let options =
-            read("-a h -n s -P pid --ports_file_dir d -l log -T=false -DV --user u --pass p --auth t").unwrap();
+            read("-m 8222 -a h -n s -P pid --ports_file_dir d -l log -T=false -DV --user u --pass p --auth t").unwrap();
         assert_eq!((options.host.as_str(), options.server_name.as_str()), ("h", "s"));
         assert_eq!((options.pid_file, options.ports_file_dir), (Some("pid".into()), Some("d".into())));
+        assert_eq!((options.monitoring.port, read("-m -1").unwrap().monitoring.port), (Some(8222), Some(0)));
         assert!(options.log.debug && options.log.trace && !options.log.time);
         assert_eq!(options.auth.single, Some(("u".to_owned(), Secret("p".to_owned()))));
         assert_eq!(options.auth.token, Some(Secret("t".to_owned())));

@@ -2,6 +2,7 @@
 
 use super::cluster::Cluster;
 use super::users::Auth;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,25 @@ pub struct Options {
     pub pid_file: Option<PathBuf>,
     /// The folder for the ports file.
     pub ports_file_dir: Option<PathBuf>,
+    /// What those who watch are told, and where.
+    pub monitoring: Monitoring,
+}
+
+/// What those who watch are told, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Monitoring {
+    /// Where HTTP is answered; none means where clients connect.
+    pub host: Option<String>,
+    /// The port for that: none means that it is not, 0 any free one.
+    pub port: Option<u16>,
+    /// What the paths begin with.
+    pub base_path: String,
+    /// Connections that have ended and are remembered.
+    pub closed_max: usize,
+    /// Words by which operators find the server.
+    pub tags: Vec<String>,
+    /// What operators have noted of it.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Limits of clients.
@@ -84,6 +104,20 @@ impl Default for Options {
             log: LogOptions { file: None, size_limit: 0, debug: false, trace: false, time: true, utc: false },
             pid_file: None,
             ports_file_dir: None,
+            monitoring: Monitoring::default(),
+        }
+    }
+}
+
+impl Default for Monitoring {
+    fn default() -> Self {
+        Self {
+            host: None,
+            port: None,
+            base_path: String::new(),
+            closed_max: 10_000,
+            tags: Vec::new(),
+            metadata: BTreeMap::new(),
         }
     }
 }

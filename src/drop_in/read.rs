@@ -95,6 +95,22 @@ impl Faults {
         None
     }
 
+    /// A string, or an array of them.
+    fn texts(&mut self, entry: &Entry) -> Option<Vec<String>> {
+        let texts = match &entry.item.value {
+            Value::Text(text) => Some(vec![text.clone()]),
+            Value::List(items) => items
+                .iter()
+                .map(|item| if let Value::Text(text) = &item.value { Some(text.clone()) } else { None })
+                .collect(),
+            _ => None,
+        };
+        if texts.is_none() {
+            self.wrong(entry, "a string, or an array of strings");
+        }
+        texts
+    }
+
     /// A duration; a whole number is taken as seconds, with a warning.
     pub(super) fn duration(&mut self, entry: &Entry) -> Option<Duration> {
         match &entry.item.value {
@@ -131,6 +147,7 @@ pub fn apply(block: &Block, options: &mut Options, faults: &mut Faults) {
             faults.error(&entry.place, what);
         } else if !(refused::knows(&key)
             || place(&key, entry, options, faults)
+            || monitoring(&key, entry, options, faults)
             || limit(&key, entry, options, faults)
             || log(&key, entry, options, faults)
             || auth(&key, entry, options, faults))
@@ -154,6 +171,16 @@ pub fn port(number: i64) -> Option<u16> {
         -1 => Some(0),
         0 => Some(Options::default().port),
         number => u16::try_from(number).ok(),
+    }
+}
+
+/// The port for HTTP that a number means: -1 is any free one, 0 none. The outer `None` is no port at all.
+#[must_use]
+pub fn http_port(number: i64) -> Option<Option<u16>> {
+    match number {
+        -1 => Some(Some(0)),
+        0 => Some(None),
+        number => u16::try_from(number).ok().map(Some),
     }
 }
 
@@ -189,23 +216,57 @@ fn place(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) -
     true
 }
 
-/// `4222`, `"host:4222"` or `"[::1]:4222"`.
 fn listen(entry: &Entry, options: &mut Options, faults: &mut Faults) {
-    match &entry.item.value {
-        Value::Integer(number) if port(*number).is_some() => set(&mut options.port, port(*number)),
-        Value::Text(text) => {
-            let parts = text.rsplit_once(':');
-            let host = parts.map(|(host, _)| host.trim_start_matches('[').trim_end_matches(']'));
-            match (host, parts.and_then(|(_, number)| port(number.parse().ok()?))) {
-                (Some(host), Some(port)) => {
-                    host.clone_into(&mut options.host);
-                    options.port = port;
-                }
-                (_, _) => faults.wrong(entry, "host:port, or a port from -1 to 65535"),
+    if let Some((host, number)) = address(entry, faults, port) {
+        set(&mut options.host, host);
+        options.port = number;
+    }
+}
+
+/// `4222`, `"host:4222"` or `"[::1]:4222"`; `port` is what a number means.
+fn address<P>(entry: &Entry, faults: &mut Faults, port: impl Fn(i64) -> Option<P>) -> Option<(Option<String>, P)> {
+    let found = match &entry.item.value {
+        Value::Integer(number) => port(*number).map(|port| (None, port)),
+        Value::Text(text) => text.rsplit_once(':').and_then(|(host, number)| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            Some((Some(host.to_owned()), port(number.parse().ok()?)?))
+        }),
+        _ => None,
+    };
+    if found.is_none() {
+        faults.wrong(entry, "host:port, or a port from -1 to 65535");
+    }
+    found
+}
+
+/// Keys about what those who watch are told.
+fn monitoring(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) -> bool {
+    let monitoring = &mut options.monitoring;
+    match key {
+        "http" => {
+            if let Some((host, port)) = address(entry, faults, http_port) {
+                (monitoring.host, monitoring.port) = (host, port);
             }
         }
-        _ => faults.wrong(entry, "host:port, or a port from -1 to 65535"),
+        "http_port" | "monitor_port" => {
+            let number = faults.integer(entry, -1, 65_535);
+            set(&mut monitoring.port, number.and_then(http_port));
+        }
+        "http_base_path" => set(&mut monitoring.base_path, faults.text(entry)),
+        "max_closed_clients" => {
+            let number = faults.integer(entry, 0, 1_000_000).and_then(|number| usize::try_from(number).ok());
+            set(&mut monitoring.closed_max, number);
+        }
+        "server_tags" => set(&mut monitoring.tags, faults.texts(entry)),
+        "server_metadata" => {
+            if let Some(block) = faults.block(entry) {
+                let pairs = block.entries.iter().filter_map(|one| Some((one.key.clone(), faults.text(one)?)));
+                monitoring.metadata = pairs.collect();
+            }
+        }
+        _ => return false,
     }
+    true
 }
 
 fn limit(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) -> bool {

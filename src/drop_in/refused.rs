@@ -23,19 +23,10 @@ const LATER: &str = "leave it out, or keep nats-server where it is needed";
 /// The table.
 pub const REFUSED: &[Refused] = &[
     Refused {
-        what: "HTTP monitoring",
-        flags: &["m", "http_port", "ms", "https_port"],
-        keys: &[
-            "http",
-            "http_port",
-            "https",
-            "https_port",
-            "http_base_path",
-            "monitor_port",
-            "server_metadata",
-            "server_tags",
-        ],
-        instead: "wait for the log line \"Server is ready\" or for the ports file instead of /varz",
+        what: "monitoring by HTTPS",
+        flags: &["ms", "https_port"],
+        keys: &["https", "https_port"],
+        instead: "use http_port on 127.0.0.1, and let a proxy end TLS",
     },
     Refused {
         what: "TLS for clients",
@@ -115,7 +106,6 @@ pub const REFUSED: &[Refused] = &[
             "no_fast_producer_stall",
             "no_header_support",
             "max_sub_tokens",
-            "max_closed_clients",
             "connect_backoff",
             "no_system_account",
             "no_system",

@@ -15,6 +15,9 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
         fixed("ServerName", &old.server_name, &new.server_name),
         // Without values, which would tell passwords.
         (old.cluster != new.cluster).then(|| "config reload not supported for Cluster".to_owned()),
+        fixed("HTTPHost", &old.monitoring.host, &new.monitoring.host),
+        fixed("HTTPPort", &old.monitoring.port, &new.monitoring.port),
+        fixed("HTTPBasePath", &old.monitoring.base_path, &new.monitoring.base_path),
         fixed("PortsFileDir", &old.ports_file_dir, &new.ports_file_dir),
     ];
     let fixed: Vec<String> = fixed.into_iter().flatten().collect();
@@ -38,6 +41,13 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
         changed("log_file", old.log.file != new.log.file, format!("{:?}", new.log.file)),
         changed("log_size_limit", old.log.size_limit != new.log.size_limit, new.log.size_limit),
         changed("pid_file", old.pid_file != new.pid_file, format!("{:?}", new.pid_file)),
+        changed("server_tags", old.monitoring.tags != new.monitoring.tags, new.monitoring.tags.join(", ")),
+        changed("server_metadata", old.monitoring.metadata != new.monitoring.metadata, "others"),
+        changed(
+            "max_closed_clients",
+            old.monitoring.closed_max != new.monitoring.closed_max,
+            new.monitoring.closed_max,
+        ),
         changed("lame_duck_duration", old.lame_duck_duration != new.lame_duck_duration, spoken(new.lame_duck_duration)),
         changed(
             "lame_duck_grace_period",

@@ -51,6 +51,7 @@ pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, U
         auth_timeout: options.auth.timeout.unwrap_or(default.auth_timeout),
         write_deadline: limits.write_deadline,
         drain_timeout: DRAIN_TIMEOUT,
+        closed_max: options.monitoring.closed_max,
         auth: auth(&options.auth)?,
         ..default
     };

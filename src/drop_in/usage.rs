@@ -10,6 +10,7 @@ go before what the config file says.
 Server:
     -a, --addr, --net HOST     address for clients (default 0.0.0.0)
     -p, --port PORT            port for clients (default 4222); -1 is any free one
+    -m, --http_port PORT       answer HTTP for those who watch (default: not); -1 is any free port
     -n, --name, --server_name  name of the server (default: its id)
     -c, --config FILE          config file, in nats-server's format
     -t                         read the config file, say whether it can be used, and end

@@ -3,7 +3,7 @@
 use super::{Loaded, cluster, load, real_route};
 use crate::cli::{EXIT_FAILED, EXIT_OK};
 use crate::drop_in::cluster::Cluster;
-use crate::drop_in::files::{PortsFile, write_pid};
+use crate::drop_in::files::{Ports, PortsFile, write_pid};
 use crate::drop_in::flags::Flags;
 use crate::drop_in::log::{Forward, Level, Log};
 use crate::drop_in::options::Options;
@@ -11,8 +11,10 @@ use crate::drop_in::users::{Proof, Secret};
 use crate::drop_in::{VERSION, reload, to_broker};
 use crate::identity::Identity;
 use crate::node::Node;
+use crate::web;
 use lattice_broker::Broker;
 use lattice_broker::env::Env;
+use lattice_broker::monitor::Surroundings;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -61,9 +63,11 @@ struct Server {
     options: Options,
     config_file: Option<PathBuf>,
     listen: SocketAddr,
+    env: Env,
     broker: Broker,
     /// Its place in a cluster.
     node: Option<Arc<Node>>,
+    http: Option<SocketAddr>,
     signals: Signals,
     _ports_file: Option<PortsFile>,
 }
@@ -90,6 +94,7 @@ impl Server {
             let written = write_pid(path, std::process::id());
             written.map_err(|error| format!("Could not write pidfile {}: {error}", path.display()))?;
         }
+        let http = monitor(env, &options, &broker, &digest, &log).await?;
         let node = match cluster.zip(identity) {
             Some((cluster, identity)) => {
                 Some(Arc::new(cluster::start(env, &options, cluster, identity, broker.clone()).await?))
@@ -101,9 +106,10 @@ impl Server {
             None => broker.listen().map_err(|error| cannot_listen(&options, &error))?,
         };
         log.info(&format!("Listening for client connections on {}", host_port(&options.host, at.port())));
+        let ports = Ports { clients: at, cluster: node.as_deref().map(Node::link), monitoring: http };
         let ports_file = match &options.ports_file_dir {
             Some(folder) => Some(
-                PortsFile::write(folder, std::process::id(), env, at, node.as_deref().map(Node::link))
+                PortsFile::write(folder, std::process::id(), env, &ports)
                     .map_err(|error| format!("Error writing ports file in {}: {error}", folder.display()))?,
             ),
             None => None,
@@ -114,7 +120,19 @@ impl Server {
             env.spawn(real_route::watch(env.clone(), log.clone(), node.clone()));
         }
         let config_file = file;
-        Ok(Self { log, flags, options, config_file, listen, broker, node, signals, _ports_file: ports_file })
+        Ok(Self {
+            log,
+            flags,
+            options,
+            config_file,
+            listen,
+            env: env.clone(),
+            broker,
+            node,
+            http,
+            signals,
+            _ports_file: ports_file,
+        })
     }
 
     /// Serves until a signal ends it; returns the exit code.
@@ -208,6 +226,8 @@ impl Server {
         }
         self.log.change(&loaded.options.log).map_err(|error| format!("cannot open log_file: {error}"))?;
         self.broker.reload(&config).map_err(|error| error.to_string())?;
+        let http_port = self.http.map(|at| at.port());
+        self.broker.monitor().set_surroundings(surroundings(&self.env, &loaded.options, &loaded.digest, http_port));
         loaded.warnings.iter().for_each(|warning| self.log.write(Level::Warning, &warning.to_string()));
         self.options = loaded.options;
         Ok((changes, loaded.digest))
@@ -225,6 +245,45 @@ fn prepare(env: &Env, options: &Options, listen: SocketAddr, identity: Option<&I
 
 pub(super) fn cannot_listen(options: &Options, error: &dyn std::fmt::Display) -> String {
     format!("Error listening on port: {}, \"{error}\"", host_port(&options.host, options.port))
+}
+
+/// Answers HTTP where that is wanted, and returns where.
+async fn monitor(
+    env: &Env,
+    options: &Options,
+    broker: &Broker,
+    digest: &str,
+    log: &Log,
+) -> Result<Option<SocketAddr>, String> {
+    let wanted = &options.monitoring;
+    let host = wanted.host.as_ref().filter(|host| !host.is_empty()).unwrap_or(&options.host);
+    let at = match wanted.port {
+        None => None,
+        Some(port) => {
+            let failed = |error| format!("Can't listen to the monitor port: {}, \"{error}\"", host_port(host, port));
+            let addr = resolve(env, host, port).await.map_err(failed)?;
+            Some(web::listen(env, addr, broker.monitor(), &wanted.base_path).map_err(failed)?)
+        }
+    };
+    broker.monitor().set_surroundings(surroundings(env, options, digest, at.map(|at| at.port())));
+    if let Some(at) = at {
+        log.info(&format!("Starting http monitor on {}", host_port(host, at.port())));
+    }
+    Ok(at)
+}
+
+/// What the broker does not know of itself.
+fn surroundings(env: &Env, options: &Options, digest: &str, http_port: Option<u16>) -> Surroundings {
+    let wanted = &options.monitoring;
+    Surroundings {
+        http_host: wanted.host.clone().unwrap_or_else(|| options.host.clone()),
+        http_port: http_port.unwrap_or_default(),
+        http_base_path: wanted.base_path.clone(),
+        config_load_time: Some(env.wall()),
+        config_digest: digest.to_owned(),
+        tags: wanted.tags.clone(),
+        metadata: wanted.metadata.clone(),
+    }
 }
 
 /// `0.0.0.0` is all addresses of both families, where the system has both.
