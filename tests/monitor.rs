@@ -354,3 +354,104 @@ fn endless_requests_are_cut_off() {
     while stream.write_all(&[b'x'; 4096]).is_ok() {}
     assert_eq!(get(server.http, "/varz").code, 200);
 }
+
+/// Questions of the system account by its id or by `PING`, with their options.
+const QUESTIONS: &[(&str, &str)] = &[
+    ("PING", ""),
+    ("PING.STATSZ", ""),
+    ("ID.STATSZ", ""),
+    ("ID.IDZ", ""),
+    ("ID.VARZ", ""),
+    ("ID.CONNZ", "{\"auth\":true,\"subscriptions_detail\":true,\"user\":\"a\"}"),
+    ("ID.CONNZ", "{\"state\":1,\"sort\":\"stop\"}"),
+    ("ID.SUBSZ", "{\"subscriptions\":true,\"test\":\"foo.x\"}"),
+    ("ID.ACCOUNTZ", "{\"account\":\"A\"}"),
+    ("ID.HEALTHZ", ""),
+    ("ID.LEAFZ", ""),
+    ("ID.ROUTEZ", ""),
+    ("ID.GATEWAYZ", ""),
+    ("ID.JSZ", ""),
+    ("ID.KICK", "{\"cid\":12345}"),
+    ("ID.LDM", "{\"cid\":12345}"),
+];
+
+/// The payload of the next message, as JSON.
+fn hear_json(client: &mut Client) -> Value {
+    let text = client.hear("}\r\n");
+    let start = text.find("\r\n{").unwrap_or_else(|| panic!("no message in {text:?}"));
+    let end = text.rfind("}\r\n").unwrap();
+    serde_json::from_str(&text[start + 2..=end]).unwrap_or_else(|error| panic!("{error}: {text:?}"))
+}
+
+/// Goal: answers to the system account have the shape of the real server's.
+#[test]
+fn services_have_the_shape_of_the_real_ones() {
+    let servers = BOTH.map(Watched::start);
+    let mut watchers = servers.each_ref().map(|server| {
+        let mut watcher = server.login("s", "\"name\":\"watcher\"");
+        watcher.send("SUB _INBOX.s 9\r\n");
+        let id = get(server.http, "/varz").json()["server_id"].as_str().unwrap().to_owned();
+        (watcher, id)
+    });
+    for (question, options) in QUESTIONS {
+        let [mut ours, mut real] = watchers.each_mut().map(|(watcher, id)| {
+            let subject = question.replace("ID.", &format!("{id}."));
+            watcher.send(&format!("PUB $SYS.REQ.SERVER.{subject} _INBOX.s {}\r\n{options}\r\n", options.len()));
+            hear_json(watcher)
+        });
+        for answer in [&mut ours, &mut real] {
+            answer["server"]["feature_flags"].take();
+            if let Some(data) = answer.get_mut("data").and_then(Value::as_object_mut) {
+                data.remove("feature_flags");
+                if let Some(detail) = data.get_mut("account_detail").and_then(Value::as_object_mut) {
+                    // The real server has its own services there, as above.
+                    detail.remove("imports");
+                }
+            }
+        }
+        compare(question, [&ours, &real]);
+    }
+}
+
+/// Goal: a client that is kicked is gone, and the answer to who did it has come.
+#[test]
+fn a_client_can_be_kicked() {
+    for whose in BOTH {
+        let mut server = Watched::start(whose);
+        let varz = get(server.http, "/varz").json();
+        let cid = get(server.http, "/connz?user=b&auth=1").json()["connections"][0]["cid"].clone();
+        let mut watcher = server.login("s", "\"name\":\"watcher\"");
+        let order = format!("{{\"cid\":{cid}}}");
+        let subject = format!("$SYS.REQ.SERVER.{}.KICK", varz["server_id"].as_str().unwrap());
+        watcher.send(&format!("SUB r 1\r\nPUB {subject} r {}\r\n{order}\r\n", order.len()));
+        assert!(hear_json(&mut watcher).get("error").is_none(), "{whose:?}");
+        assert!(!server.open[1].hear("the end").contains("-ERR"), "{whose:?}");
+        let closed = wait_for("it is gone", LIMIT, || {
+            let closed = get(server.http, &format!("/connz?state=closed&cid={cid}")).json();
+            closed["connections"].get(0).cloned()
+        });
+        assert_eq!(closed["reason"], "Kicked", "{whose:?}");
+    }
+}
+
+/// Goal: the system account hears how the server is, and that it ends.
+#[test]
+fn the_system_account_hears_how_the_server_is() {
+    let reports = BOTH.map(|whose| {
+        let folder = folder();
+        let file = write(&folder, "t.conf", CONFIG);
+        let (mut process, address) = whose.start(&["-c", &file]);
+        let mut watcher = Client::new(address, "{\"verbose\":false,\"user\":\"s\",\"pass\":\"p\"}");
+        watcher.hear("PONG");
+        watcher.send("SUB $SYS.SERVER.*.STATSZ 1\r\n");
+        let mut report = hear_json(&mut watcher);
+        report["server"]["feature_flags"].take();
+        watcher.send("UNSUB 1\r\nSUB $SYS.SERVER.*.SHUTDOWN 2\r\nPING\r\n");
+        watcher.hear("PONG");
+        process.signal("TERM");
+        assert!(watcher.hear("the end").contains(".SHUTDOWN 2"), "{whose:?}");
+        report
+    });
+    let [ours, real] = &reports;
+    compare("STATSZ", [ours, real]);
+}

@@ -123,6 +123,16 @@ impl Common {
         self.next_id.fetch_add(1, Relaxed)
     }
 
+    /// What one event is told apart by from all others: 22 letters and digits.
+    pub(crate) fn event_id(&self) -> String {
+        let mut id = Vec::with_capacity(24);
+        for _ in 0..3 {
+            push_letters(&mut id, lock(&self.replies).next_u64());
+        }
+        id.truncate(22);
+        String::from_utf8_lossy(&id).into_owned()
+    }
+
     /// A subject for answers that nobody can foresee.
     pub(crate) fn reply_subject(&self) -> Vec<u8> {
         let mut subject = self.reply_prefix.to_vec();
@@ -226,6 +236,11 @@ impl Account {
     /// A client that came in has gone.
     pub(crate) fn leave(&self) {
         self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// True when anybody, here or elsewhere, wants anything of the account.
+    pub(crate) fn has_interest(&self) -> bool {
+        !read(&self.state).sublist.is_empty()
     }
 
     /// A client has gone that came in before; adds what it has moved.

@@ -45,6 +45,8 @@ pub struct Config {
     pub neighbor_stall_max: Duration,
     /// Connections that have ended and are remembered, for those who watch. Each takes some 500 bytes.
     pub closed_max: usize,
+    /// How often the system account is told how the server is, if anybody there listens; `None` is never. 250 ms to 1 h.
+    pub report_interval: Option<Duration>,
     /// Who may connect.
     pub auth: Auth,
 }
@@ -71,6 +73,7 @@ impl Default for Config {
             stall_max: Duration::from_millis(10),
             neighbor_stall_max: Duration::from_secs(2),
             closed_max: 1000,
+            report_interval: None,
             auth: Auth::default(),
         }
     }
@@ -110,6 +113,9 @@ impl Config {
         timed("drain_timeout", self.drain_timeout, ms(0), hour, "0 to 1 hour")?;
         timed("stall_max", self.stall_max, ms(0), ms(10_000), "0 to 10 s")?;
         timed("neighbor_stall_max", self.neighbor_stall_max, ms(0), ms(60_000), "0 to 60 s")?;
+        if let Some(interval) = self.report_interval {
+            timed("report_interval", interval, ms(250), hour, "250 ms to 1 hour")?;
+        }
         self.auth.validate()
     }
 }

@@ -264,6 +264,11 @@ impl Hub {
         self.common.next_id()
     }
 
+    /// What one event is told apart by from all others.
+    pub(crate) fn event_id(&self) -> String {
+        self.common.event_id()
+    }
+
     /// Numbers what the server itself says.
     pub(crate) fn next_answer(&self) -> u64 {
         self.next_answer.fetch_add(1, Relaxed)

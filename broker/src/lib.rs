@@ -114,7 +114,11 @@ impl Broker {
     /// # Errors
     /// [`ListenError`] names the address; another call may try again.
     pub fn listen(&self) -> Result<SocketAddr, ListenError> {
-        server::listen(&self.hub, self.hub.config.listen)
+        let at = server::listen(&self.hub, self.hub.config.listen)?;
+        if let Some(interval) = self.hub.config.report_interval {
+            self.hub.env.spawn(system::events::report(self.hub.clone(), interval));
+        }
+        Ok(at)
     }
 
     /// A client inside the process.
@@ -171,6 +175,7 @@ impl Broker {
     /// Stops listening and tells clients to go elsewhere; after `grace` closes those that have not, one by one over
     /// `duration`, at most a second apart. Returns when none is left. Dropped before, it closes no more of them.
     pub async fn lame_duck(&self, grace: Duration, duration: Duration) {
+        system::events::lame(&self.hub);
         self.hub.set_lame();
         if !self.hub.has_clients() {
             return;
@@ -188,6 +193,9 @@ impl Broker {
     /// Returns when all are gone, at the latest when the drain timeout (and a second for their farewell) is over.
     /// Cancel safe: the closing goes on without it.
     pub async fn drain(&self) {
+        if !self.hub.stopping.is_cancelled() {
+            system::events::shut_down(&self.hub);
+        }
         self.hub.stopping.cancel();
         // Who is admitted after this sees that the broker is stopping, and drains by itself.
         self.hub.drain_clients();

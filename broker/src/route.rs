@@ -79,6 +79,11 @@ impl Route {
         self.stamp == account.generations().stamp(self.shards)
     }
 
+    /// True when nobody takes the message.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.groups.is_empty() && self.hops.is_empty() && self.crossings.is_empty()
+    }
+
     /// The hop to the mesh.
     pub(crate) fn mesh_hop(&self) -> Option<usize> {
         self.hops.iter().position(|hop| hop.attached.kind == NeighborKind::Mesh)

@@ -14,7 +14,7 @@ use crate::message::Message;
 use crate::proto::{Connect, Info, Limits, Op, ParseError, encode, quoted};
 use crate::stats::CloseReason;
 use crate::subject;
-use crate::system::USER_INFO;
+use crate::system::QUESTION;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -104,10 +104,14 @@ pub enum Action<'a, S> {
         /// As in [`Op::Publish`].
         wire: Option<&'a [u8]>,
     },
-    /// Tell the client who it is, as a message to `reply`.
-    TellUser {
-        /// The subject to answer to.
-        reply: &'a [u8],
+    /// Deliver a message that may be a question to the server itself, and answer it then.
+    Ask {
+        /// The message.
+        message: Message<'a>,
+        /// It came as `HPUB`.
+        has_headers: bool,
+        /// As in [`Op::Publish`].
+        wire: Option<&'a [u8]>,
     },
     /// The round-trip time has been measured: see [`Session::rtt`].
     Measured,
@@ -246,7 +250,7 @@ impl<S: Clone> Session<S> {
                 Action::Measured
             }
             Op::Ignored => Action::None,
-            Op::Error => self.close(CloseReason::ClientClosed, b"", out),
+            Op::Error => self.close(CloseReason::ParseError, b"", out),
         }
     }
 
@@ -285,8 +289,8 @@ impl<S: Clone> Session<S> {
             return self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out);
         }
         let (reason, text): (_, &[u8]) = match error {
-            ParseError::UnknownOperation => (CloseReason::ParseError, b"Unknown Protocol Operation"),
-            ParseError::Malformed => (CloseReason::ParseError, b""),
+            ParseError::UnknownOperation => (CloseReason::ProtocolViolation, b"Unknown Protocol Operation"),
+            ParseError::Malformed => (CloseReason::ProtocolViolation, b""),
             ParseError::LineTooLong { .. } => {
                 (CloseReason::MaximumControlLineExceeded, b"maximum control line exceeded")
             }
@@ -457,7 +461,7 @@ impl<S: Clone> Session<S> {
         // An array would do for serde, but is no set of options.
         let connect = json.starts_with(b"{").then(|| serde_json::from_slice::<Connect>(json));
         let Some(Ok(connect)) = connect else {
-            return self.close(CloseReason::ParseError, b"", out);
+            return self.close(CloseReason::ProtocolViolation, b"", out);
         };
         self.about = Arc::new(About::of(&connect));
         match self.terms.access.judge(&connect, self.peer.nonce.as_deref(), self.peer.over) {
@@ -482,10 +486,10 @@ impl<S: Clone> Session<S> {
             return self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out);
         }
         if !(0..=1).contains(&connect.protocol) {
-            return self.close(CloseReason::ProtocolViolation, b"invalid client protocol", out);
+            return self.close(CloseReason::BadProtocolVersion, b"invalid client protocol", out);
         }
         if connect.no_responders && !connect.headers {
-            return self.close(CloseReason::ProtocolViolation, b"no responders requires headers support", out);
+            return self.close(CloseReason::NoRespondersWithoutHeaders, b"no responders requires headers support", out);
         }
         self.grant = Grant::new(&self.terms, identity.clone(), None);
         (self.verbose, self.pedantic, self.echo) = (connect.verbose, connect.pedantic, connect.echo);
@@ -507,7 +511,7 @@ impl<S: Clone> Session<S> {
         out: &mut Vec<u8>,
     ) -> Action<'a, S> {
         if has_headers && !self.headers {
-            return self.close(CloseReason::ParseError, b"", out);
+            return self.close(CloseReason::ProtocolViolation, b"", out);
         }
         if self.pedantic && !subject::is_literal(message.subject) {
             encode::error(out, b"Invalid Publish Subject");
@@ -528,11 +532,8 @@ impl<S: Clone> Session<S> {
             return Action::Refused;
         }
         self.ok(out);
-        if is_special
-            && message.subject == USER_INFO
-            && let Some(reply) = message.reply
-        {
-            return Action::TellUser { reply };
+        if is_special && message.subject.starts_with(QUESTION) {
+            return Action::Ask { message, has_headers, wire };
         }
         Action::Publish { message, has_headers, wire }
     }

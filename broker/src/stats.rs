@@ -42,12 +42,16 @@ pub enum CloseReason {
     WriteError,
     /// Reading failed.
     ReadError,
-    /// It sent what cannot be read.
+    /// It said that there was an error.
     ParseError,
     /// It did not answer PINGs.
     StaleConnection,
-    /// It sent what is not allowed.
+    /// It sent what cannot be read, or is not allowed.
     ProtocolViolation,
+    /// It speaks a release of the protocol that there is not.
+    BadProtocolVersion,
+    /// It wants to be told by headers, which it does not understand, that nobody serves a request.
+    NoRespondersWithoutHeaders,
     /// There are too many connections.
     MaximumConnectionsExceeded,
     /// Somebody who watches over the server wanted it.
@@ -64,7 +68,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::ClientClosed,
         Self::AuthenticationTimeout,
         Self::AuthenticationFailure,
@@ -75,6 +79,8 @@ impl CloseReason {
         Self::ParseError,
         Self::StaleConnection,
         Self::ProtocolViolation,
+        Self::BadProtocolVersion,
+        Self::NoRespondersWithoutHeaders,
         Self::MaximumConnectionsExceeded,
         Self::Kicked,
         Self::MaximumAccountConnectionsExceeded,
@@ -97,6 +103,8 @@ impl CloseReason {
             Self::ParseError => "Parse Error",
             Self::StaleConnection => "Stale Connection",
             Self::ProtocolViolation => "Protocol Violation",
+            Self::BadProtocolVersion => "Bad Client Protocol Version",
+            Self::NoRespondersWithoutHeaders => "No Responders Requires Headers",
             Self::MaximumConnectionsExceeded => "Maximum Connections Exceeded",
             Self::Kicked => "Kicked",
             Self::MaximumAccountConnectionsExceeded => "Maximum Account Connections Exceeded",

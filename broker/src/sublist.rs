@@ -152,6 +152,11 @@ impl<S> Default for Sublist<S> {
 }
 
 impl<S> Sublist<S> {
+    /// True when nobody is interested in anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.root.is_empty()
+    }
+
     /// Adds a subscription; returns how many the filter now has of its kind (plain, or in that group).
     /// Ids grow from call to call.
     pub(crate) fn insert(&mut self, filter: &[u8], queue: Option<&[u8]>, id: u64, subscription: S) -> usize {

@@ -236,7 +236,7 @@ async fn bad_input_ends_one_client_and_not_the_server() {
         client.expect_end(answer);
     }
     until("all are gone", || broker.stats().connections == 0).await;
-    assert_eq!(broker.stats().closed["Parse Error"], 4);
+    assert_eq!(broker.stats().closed["Protocol Violation"], 4);
     Wire::connect(addr).fence();
 }
 

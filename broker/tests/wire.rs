@@ -151,6 +151,19 @@ fn user_info() -> Auth {
     in_a(vec![user("a").with_permissions(a), user("b").with_permissions(publish(&["nothing"], &[])), user("c")])
 }
 
+fn services() -> Auth {
+    let export = AccountConfig { exports: vec![Export::stream("pub.>")], ..AccountConfig::new("A") };
+    let import = AccountConfig { imports: vec![Import::stream("A", "pub.>")], ..AccountConfig::new("B") };
+    Auth {
+        accounts: vec![export, import, AccountConfig::new("$SYS")],
+        ..Auth::users(vec![user("a"), user("b").in_account("B"), user("s").in_account("$SYS")])
+    }
+}
+
+fn events() -> Auth {
+    services()
+}
+
 fn token_hashed() -> Auth {
     Auth::token(HASHED)
 }
@@ -201,11 +214,13 @@ macro_rules! transcripts {
 
 transcripts! {
     accounts
+    events
     imports
     logins
     permissions
     reload => reloaded
     responses
+    services
     token_hashed
     user_info
 }

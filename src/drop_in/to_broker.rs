@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How long clients get at the end for what still waits for them. A nats-server does not wait at all.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How often those who watch are told how the server is.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Something that the broker cannot do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
@@ -52,6 +55,7 @@ pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, U
         write_deadline: limits.write_deadline,
         drain_timeout: DRAIN_TIMEOUT,
         closed_max: options.monitoring.closed_max,
+        report_interval: Some(REPORT_INTERVAL),
         auth: auth(&options.auth)?,
         ..default
     };

@@ -101,7 +101,7 @@ pub(super) fn accountz(hub: &Hub, options: &AccountzOptions) -> Result<Accountz,
 }
 
 /// One account in detail.
-pub(crate) fn detail(hub: &Hub, name: &str) -> Result<AccountDetail, BadQuestion> {
+pub(super) fn detail(hub: &Hub, name: &str) -> Result<AccountDetail, BadQuestion> {
     let account = hub.account(name.as_bytes()).ok_or_else(|| BadQuestion::NoAccount(name.to_owned()))?;
     let config = hub.live();
     let configured = config.auth.account(name).cloned().unwrap_or_else(|| AccountConfig::new(name));

@@ -144,7 +144,7 @@ fn maybe_time<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S
 }
 
 /// The word for what a connection speaks.
-pub(super) fn kind_of_client(over: ConnectionType) -> &'static str {
+pub(crate) fn kind_of_client(over: ConnectionType) -> &'static str {
     match over {
         ConnectionType::Mqtt | ConnectionType::MqttWebSocket => "mqtt",
         ConnectionType::WebSocket | ConnectionType::LeafNodeWebSocket => "websocket",

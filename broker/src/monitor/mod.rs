@@ -11,6 +11,7 @@ mod elsewhere;
 mod healthz;
 mod leafz;
 mod record;
+mod statsz;
 mod subsz;
 mod text;
 mod varz;
@@ -21,9 +22,12 @@ pub use connz::{ConnInfo, ConnState, Connz, ConnzOptions, SortBy};
 pub use elsewhere::{Gatewayz, Jsz, Routez};
 pub use healthz::Healthz;
 pub use leafz::{Leaf, Leafz};
+pub use statsz::{Amount, Statsz};
 pub use subsz::{SubDetail, SublistStats, Subsz, SubszOptions};
 pub use varz::{ByKind, DiskWaits, Figures, Nothing, Settings, Surroundings, Varz};
 
+pub(crate) use accstatz::stat_of;
+pub(crate) use connz::kind_of_client;
 pub(crate) use record::Record;
 pub(crate) use text::time;
 
@@ -61,11 +65,15 @@ impl Broker {
     /// Who answers questions about it.
     #[must_use]
     pub fn monitor(&self) -> Monitor {
-        Monitor { hub: self.hub.clone() }
+        Monitor::new(self.hub.clone())
     }
 }
 
 impl Monitor {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+
     /// Says what only the program around the broker knows.
     pub fn set_surroundings(&self, surroundings: Surroundings) {
         *crate::lock::write(&self.hub.surroundings) = surroundings;
@@ -116,6 +124,20 @@ impl Monitor {
     /// [`BadQuestion`] when there is no such account.
     pub fn accountz(&self, options: &AccountzOptions) -> Result<Accountz, BadQuestion> {
         accountz::accountz(&self.hub, options)
+    }
+
+    /// One account in detail.
+    ///
+    /// # Errors
+    /// [`BadQuestion`] when there is no such account.
+    pub fn account(&self, name: &str) -> Result<AccountDetail, BadQuestion> {
+        accountz::detail(&self.hub, name)
+    }
+
+    /// The figures by which the server is watched from afar.
+    #[must_use]
+    pub fn statsz(&self) -> Statsz {
+        statsz::statsz(&self.hub)
     }
 
     /// What the accounts have moved.

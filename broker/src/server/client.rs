@@ -29,6 +29,7 @@ pub(crate) struct Client {
     manners: RwLock<Manners>,
     drain: AtomicBool,
     kick: AtomicBool,
+    lame: AtomicBool,
     revise: AtomicBool,
     has_news: AtomicBool,
     has_expired: AtomicBool,
@@ -47,6 +48,7 @@ impl Client {
             manners: RwLock::default(),
             drain: AtomicBool::new(false),
             kick: AtomicBool::new(false),
+            lame: AtomicBool::new(false),
             revise: AtomicBool::new(false),
             has_news: AtomicBool::new(false),
             has_expired: AtomicBool::new(false),
@@ -99,6 +101,16 @@ impl Client {
     pub(crate) fn kick(&self) {
         self.kick.store(true, Ordering::Release);
         self.drain();
+    }
+
+    /// Asks the connection to tell its client to go elsewhere, as if the server were about to stop.
+    pub(crate) fn tell_lame(&self) {
+        self.lame.store(true, Ordering::Release);
+        self.tell_news();
+    }
+
+    pub(super) fn is_lame(&self) -> bool {
+        self.lame.load(Ordering::Acquire)
     }
 
     pub(super) fn is_kicked(&self) -> bool {

@@ -24,7 +24,7 @@ use crate::session::{Action, Peer, Session};
 use crate::stats::{CloseReason, add, sub};
 use crate::subject::Filter;
 use crate::subscription::{Subscription, Taker};
-use crate::system;
+use crate::system::{self, Asker, Said, events};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -261,7 +261,11 @@ impl Conn {
 
     fn hear_news(&mut self) {
         let mut out = Vec::new();
-        self.session.hear(self.hub.news(), &mut out);
+        let mut news = self.hub.news();
+        if self.client.is_lame() {
+            Arc::make_mut(&mut news).is_lame = true;
+        }
+        self.session.hear(news, &mut out);
         if !out.is_empty() {
             self.client.outbox.say(std::iter::once(&out[..]));
         }
@@ -446,7 +450,13 @@ impl Conn {
             }
             Action::None => {}
             Action::Measured => self.client.figures.set_who(|who| who.rtt = self.session.rtt()),
-            Action::TellUser { reply } => self.tell_user(reply, batch),
+            Action::Ask { message, has_headers, wire } => {
+                // What came before the question counts in the answer.
+                batch.write(input, self.hub.config.stall_pending, &self.hub.counters);
+                self.client.figures.set_subscriptions(self.session.subscriptions());
+                let at = |wire: &[u8]| wire.as_ptr() as usize - input.as_ptr() as usize;
+                self.ask(message, has_headers, wire.map(|wire| (wire, at(wire))), batch);
+            }
             Action::Refused => add(&self.hub.counters.drop_denied, 1),
             Action::Subscribe { subject, queue, sid } => self.subscribe(subject, queue, sid, batch),
             Action::Limit { subscription, max } => {
@@ -487,6 +497,7 @@ impl Conn {
                 who.rtt.get_or_insert(took);
             });
             self.session.admitted(batch.own());
+            events::connected(&self.hub, &self.client, &self.account);
         } else {
             let action = self.session.refuse_account(batch.own());
             self.close_if(&action, now);
@@ -501,6 +512,23 @@ impl Conn {
 
     #[inline]
     fn publish(&mut self, message: Message<'_>, has_headers: bool, wire: Option<(&[u8], usize)>, batch: &mut Batch) {
+        if self.hand_on(message, has_headers, wire, batch) == 0
+            && self.session.no_responders()
+            && let Some(reply) = message.reply
+        {
+            self.answer_nobody(reply, message.subject, batch);
+        }
+    }
+
+    /// Delivers a message of the client; returns how many takers there are.
+    #[inline]
+    fn hand_on(
+        &mut self,
+        message: Message<'_>,
+        has_headers: bool,
+        wire: Option<(&[u8], usize)>,
+        batch: &mut Batch,
+    ) -> usize {
         batch.published.count(message.body.len());
         let job = Job {
             account: self.account.name(),
@@ -512,20 +540,24 @@ impl Conn {
             crossed: 0,
         };
         let route = self.routes.find(&self.account, message.subject);
-        let takers = deliver(route, &job, &mut self.dice, batch);
-        if takers == 0
-            && self.session.no_responders()
-            && let Some(reply) = message.reply
-        {
-            self.answer_nobody(reply, message.subject, batch);
+        deliver(route, &job, &mut self.dice, batch)
+    }
+
+    /// Delivers what may be a question to the server, and answers it if it is.
+    fn ask(&mut self, message: Message<'_>, has_headers: bool, wire: Option<(&[u8], usize)>, batch: &mut Batch) {
+        let asker = Asker { hub: &self.hub, identity: self.session.identity() };
+        let Some(said) = system::answer(asker, message.subject, &message.body[message.header_len..]) else {
+            return self.publish(message, has_headers, wire, batch);
+        };
+        self.hand_on(message, has_headers, wire, batch);
+        if let (Said::Answer(body), Some(reply)) = (said, message.reply) {
+            self.tell(reply, &body, batch);
         }
     }
 
-    /// Answers the question of the client who it is.
-    fn tell_user(&mut self, reply: &[u8], batch: &mut Batch) {
-        let (hub, host) = (&self.hub, self.stream.local_addr().ip().to_string());
-        let body = system::user_info(&hub.info, &host, hub.next_answer(), hub.env.wall(), self.session.identity());
-        let message = Message { subject: reply, reply: None, header_len: 0, body: &body };
+    /// Sends what the server itself says.
+    fn tell(&mut self, reply: &[u8], body: &[u8], batch: &mut Batch) {
+        let message = Message { subject: reply, reply: None, header_len: 0, body };
         let job = Job {
             account: self.account.name(),
             origin: Origin::Local,
@@ -650,6 +682,7 @@ impl Conn {
         self.leave_account();
         let record = Record::closed(&self.client, reason, self.hub.clock.stamp(self.hub.env.now()), pending);
         self.account.take_leave(&record);
+        events::disconnected(&self.hub, &record, &self.account);
         self.hub.remember(record.with_subscriptions(&subscriptions));
         sub(&self.hub.counters.connections, 1);
         self.hub.counters.close(reason);

@@ -53,7 +53,7 @@ impl Talk {
                 Err(error) => (self.session.parse_failed(error, &mut out), rest.len()),
             };
             let done = match action {
-                Action::None => String::new(),
+                Action::None | Action::Measured => String::new(),
                 Action::Connected { stale, .. } => {
                     self.session.admitted(&mut out);
                     format!("connected {stale:?}\n")
@@ -61,7 +61,7 @@ impl Talk {
                 Action::Verify(_) => "verify\n".to_owned(),
                 Action::Revised(ended) => format!("revised {ended:?}\n"),
                 Action::Publish { message, .. } => format!("publish {}\n", subject::text(message.subject)),
-                Action::TellUser { reply } => format!("tell user {}\n", subject::text(reply)),
+                Action::Ask { message, .. } => format!("ask {}\n", subject::text(message.subject)),
                 Action::Refused => "refused\n".to_owned(),
                 Action::Subscribe { sid, .. } => {
                     self.session.subscribed(sid, self.next, &mut out);
@@ -121,20 +121,20 @@ fn the_first_ping_brings_connect_info() {
 #[test]
 fn errors_that_close() {
     for (input, expected) in [
-        ("FOO\r\n", "-ERR 'Unknown Protocol Operation'\r\nclose: Parse Error\n"),
-        ("PUB a 2\r\nabcd", "-ERR 'Unknown Protocol Operation'\r\nclose: Parse Error\n"),
-        ("PUB a\r\n", "close: Parse Error\n"),
-        ("HPUB a 2 2\r\nab\r\n", "close: Parse Error\n"),
-        ("CONNECT {\r\n", "close: Parse Error\n"),
-        ("CONNECT []\r\n", "close: Parse Error\n"),
+        ("FOO\r\n", "-ERR 'Unknown Protocol Operation'\r\nclose: Protocol Violation\n"),
+        ("PUB a 2\r\nabcd", "-ERR 'Unknown Protocol Operation'\r\nclose: Protocol Violation\n"),
+        ("PUB a\r\n", "close: Protocol Violation\n"),
+        ("HPUB a 2 2\r\nab\r\n", "close: Protocol Violation\n"),
+        ("CONNECT {\r\n", "close: Protocol Violation\n"),
+        ("CONNECT []\r\n", "close: Protocol Violation\n"),
         ("PUB a 101\r\n", "-ERR 'Maximum Payload Violation'\r\nclose: Maximum Message Payload Exceeded\n"),
-        ("CONNECT {\"protocol\":2}\r\n", "-ERR 'invalid client protocol'\r\nclose: Protocol Violation\n"),
+        ("CONNECT {\"protocol\":2}\r\n", "-ERR 'invalid client protocol'\r\nclose: Bad Client Protocol Version\n"),
         (
             "CONNECT {\"no_responders\":true}\r\n",
-            "-ERR 'no responders requires headers support'\r\nclose: Protocol Violation\n",
+            "-ERR 'no responders requires headers support'\r\nclose: No Responders Requires Headers\n",
         ),
         ("CONNECT {\"account\":\"A\"}\r\n", "-ERR 'Authorization Violation'\r\nclose: Authentication Failure\n"),
-        ("-ERR 'x'\r\n", "close: Client Closed\n"),
+        ("-ERR 'x'\r\n", "close: Parse Error\n"),
     ] {
         assert_eq!(Talk::connected(QUIET).say(input), expected, "{input:?}");
     }
