@@ -434,6 +434,28 @@ fn a_client_can_be_kicked() {
     }
 }
 
+/// Goal: the system account can have the config read again, and is told when that cannot be.
+#[test]
+fn the_config_can_be_read_again_from_afar() {
+    for whose in BOTH {
+        let folder = folder();
+        let file = write(&folder, "t.conf", CONFIG);
+        let (mut process, address) = whose.start(&["-c", &file]);
+        let http = process.wait_line("where it is watched", monitoring);
+        let mut watcher = Client::new(address, "{\"verbose\":false,\"user\":\"s\",\"pass\":\"p\"}");
+        watcher.hear("PONG");
+        let id = get(http, "/varz").json()["server_id"].as_str().unwrap().to_owned();
+        write(&folder, "t.conf", &CONFIG.replace("server_tags", "max_payload: 1000\nserver_tags"));
+        let wish = format!("PUB $SYS.REQ.SERVER.{id}.RELOAD r 0\r\n\r\n");
+        watcher.send(&format!("SUB r 1\r\n{wish}"));
+        assert!(hear_json(&mut watcher).get("error").is_none(), "{whose:?}");
+        assert_eq!(get(http, "/varz").json()["max_payload"], 1000, "{whose:?}");
+        write(&folder, "t.conf", "nonsense: 1\n");
+        watcher.send(&wish);
+        assert_eq!(hear_json(&mut watcher)["error"]["code"], 500, "{whose:?}");
+    }
+}
+
 /// Goal: the system account hears how the server is, and that it ends.
 #[test]
 fn the_system_account_hears_how_the_server_is() {

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::delivery::Dice;
 use crate::env::Env;
 use crate::lock::{lock, read, write};
-use crate::monitor::{Record, Surroundings};
+use crate::monitor::{Record, ReloadDesk, Surroundings};
 use crate::neighbor::NeighborKind;
 use crate::proto::{Info, Limits};
 use crate::route::Attached;
@@ -64,6 +64,7 @@ pub(crate) struct Hub {
     gone: Mutex<VecDeque<Arc<Record>>>,
     /// What the program around it has to say.
     pub(crate) surroundings: RwLock<Surroundings>,
+    pub(crate) reload_desk: ReloadDesk,
     /// Questions by HTTP so far, by path.
     http_requests: Mutex<BTreeMap<&'static str, u64>>,
     common: Arc<Common>,
@@ -112,6 +113,7 @@ impl Hub {
             clients: Mutex::default(),
             gone: Mutex::default(),
             surroundings: RwLock::default(),
+            reload_desk: ReloadDesk::default(),
             http_requests: Mutex::default(),
             next_neighbor: AtomicU32::new(1),
             next_answer: AtomicU64::new(1),

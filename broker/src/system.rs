@@ -8,7 +8,7 @@ pub(crate) mod events;
 mod services;
 mod user;
 
-pub(crate) use services::{Asker, Said, answer};
+pub(crate) use services::{Asker, Said, answer, outcome};
 
 use crate::hub::Hub;
 use crate::lock::read;

@@ -11,6 +11,7 @@ mod elsewhere;
 mod healthz;
 mod leafz;
 mod record;
+mod reloads;
 mod statsz;
 mod subsz;
 mod text;
@@ -22,6 +23,7 @@ pub use connz::{ConnInfo, ConnState, Connz, ConnzOptions, SortBy};
 pub use elsewhere::{Gatewayz, Jsz, Routez};
 pub use healthz::Healthz;
 pub use leafz::{Leaf, Leafz};
+pub use reloads::{Reload, Reloads};
 pub use statsz::{Amount, Statsz};
 pub use subsz::{SubDetail, SublistStats, Subsz, SubszOptions};
 pub use varz::{ByKind, DiskWaits, Figures, Nothing, Settings, Surroundings, Varz};
@@ -29,6 +31,7 @@ pub use varz::{ByKind, DiskWaits, Figures, Nothing, Settings, Surroundings, Varz
 pub(crate) use accstatz::stat_of;
 pub(crate) use connz::kind_of_client;
 pub(crate) use record::Record;
+pub(crate) use reloads::{Outcome, ReloadDesk};
 pub(crate) use text::time;
 
 use crate::Broker;
@@ -77,6 +80,12 @@ impl Monitor {
     /// Says what only the program around the broker knows.
     pub fn set_surroundings(&self, surroundings: Surroundings) {
         *crate::lock::write(&self.hub.surroundings) = surroundings;
+    }
+
+    /// Takes wishes of the system account that the config be read again, in the place of whoever took them before.
+    #[must_use]
+    pub fn reloads(&self) -> Reloads {
+        self.hub.reload_desk.open()
     }
 
     /// Counts a question that came by HTTP.

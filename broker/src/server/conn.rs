@@ -550,8 +550,13 @@ impl Conn {
             return self.publish(message, has_headers, wire, batch);
         };
         self.hand_on(message, has_headers, wire, batch);
-        if let (Said::Answer(body), Some(reply)) = (said, message.reply) {
-            self.tell(reply, &body, batch);
+        match (said, message.reply) {
+            (Said::Answer(body), Some(reply)) => self.tell(reply, &body, batch),
+            (Said::Later(outcome), Some(reply)) => {
+                let (hub, account) = (self.hub.clone(), self.account.clone());
+                self.hub.env.spawn(events::tell_outcome(hub, account, reply.into(), outcome));
+            }
+            (Said::Answer(_) | Said::Later(_), None) | (Said::Nothing, _) => {}
         }
     }
 

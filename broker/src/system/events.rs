@@ -8,7 +8,8 @@ use crate::batch::Batch;
 use crate::delivery::{Job, Origin, deliver};
 use crate::hub::Hub;
 use crate::message::{Groups, Message};
-use crate::monitor::{AccountStat, Monitor, Record, Statsz, kind_of_client, stat_of, time};
+use crate::monitor::{AccountStat, Monitor, Outcome, Record, Statsz, kind_of_client, stat_of, time};
+use crate::route::Route;
 use crate::server::Client;
 use crate::stats::{CloseReason, Traffic};
 use serde::Serialize;
@@ -197,6 +198,14 @@ fn count(hub: &Hub, to: &Arc<Account>, account: &Arc<Account>) {
     }
 }
 
+/// Tells whoever asked, in an account and at a subject of its own, what has come of a wish.
+pub(crate) async fn tell_outcome(hub: Arc<Hub>, to: Arc<Account>, reply: Box<[u8]>, outcome: Outcome) {
+    // Without a word about it, the program has given the wish up.
+    let result = outcome.await.unwrap_or_else(|_| Err("the server is about to stop".to_owned()));
+    let route = to.route(&reply);
+    publish(&hub, &to, &route, &super::outcome(&hub, result));
+}
+
 /// Publishes what `made` makes, if anybody listens.
 fn tell(hub: &Hub, to: &Arc<Account>, subject: &[&str], made: impl FnOnce() -> Vec<u8>) {
     let subject = subject.concat();
@@ -204,10 +213,14 @@ fn tell(hub: &Hub, to: &Arc<Account>, subject: &[&str], made: impl FnOnce() -> V
     if route.is_empty() {
         return;
     }
-    let body = made();
+    publish(hub, to, &route, &made());
+}
+
+/// Publishes what the server says on the subject of `route`.
+fn publish(hub: &Hub, to: &Account, route: &Route, body: &[u8]) {
     let mut batch = Batch::default();
     batch.begin(None, hub.clock.stamp(hub.env.now()));
-    let message = Message { subject: subject.as_bytes(), reply: None, header_len: 0, body: &body };
+    let message = Message { subject: &route.subject, reply: None, header_len: 0, body };
     let job = Job {
         account: to.name(),
         origin: Origin::Local,
@@ -217,7 +230,7 @@ fn tell(hub: &Hub, to: &Arc<Account>, subject: &[&str], made: impl FnOnce() -> V
         wire: None,
         crossed: 0,
     };
-    deliver(&route, &job, &mut hub.dice(), &mut batch);
+    deliver(route, &job, &mut hub.dice(), &mut batch);
     batch.write(&[], hub.config.stall_pending, &hub.counters);
     hub.expire(&mut batch);
     // Nobody is slowed down by what the server itself says.

@@ -15,7 +15,7 @@ use crate::auth::Identity;
 use crate::hub::Hub;
 use crate::lock::read;
 use crate::monitor::{
-    AccountzOptions, AccstatzOptions, BadQuestion, ConnzOptions, Healthz, Monitor, Statsz, SubszOptions,
+    AccountzOptions, AccstatzOptions, BadQuestion, ConnzOptions, Healthz, Monitor, Outcome, Statsz, SubszOptions,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -30,10 +30,12 @@ pub(crate) struct Asker<'a> {
 }
 
 /// What is said to a question that is the server's to answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Said {
     /// This.
     Answer(Vec<u8>),
+    /// What [`outcome`] makes of this, once it is known.
+    Later(Outcome),
     /// Nothing, as it is meant for another server.
     Nothing,
 }
@@ -107,6 +109,12 @@ struct Health {
     status_code: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
+}
+
+/// What is said when a wish has come to its end.
+pub(crate) fn outcome(hub: &Hub, result: Result<(), String>) -> Vec<u8> {
+    let error = result.err().map(Failure::new);
+    encoded(&Answer { server: Server::new(hub), told: None::<Data<()>>, error })
 }
 
 /// What the server says to a message on `subject`; `None` when that is no question to it.
@@ -219,9 +227,10 @@ impl Asker<'_> {
         })
     }
 
-    /// What changes something: which connections there are.
+    /// What changes something: which connections there are, or the settings.
     fn order(&self, what: &str, body: &[u8]) -> Option<Said> {
         let missing = match what {
+            "RELOAD" => return self.hub.reload_desk.wish().map(Said::Later),
             "KICK" => "no such client or leafnode id",
             "LDM" => "no such client id",
             _ => return None,

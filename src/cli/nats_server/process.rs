@@ -137,9 +137,18 @@ impl Server {
 
     /// Serves until a signal ends it; returns the exit code.
     async fn live(mut self) -> u8 {
+        let mut reloads = self.broker.monitor().reloads();
         loop {
-            match self.next_signal().await {
-                Asked::Reload => self.reload(),
+            let asked = tokio::select! {
+                asked = self.next_signal() => asked,
+                wish = reloads.next() => {
+                    wish.done(self.reload());
+                    continue;
+                }
+            };
+            match asked {
+                // It is in the log what has come of it.
+                Asked::Reload => drop(self.reload()),
                 Asked::Reopen => self.reopen(),
                 Asked::LameDuck => {
                     self.log.info("Entering lame duck mode, stop accepting new clients");
@@ -197,8 +206,10 @@ impl Server {
         }
     }
 
-    fn reload(&mut self) {
-        match self.try_reload() {
+    /// Reads the config again; the log says what has come of it, as does the error.
+    fn reload(&mut self) -> Result<(), String> {
+        let reloaded = self.try_reload();
+        match &reloaded {
             Ok((changes, digest)) => {
                 changes.iter().for_each(|change| self.log.info(&format!("Reloaded: {change}")));
                 self.log.info(&format!("Reloaded server configuration ({digest})"));
@@ -209,6 +220,7 @@ impl Server {
                 }
             }
         }
+        reloaded.map(drop)
     }
 
     /// What has changed, and the new digest. After an error all is as before.
