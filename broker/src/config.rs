@@ -43,7 +43,7 @@ pub struct Config {
     pub stall_max: Duration,
     /// How long a publisher waits for a congested neighbour, for each batch that it sent. Up to 60 s.
     pub neighbor_stall_max: Duration,
-    /// Connections that have ended and are remembered, for those who watch. Each takes some 500 bytes.
+    /// Connections that have ended and are remembered, for those who watch. Each takes some 500 bytes, 6 KiB at most.
     pub closed_max: usize,
     /// How often the system account is told how the server is, if anybody there listens; `None` is never. 250 ms to 1 h.
     pub report_interval: Option<Duration>,

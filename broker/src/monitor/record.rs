@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Subscriptions of an ended connection that are remembered.
-const LISTED_MAX: usize = 32;
+/// Subscriptions of an ended connection that are remembered, and the bytes of their words together.
+const LISTED_MAX: usize = 8;
+const LISTED_BYTES_MAX: usize = 1024;
 
 /// A connection.
 #[derive(Clone, Debug)]
@@ -62,7 +63,13 @@ impl Record {
     /// With the subscriptions that it had: all counted, the first ones named.
     #[must_use]
     pub(crate) fn with_subscriptions(self, subscriptions: &[Arc<Subscription>]) -> Self {
-        let listed = subscriptions.iter().take(LISTED_MAX).map(|entry| SubDetail::of(entry, None)).collect();
+        let mut bytes = 0;
+        let is_short = |entry: &&Arc<Subscription>| {
+            bytes += entry.filter.len() + entry.sid.len() + entry.queue.as_ref().map_or(0, |queue| queue.len());
+            bytes <= LISTED_BYTES_MAX
+        };
+        let short = subscriptions.iter().take(LISTED_MAX).take_while(is_short);
+        let listed = short.map(|entry| SubDetail::of(entry, None)).collect();
         Self { subscriptions: subscriptions.len(), listed, ..self }
     }
 
