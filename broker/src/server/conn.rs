@@ -375,6 +375,10 @@ impl Conn {
             if n == 0 {
                 return Ok(0);
             }
+            // Terms that changed before this was sent hold for it.
+            if self.client.take_revise() {
+                self.revise(now);
+            }
             self.session.heard(now);
             self.client.figures.heard(self.hub.clock.stamp(now));
             self.is_trickling = n < TRICKLE_MAX;
