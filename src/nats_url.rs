@@ -4,7 +4,22 @@
 
 use lattice_broker::Credentials;
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
+
+/// The longest `host:port` in bytes: a DNS name of the greatest length, and a port.
+const HOST_PORT_MAX: usize = 259;
+
+/// True for `name:port`, `1.2.3.4:port` and `[v6]:port`, in which there is nothing that could end a line or a text of the
+/// protocol; whether the name exists is seen when it is dialled.
+#[must_use]
+pub(crate) fn is_host_port(text: &str) -> bool {
+    if text.parse::<SocketAddr>().is_ok_and(|addr| addr.port() != 0) {
+        return true;
+    }
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
+    text.len() <= HOST_PORT_MAX && is_name(host) && is_port
+}
 
 /// A server's address with credentials. Shown without them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +145,19 @@ fn unescape(text: &str) -> Result<String, BadUrl> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_leads_somewhere_is_an_address() {
+        for good in ["a:1", "10.0.0.1:4222", "[fe80::1]:4222", "edge-1.site_a:65535"] {
+            assert!(is_host_port(good), "{good}");
+        }
+        let long = format!("{}:1", "a".repeat(HOST_PORT_MAX));
+        for bad in
+            ["", "a", ":1", "a:", "a:0", "a:65536", "a:+1", "fe80::1:1", "[]:1", "a b:1", "a\"b:1", "nats://a:1", &long]
+        {
+            assert!(!is_host_port(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn all_forms_are_read() {

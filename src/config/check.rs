@@ -11,6 +11,7 @@ use crate::mesh::forming;
 use crate::mesh::frame::DESTINATIONS_MAX;
 use crate::mesh::heartbeat::Pace;
 use crate::mesh::lsdb::ADJACENCY_MAX;
+use crate::nats_url::is_host_port;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -239,7 +240,7 @@ impl Check {
 
     fn client_urls(&self, given: Option<Vec<String>>) -> Checked<Option<Vec<String>>> {
         let Some(urls) = given else { return Ok(None) };
-        if let Some(bad) = urls.iter().find(|url| !client_urls::is_url(url)) {
+        if let Some(bad) = urls.iter().find(|url| !is_host_port(url)) {
             let expected = "host:port of letters, digits, '.', '-' and '_', as edge1.site:4222, or [fe80::1]:4222";
             return Err(self.invalid("client.advertise", format!("{bad:?}"), expected));
         }
@@ -382,14 +383,4 @@ impl Check {
 
 fn quoted(period: Duration) -> String {
     format!("\"{}\"", Period(period))
-}
-
-/// True for `name:port`, `1.2.3.4:port` and `[v6]:port`; whether the name exists is seen when it is dialled.
-fn is_host_port(text: &str) -> bool {
-    if text.parse::<SocketAddr>().is_ok_and(|addr| addr.port() != 0) {
-        return true;
-    }
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    !host.is_empty() && host.chars().all(fits) && port.parse::<u16>().is_ok_and(|port| port != 0)
 }

@@ -7,17 +7,11 @@
 use super::grammar::{Block, Entry, Item, Value};
 use super::read::{Faults, port};
 use super::users::Secret;
-use crate::config;
-use crate::mesh::client_urls;
-use crate::nats_url::ServerUrl;
+use crate::nats_url::{ServerUrl, is_host_port};
 use lattice_broker::Credentials;
-use std::net::SocketAddr;
 
 /// Where servers of a cluster listen for each other unless told otherwise.
 pub const PORT: u16 = 6222;
-/// One frame on a link holds the largest message that any server of the cluster may let in.
-const FRAME_MAX: usize = 66 << 20;
-const LINK_BUFFER_MAX: usize = 2 * FRAME_MAX;
 
 /// The settings of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +87,7 @@ fn place(key: &str, entry: &Entry, cluster: &mut Cluster, faults: &mut Faults) -
             cluster.routes = items.iter().filter_map(|item| route(item, faults)).collect();
         }
         "advertise" | "cluster_advertise" => match faults.text(entry) {
-            Some(url) if client_urls::is_url(&url) => cluster.advertise = Some(url),
+            Some(url) if is_host_port(&url) => cluster.advertise = Some(url),
             Some(url) => faults.error(&entry.place, format!("{} is {url:?}, which is not host:port", entry.key)),
             None => {}
         },
@@ -229,21 +223,6 @@ impl Cluster {
             secret = Some(shown);
         }
         Ok(secret.unwrap_or_else(|| (String::new(), Secret(String::new()))))
-    }
-
-    /// The settings of a node for the links between the servers of the cluster, of which this one listens at `listen` for
-    /// others, and for clients as `client_url` says where that is one address.
-    #[must_use]
-    pub fn node(&self, listen: SocketAddr, client_url: Option<String>) -> config::Config {
-        let mut config = config::Config::default();
-        config.link.listen = listen;
-        config.link.peers = self.routes.iter().map(ServerUrl::host_port).collect();
-        config.link.advertise = self.advertise.iter().cloned().collect();
-        config.client.advertise = if self.no_advertise { Some(Vec::new()) } else { client_url.map(|url| vec![url]) };
-        config.beacon.enabled = false;
-        config.mesh.frame_max = FRAME_MAX;
-        config.mesh.link_buffer_max = LINK_BUFFER_MAX;
-        config
     }
 }
 

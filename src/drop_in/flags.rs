@@ -4,7 +4,7 @@ use super::options::Options;
 use super::read::{http_port, port};
 use super::refused;
 use super::users::Secret;
-use crate::mesh::client_urls::is_url;
+use crate::nats_url::is_host_port;
 use std::path::PathBuf;
 
 /// What was typed.
@@ -327,7 +327,7 @@ impl Flags {
             cluster.set_routes(routes).map_err(|error| format!("--routes: {error}"))?;
         }
         if let Some(url) = &self.cluster_advertise {
-            if !is_url(url) {
+            if !is_host_port(url) {
                 return Err(format!("--cluster_advertise is {url:?}, which is not host:port"));
             }
             cluster.advertise = Some(url.clone());

@@ -1,4 +1,4 @@
-//! Where NATS clients can connect: what a node may announce of itself, and what it tells its clients of all that it knows.
+//! Where NATS clients can connect: how much a node may announce of itself, and what it tells its clients of all that it knows.
 //!
 //! Which addresses a node has is left to `mod.rs`, and how clients hear of them to the broker.
 
@@ -9,23 +9,8 @@ use std::sync::Arc;
 
 /// Most addresses that a node announces.
 pub const OWN_MAX: usize = 8;
-/// The longest of them in bytes: a DNS name of the greatest length, and a port.
-pub const LEN_MAX: usize = 259;
 /// Most addresses that clients are told: they try one after the other when a node is gone.
 pub const TOLD_MAX: usize = 32;
-
-/// Whether `url` is `host:port`, so that it can stand in a line of the NATS protocol and lead somewhere.
-#[must_use]
-pub fn is_url(url: &str) -> bool {
-    let is_host = |host: &str| {
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') || (bare.is_some() && c == ':');
-        !bare.unwrap_or(host).is_empty() && bare.unwrap_or(host).chars().all(fits)
-    };
-    let is_port =
-        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
-    url.len() <= LEN_MAX && url.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && is_port(port))
-}
 
 /// What clients of this node are told: its own addresses and those of nodes within reach, the nearest first. Nodes that were
 /// told of `before` come before others, so that what clients know changes no more often than it must. Nothing as long as

@@ -174,7 +174,7 @@ pub enum Event<'a> {
     Revoke(Vec<Revocation>),
     /// Where this node can be dialled; at most 16 are announced.
     Addresses(&'a [SocketAddr]),
-    /// Where clients can connect to this node, as [`client_urls::is_url`] wants it; at most 8 are announced.
+    /// Where clients can connect to this node, each as `host:port`; at most 8 are announced.
     ClientUrls(&'a [String]),
     /// The upstreams that this node can serve; at most 64 are announced. Leave one out to stand back from it.
     Upstreams(&'a [UpstreamId]),

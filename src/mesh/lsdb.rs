@@ -4,11 +4,12 @@
 //! graph that they form means to the shortest paths.
 
 use super::announcement::{Announcement, Shelf};
-use super::client_urls::{OWN_MAX, is_url};
+use super::client_urls::OWN_MAX;
 use super::id::NodeId;
 use super::spf::COST;
 use crate::codec::{self, Decode, Encode};
 use crate::identity::check_name;
+use crate::nats_url::is_host_port;
 use crate::planted::{self, Bug};
 use bincode::de::{BorrowDecoder, Decoder};
 use bincode::enc::Encoder;
@@ -58,7 +59,7 @@ pub struct Lsa {
     pub interest_version: u64,
     /// …and the digest at that version, by which a copy is checked.
     pub interest_digest: u64,
-    /// Where NATS clients can connect to it, each as [`is_url`] wants it.
+    /// Where NATS clients can connect to it, each as `host:port`.
     pub clients: Vec<String>,
 }
 
@@ -189,7 +190,7 @@ impl Lsa {
             (self.addresses.len() > ADDRESSES_MAX, "too many addresses"),
             (self.upstreams.len() > UPSTREAMS_MAX, "too many upstreams"),
             (self.clients.len() > OWN_MAX, "too many addresses for clients"),
-            (!self.clients.iter().all(|url| is_url(url)), "an address for clients that cannot be one"),
+            (!self.clients.iter().all(|url| is_host_port(url)), "an address for clients that cannot be one"),
             (!self.adjacency.is_sorted_by(|a, b| a.0 < b.0), "neighbours out of order"),
             (self.adjacency.iter().any(|(_, cost)| !COST.contains(cost)), "a cost out of range"),
             (!self.upstreams.is_sorted_by(|a, b| a < b), "upstreams out of order"),

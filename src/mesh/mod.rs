@@ -127,7 +127,7 @@ pub enum Clients {
     Nowhere,
     /// Where it listens: at this address, or at those of the interfaces if it is unspecified. Loopback is kept to itself.
     Listening(SocketAddr),
-    /// At these, each of which passes [`client_urls::is_url`].
+    /// At these, each a `host:port`.
     At(Vec<String>),
 }
 

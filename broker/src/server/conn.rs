@@ -4,8 +4,9 @@
 //! Running ──error, EOF, drain──► Closing (write what waits, say no more) ──► gone
 //! ```
 //!
-//! The read buffer and the stages belong to the thread, not to the connection: an idle one holds neither.
+//! The read buffer and the stages are the thread's (`bench.rs`).
 
+use super::bench::{Bench, READ_BUFFER, with_bench};
 use super::client::Client;
 use super::figures::Figures;
 use super::stall::Stall;
@@ -25,7 +26,6 @@ use crate::stats::{CloseReason, add, sub};
 use crate::subject::Filter;
 use crate::subscription::{Subscription, Taker};
 use crate::system::{self, Asker, Said, events};
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -34,8 +34,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Bytes read at once. Larger reads mean fewer writes to the takers.
-const READ_BUFFER: usize = 256 << 10;
 /// An operation that needs more is put together outside the shared buffer.
 const ASSEMBLED_MIN: usize = READ_BUFFER / 2;
 /// A read of less means that the bytes trickle in; then putting together begins at this length already, as the
@@ -45,24 +43,6 @@ const TRICKLE_MAX: usize = 16 << 10;
 const READS_MAX: usize = 8;
 /// What a closing connection waits for its peer to have read the reason.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// What a thread lends to the connection that it is running.
-struct Bench {
-    buffer: Vec<u8>,
-    batch: Batch,
-}
-
-thread_local! {
-    static BENCH: Cell<Option<Box<Bench>>> = const { Cell::new(None) };
-}
-
-fn with_bench<R>(work: impl FnOnce(&mut Bench) -> R) -> R {
-    let fresh = || Box::new(Bench { buffer: vec![0; READ_BUFFER], batch: Batch::default() });
-    let mut bench = BENCH.take().unwrap_or_else(fresh);
-    let result = work(&mut bench);
-    BENCH.set(Some(bench));
-    result
-}
 
 /// Where connections come in.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 
 mod accept;
 mod backlog;
+mod bench;
 mod client;
 mod conn;
 mod figures;

@@ -34,10 +34,6 @@ fn what_a_file_says_is_taken() {
     assert_eq!((read.advertise.as_deref(), read.no_advertise), (Some("e:1"), true));
     assert_eq!(read.idle_keys, ["pool_size"]);
     assert_eq!(read.secret(), Ok(("u".to_owned(), Secret("p".to_owned()))));
-    let node = read.node(([127, 0, 0, 1], 0).into(), Some("c:1".to_owned()));
-    assert_eq!(node.link.peers, ["a:1", "b:6222"]);
-    assert_eq!((node.link.advertise, node.client.advertise), (vec!["e:1".to_owned()], Some(vec![])));
-    assert!(!node.beacon.enabled);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use super::{Action, Control, Identity};
 use crate::mesh::announcement::Announcement;
-use crate::mesh::client_urls::{self, OWN_MAX};
+use crate::mesh::client_urls::OWN_MAX;
 use crate::mesh::frame::{ControlFrame, Delta};
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Key, Limits, Local, frames};
 use crate::mesh::lsdb::{ADDRESSES_MAX, ADJACENCY_MAX, Address, Entry, Lsa, UPSTREAMS_MAX};
+use crate::nats_url::is_host_port;
 use crate::ports::{InterestChange, InterestSource, UpstreamId};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,7 +108,7 @@ impl Control {
     }
 
     pub(super) fn set_client_urls(&mut self, now: Instant, urls: &[String]) {
-        let urls: Vec<String> = urls.iter().filter(|url| client_urls::is_url(url)).take(OWN_MAX).cloned().collect();
+        let urls: Vec<String> = urls.iter().filter(|url| is_host_port(url)).take(OWN_MAX).cloned().collect();
         if urls != self.own.client_urls {
             self.own.client_urls = urls;
             self.own.changed(now, self.config.announce_interval);
