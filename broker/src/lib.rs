@@ -68,6 +68,7 @@ mod system;
 mod takers;
 
 pub use attach::{Attachment, Publisher};
+pub use auth::jwt;
 pub use auth::{
     Access, AccountConfig, AccountLimits, AllowResponses, Auth, ConnectionType, Export, ExportKind, GLOBAL_ACCOUNT,
     Identity, Import, LocalSubject, Login, Permissions, ResponseType, SYSTEM_ACCOUNT, Secret, SlowCheck, SubjectRules,

@@ -9,15 +9,16 @@
 //! exist). Whom a message goes to is left to the delivery; how bytes reach the socket, to the connection.
 //! Contract: after `handle` do what the action says, write `out`, and arm `poll_timeout`.
 
-use crate::auth::{Access, ConnectionType, Identity, Replies, Review, SlowCheck, Verdict};
+use crate::auth::{Access, ConnectionType, Expiring, Identity, Replies, Review, SlowCheck, Verdict};
 use crate::message::Message;
 use crate::proto::{Connect, Info, Limits, Op, ParseError, encode, quoted};
 use crate::stats::CloseReason;
 use crate::subject;
 use crate::system::QUESTION;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 mod about;
 mod grant;
@@ -174,6 +175,8 @@ pub struct Session<S> {
     ping_sent: Option<Instant>,
     rtt: Option<Duration>,
     timeout: Instant,
+    /// When its credentials end, and whose these are.
+    expires: Option<(Instant, Expiring)>,
 }
 
 impl Terms {
@@ -211,6 +214,7 @@ impl<S: Clone> Session<S> {
             ping_sent: None,
             rtt: None,
             timeout: now + first,
+            expires: None,
         };
         encode::info(out, &session.info());
         session
@@ -262,15 +266,19 @@ impl<S: Clone> Session<S> {
 
     /// The time is what [`Session::poll_timeout`] said, or later.
     pub fn tick(&mut self, now: Instant, jitter: u64, out: &mut Vec<u8>) -> Action<'static, S> {
-        if now < self.timeout {
+        if now < self.poll_timeout() {
             return Action::None;
         }
         match self.state {
             State::AwaitConnect | State::Checking(_) => {
                 self.close(CloseReason::AuthenticationTimeout, b"Authentication Timeout", out)
             }
-            State::Open => self.ping_due(now, jitter, out),
+            State::Open => match self.expires.filter(|(at, _)| now >= *at) {
+                Some((_, whose)) => self.expire(whose, out),
+                None => self.ping_due(now, jitter, out),
+            },
             State::Draining | State::Closed => {
+                self.expires = None;
                 self.timeout = now + self.terms.ping_interval;
                 Action::None
             }
@@ -280,7 +288,7 @@ impl<S: Clone> Session<S> {
     /// When to call [`Session::tick`] next.
     #[inline]
     pub fn poll_timeout(&self) -> Instant {
-        self.timeout
+        self.expires.map_or(self.timeout, |(at, _)| at.min(self.timeout))
     }
 
     /// The bytes cannot be read: says why.
@@ -311,10 +319,20 @@ impl<S: Clone> Session<S> {
     }
 
     /// What [`Action::Verify`] has come to: who the client is, if it is anyone.
-    pub fn verified(&mut self, now: Instant, identity: Option<Arc<Identity>>, out: &mut Vec<u8>) -> Action<'static, S> {
+    /// `wall` is the time by which its credentials end.
+    pub fn verified(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        identity: Option<Arc<Identity>>,
+        out: &mut Vec<u8>,
+    ) -> Action<'static, S> {
         match std::mem::replace(&mut self.state, State::Open) {
             State::Checking(connect) => match identity {
-                Some(identity) => self.admit(now, &connect, identity, out),
+                Some(identity) => {
+                    self.expires = expiry(now, wall, &identity);
+                    self.admit(now, &connect, identity, out)
+                }
                 None => self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out),
             },
             state => {
@@ -330,9 +348,11 @@ impl<S: Clone> Session<S> {
     }
 
     /// The terms are others now: subscriptions that are not allowed any more end, and the client is told which; a
-    /// client that may not be here any more is closed. `describe` tells the filter and the queue of a subscription.
+    /// client that may not be here any more, by the time `wall`, is closed. `describe` tells the filter and the queue of a subscription.
     pub fn revise(
         &mut self,
+        now: Instant,
+        wall: SystemTime,
         terms: Arc<Terms>,
         describe: impl Fn(&S) -> (&[u8], Option<&[u8]>),
         out: &mut Vec<u8>,
@@ -341,8 +361,12 @@ impl<S: Clone> Session<S> {
         if !matches!(self.state, State::Open) {
             return Action::None;
         }
-        match self.terms.access.review(&self.grant.identity, self.peer.over) {
-            Review::Stays(identity) => self.grant = Grant::new(&self.terms, identity, Some(&self.grant)),
+        match self.terms.access.review(&self.grant.identity, self.peer.over, self.from(), wall) {
+            Review::Stays(identity) => {
+                self.expires = expiry(now, wall, &identity);
+                self.grant = Grant::new(&self.terms, identity, Some(&self.grant));
+            }
+            Review::Revoked => return self.close(CloseReason::Revocation, b"User Authentication Revoked", out),
             Review::Gone => return self.close(CloseReason::ClientClosed, b"", out),
             Review::Denied => {
                 return self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out);
@@ -464,11 +488,12 @@ impl<S: Clone> Session<S> {
             return self.close(CloseReason::ProtocolViolation, b"", out);
         };
         self.about = Arc::new(About::of(&connect));
-        match self.terms.access.judge(&connect, self.peer.nonce.as_deref(), self.peer.over) {
+        self.expires = None;
+        match self.terms.access.judge(&connect, self.peer.nonce.as_deref(), self.peer.over, self.from()) {
             Verdict::Admitted(identity) => self.admit(now, &connect, identity, out),
             Verdict::Denied => self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out),
             Verdict::Slow(check) => {
-                self.state = State::Checking(Box::new(Connect { pass: None, auth_token: None, ..connect }));
+                self.state = State::Checking(Box::new(Connect { pass: None, auth_token: None, jwt: None, ..connect }));
                 self.timeout = now + self.terms.auth_timeout;
                 Action::Verify(check)
             }
@@ -618,6 +643,19 @@ impl<S: Clone> Session<S> {
         Action::None
     }
 
+    /// The address that the client comes from.
+    fn from(&self) -> Option<IpAddr> {
+        self.peer.client_ip.parse().ok()
+    }
+
+    fn expire(&mut self, whose: Expiring, out: &mut Vec<u8>) -> Action<'static, S> {
+        let text: &[u8] = match whose {
+            Expiring::User => b"User Authentication Expired",
+            Expiring::Account => b"Account Authentication Expired",
+        };
+        self.close(CloseReason::AuthenticationExpired, text, out)
+    }
+
     #[inline]
     fn ok(&self, out: &mut Vec<u8>) {
         if self.verbose {
@@ -633,6 +671,12 @@ impl<S: Clone> Session<S> {
         self.state = State::Closed;
         Action::Close(reason)
     }
+}
+
+/// When `identity` has to go; what is further away than can be told is never.
+fn expiry(now: Instant, wall: SystemTime, identity: &Identity) -> Option<(Instant, Expiring)> {
+    let (at, whose) = identity.until?;
+    Some((now.checked_add(at.duration_since(wall).unwrap_or_default())?, whose))
 }
 
 /// Subjects that only servers publish to.

@@ -34,6 +34,10 @@ pub enum CloseReason {
     AuthenticationTimeout,
     /// Wrong or missing credentials.
     AuthenticationFailure,
+    /// Its credentials, or those of its account, have ended.
+    AuthenticationExpired,
+    /// Its credentials have been declared void.
+    Revocation,
     /// Too many bytes waited for it.
     SlowConsumerPendingBytes,
     /// It read nothing for too long.
@@ -68,10 +72,12 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::ClientClosed,
         Self::AuthenticationTimeout,
         Self::AuthenticationFailure,
+        Self::AuthenticationExpired,
+        Self::Revocation,
         Self::SlowConsumerPendingBytes,
         Self::SlowConsumerWriteDeadline,
         Self::WriteError,
@@ -96,6 +102,8 @@ impl CloseReason {
             Self::ClientClosed => "Client Closed",
             Self::AuthenticationTimeout => "Authentication Timeout",
             Self::AuthenticationFailure => "Authentication Failure",
+            Self::AuthenticationExpired => "Authentication Expired",
+            Self::Revocation => "Credentials Revoked",
             Self::SlowConsumerPendingBytes => "Slow Consumer (Pending Bytes)",
             Self::SlowConsumerWriteDeadline => "Slow Consumer (Write Deadline)",
             Self::WriteError => "Write Error",

@@ -4,6 +4,7 @@
 //! is handed back as a [`SlowCheck`], so that whoever runs the session can have it done beside it.
 
 use super::account::AccountConfig;
+use super::jwt::{Login as JwtLogin, LoginCheck, Operator, Refusal, Shown};
 use super::rules::Rules;
 use super::secret::{Comparison, Secret};
 use super::user::{ConnectionType, Login, User};
@@ -11,7 +12,9 @@ use super::{Auth, GLOBAL_ACCOUNT};
 use crate::proto::Connect;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Who may connect, ready to be asked.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct Access {
     passwords: BTreeMap<Box<str>, Known>,
     nkeys: BTreeMap<Box<str>, Known>,
     token: Option<Secret>,
+    /// Whoever it vouches for, and nobody else.
+    operator: Option<Arc<Operator>>,
     no_auth_user: Option<Arc<Identity>>,
     /// Of those who need not show anything, or a token.
     anyone: Arc<Identity>,
@@ -41,6 +46,10 @@ pub struct Identity {
     pub user: Option<Box<str>>,
     /// Its account.
     pub account: Box<str>,
+    /// What the account is called, where it has a public key.
+    pub(crate) account_name: Box<str>,
+    /// When it has to go, and whose time is over then.
+    pub(crate) until: Option<(SystemTime, Expiring)>,
     /// What it may do; `None` is everything.
     pub(crate) rules: Option<Arc<Rules>>,
     /// Subscriptions of one connection, and bytes of a message, that the account allows.
@@ -57,6 +66,14 @@ enum Proof {
     Token(Secret),
     Password(Secret),
     NKey,
+    Jwt(Shown),
+}
+
+/// Whose token it is that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiring {
+    User,
+    Account,
 }
 
 /// What a CONNECT deserves.
@@ -68,12 +85,17 @@ pub(crate) enum Verdict {
     Slow(SlowCheck),
 }
 
-/// A comparison with a hash that has yet to be made. Shown without secrets.
-pub struct SlowCheck {
-    hash: Secret,
-    given: String,
-    /// Nobody, when only time is to be taken.
-    identity: Option<Arc<Identity>>,
+/// A comparison with a hash, or signatures, that have yet to be looked at. Shown without secrets.
+pub struct SlowCheck(Check);
+
+enum Check {
+    Hash {
+        hash: Secret,
+        given: String,
+        /// Nobody, when only time is to be taken.
+        identity: Option<Arc<Identity>>,
+    },
+    Jwt(Box<LoginCheck>),
 }
 
 /// What a reload means for a client that is in.
@@ -85,19 +107,33 @@ pub(crate) enum Review {
     Gone,
     /// What it has shown is not enough any more.
     Denied,
+    /// What it has shown has been declared void.
+    Revoked,
 }
 
 impl SlowCheck {
-    /// Makes the comparison, which takes the CPU for tens of milliseconds to seconds.
-    pub(crate) fn run(self) -> Option<Arc<Identity>> {
-        let is_same = self.hash.matches_slowly(&self.given);
-        self.identity.filter(|_| is_same)
+    /// Makes the comparison, which takes the CPU for tens of milliseconds to seconds, or looks at the signatures. The
+    /// time is `wall`.
+    pub(crate) fn run(self, wall: SystemTime) -> Option<Arc<Identity>> {
+        match self.0 {
+            Check::Hash { hash, given, identity } => {
+                let is_same = hash.matches_slowly(&given);
+                identity.filter(|_| is_same)
+            }
+            Check::Jwt(check) => match check.run(wall) {
+                Ok(login) => Some(Arc::new(Identity::of_jwt(login))),
+                Err(refusal) => {
+                    tracing::debug!(%refusal, "client not let in");
+                    None
+                }
+            },
+        }
     }
 }
 
 impl fmt::Debug for SlowCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SlowCheck").field("identity", &self.identity).finish_non_exhaustive()
+        f.debug_struct("SlowCheck").finish_non_exhaustive()
     }
 }
 
@@ -114,6 +150,7 @@ impl Access {
             passwords: of(false).map(known).collect(),
             nkeys: of(true).map(known).collect(),
             token: auth.token.clone(),
+            operator: auth.operator.clone(),
             no_auth_user: None,
             anyone: Arc::new(Identity::new(None, "", None, proof, &auth.accounts)),
             decoy: None,
@@ -142,7 +179,7 @@ impl Access {
 
     /// True when clients may have to sign a nonce.
     pub(crate) fn wants_nonce(&self) -> bool {
-        self.has_nkeys
+        self.has_nkeys || self.operator.is_some()
     }
 
     /// Who a client is that shows nothing; `None` when it has to.
@@ -155,10 +192,23 @@ impl Access {
         &self.anyone
     }
 
-    /// Judges what a client shows, for which `nonce` was to be signed.
-    pub(crate) fn judge(&self, connect: &Connect, nonce: Option<&str>, over: ConnectionType) -> Verdict {
+    /// Judges what a client shows that comes from there, for which `nonce` was to be signed.
+    pub(crate) fn judge(
+        &self,
+        connect: &Connect,
+        nonce: Option<&str>,
+        over: ConnectionType,
+        from: Option<IpAddr>,
+    ) -> Verdict {
         if !self.is_required {
             return Verdict::Admitted(self.anyone.clone());
+        }
+        if let Some(operator) = &self.operator {
+            let text = |field: &Option<String>| field.clone().unwrap_or_default();
+            let (jwt, signature, nonce) =
+                (text(&connect.jwt), text(&connect.sig), nonce.unwrap_or_default().to_owned());
+            let check = LoginCheck { operator: operator.clone(), jwt, signature, nonce, over, from };
+            return Verdict::Slow(SlowCheck(Check::Jwt(Box::new(check))));
         }
         let given = |field: &Option<String>| field.as_deref().is_some_and(|text| !text.is_empty());
         let has_password = given(&connect.user) || given(&connect.pass) || given(&connect.auth_token);
@@ -181,8 +231,27 @@ impl Access {
         }
     }
 
-    /// Looks again at a client that is in, after a reload.
-    pub(crate) fn review(&self, identity: &Identity, over: ConnectionType) -> Review {
+    /// Looks again, at the time `wall`, at a client that is in, after a reload.
+    pub(crate) fn review(
+        &self,
+        identity: &Identity,
+        over: ConnectionType,
+        from: Option<IpAddr>,
+        wall: SystemTime,
+    ) -> Review {
+        if let Some(operator) = &self.operator {
+            return match &identity.proof {
+                // Its nonce was signed when it came in.
+                Proof::Jwt(shown) => match operator.admit(shown, true, over, from, wall) {
+                    Ok(login) => Review::Stays(Arc::new(Identity::of_jwt(login))),
+                    Err(Refusal::Revoked) => Review::Revoked,
+                    Err(_) => Review::Denied,
+                },
+                Proof::Nothing | Proof::NoAuthUser | Proof::Token(_) | Proof::Password(_) | Proof::NKey => {
+                    Review::Denied
+                }
+            };
+        }
         let Some(name) = &identity.user else {
             let knows_token = self.token.is_some() && identity.proof == self.anyone.proof;
             return match &self.no_auth_user {
@@ -257,6 +326,21 @@ impl Identity {
         }
     }
 
+    fn of_jwt(login: JwtLogin) -> Self {
+        let user = login.user_until.map(|at| (at, Expiring::User));
+        let account = login.account_until.map(|at| (at, Expiring::Account));
+        Self {
+            user: Some(login.shown.user().into()),
+            account: login.shown.account().into(),
+            account_name: login.account_name.into(),
+            until: user.into_iter().chain(account).min_by_key(|(at, _)| *at),
+            rules: login.permissions.map(|permissions| Arc::new(Rules::new(&permissions))),
+            subscriptions_max: login.subscriptions_max.unwrap_or(usize::MAX),
+            payload_max: login.payload_max.unwrap_or(usize::MAX),
+            proof: Proof::Jwt(login.shown),
+        }
+    }
+
     fn new(
         user: Option<&User>,
         account: &str,
@@ -269,6 +353,8 @@ impl Identity {
         Self {
             user: user.map(|user| user.name.as_str().into()),
             account: account.into(),
+            account_name: account.into(),
+            until: None,
             rules,
             subscriptions_max: limits.subscriptions_max.unwrap_or(usize::MAX),
             payload_max: limits.payload_max.unwrap_or(usize::MAX),
@@ -286,12 +372,14 @@ fn compare(secret: &Secret, given: &str, identity: Option<&Arc<Identity>>) -> Ve
         (Comparison::Same, Some(identity)) => Verdict::Admitted(identity.clone()),
         (Comparison::Same, None) | (Comparison::Different, _) => Verdict::Denied,
         (Comparison::Slow, identity) => {
-            Verdict::Slow(SlowCheck { hash: secret.clone(), given: given.to_owned(), identity: identity.cloned() })
+            let (hash, given, identity) = (secret.clone(), given.to_owned(), identity.cloned());
+            Verdict::Slow(SlowCheck(Check::Hash { hash, given, identity }))
         }
     }
 }
 
-fn has_signed(public: &str, nonce: &str, signature: &str) -> bool {
+/// True when `signature`, in base64 for URLs or not, is that of `nonce` by the key.
+pub(super) fn has_signed(public: &str, nonce: &str, signature: &str) -> bool {
     let text = signature.as_bytes();
     let decoded =
         data_encoding::BASE64URL_NOPAD.decode(text).or_else(|_| data_encoding::BASE64.decode(text)).unwrap_or_default();

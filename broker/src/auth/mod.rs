@@ -5,6 +5,7 @@
 
 mod access;
 mod account;
+pub mod jwt;
 mod permissions;
 mod replies;
 mod rules;
@@ -17,12 +18,14 @@ pub use permissions::{AllowResponses, Permissions, SubjectRules};
 pub use secret::Secret;
 pub use user::{ConnectionType, Login, User};
 
-pub(crate) use access::{Review, Verdict};
+pub(crate) use access::{Expiring, Review, Verdict};
 pub(crate) use replies::Replies;
 pub(crate) use rules::{Rules, Verdicts};
 
 use crate::config::ConfigError;
+use jwt::Operator;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The account of clients when nothing else is configured.
 pub const GLOBAL_ACCOUNT: &str = "$G";
@@ -42,6 +45,8 @@ pub struct Auth {
     pub accounts: Vec<AccountConfig>,
     /// The account of those who watch over the server; empty is [`SYSTEM_ACCOUNT`].
     pub system_account: String,
+    /// Those whose word is taken for who may connect, by JWT alone. Their accounts are among `accounts`.
+    pub operator: Option<Arc<Operator>>,
 }
 
 impl Auth {
@@ -57,10 +62,16 @@ impl Auth {
         Self { users, ..Self::default() }
     }
 
+    /// Everyone whom `operator` vouches for, in the accounts that it knows.
+    #[must_use]
+    pub fn operator(operator: Operator) -> Self {
+        Self { accounts: operator.settings(), operator: Some(Arc::new(operator)), ..Self::default() }
+    }
+
     /// True when a client must be someone.
     #[must_use]
     pub fn is_required(&self) -> bool {
-        !self.users.is_empty() || self.token.is_some()
+        !self.users.is_empty() || self.token.is_some() || self.operator.is_some()
     }
 
     /// The name of the account of those who watch over the server.
@@ -85,6 +96,10 @@ impl Auth {
             accounts.insert(&account.name);
         }
         self.accounts.iter().try_for_each(|account| account.validate(self))?;
+        if self.operator.is_some() && (!self.users.is_empty() || self.token.is_some() || self.no_auth_user.is_some()) {
+            let value = "an operator, and users or a token beside it".to_owned();
+            return refuse("auth.operator", value, "an operator alone: its users come with JWTs");
+        }
         let mut names = BTreeSet::new();
         for user in &self.users {
             let account = user.account.as_str();

@@ -82,6 +82,9 @@ pub struct Connect {
     /// Token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_token: Option<String>,
+    /// A JWT of the user, which says what key signs the nonce.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<String>,
     /// A public key, `U…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nkey: Option<String>,
@@ -120,6 +123,7 @@ impl Default for Connect {
             user: None,
             pass: None,
             auth_token: None,
+            jwt: None,
             nkey: None,
             sig: None,
             name: None,

@@ -255,7 +255,8 @@ impl Conn {
     fn revise(&mut self, now: Instant) {
         let mut out = Vec::new();
         self.config = self.hub.live();
-        let action = self.session.revise(self.hub.terms(), |entry| (&entry.filter, entry.queue.as_deref()), &mut out);
+        let (wall, terms) = (self.hub.env.wall(), self.hub.terms());
+        let action = self.session.revise(now, wall, terms, |entry| (&entry.filter, entry.queue.as_deref()), &mut out);
         if !out.is_empty() {
             self.client.outbox.say(std::iter::once(&out[..]));
         }
@@ -315,7 +316,7 @@ impl Conn {
         with_bench(|bench| {
             let batch = &mut bench.batch;
             batch.begin(Some(&self.client), self.hub.clock.stamp(now));
-            let action = self.session.verified(now, result.ok().flatten(), batch.own());
+            let action = self.session.verified(now, self.hub.env.wall(), result.ok().flatten(), batch.own());
             self.act(action, &[], batch, now);
             batch.write(&[], self.hub.config.stall_pending, &self.hub.counters);
             drop(batch.end());
@@ -335,7 +336,8 @@ impl Conn {
                 // The client has gone, or its time is up: nobody would hear of it.
                 () = done.closed() => return,
             };
-            let identity = hub.env.work(move || check.run()).await.flatten();
+            let wall = hub.env.wall();
+            let identity = hub.env.work(move || check.run(wall)).await.flatten();
             // As above.
             drop(done.send(identity));
         });

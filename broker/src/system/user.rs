@@ -42,7 +42,7 @@ impl<'a> UserInfo<'a> {
         Self {
             user: identity.label(),
             account: &identity.account,
-            account_name: &identity.account,
+            account_name: &identity.account_name,
             permissions: identity.rules.as_deref().map(Permissions::of),
         }
     }

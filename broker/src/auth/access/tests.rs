@@ -8,10 +8,10 @@ fn login(user: &str, pass: &str, token: &str) -> Connect {
 
 /// Who is let in, as `user@account`; `None` for nobody.
 fn judge(access: &Access, connect: &Connect) -> Option<String> {
-    let identity = match access.judge(connect, Some("n0nce"), ConnectionType::Standard) {
+    let identity = match access.judge(connect, Some("n0nce"), ConnectionType::Standard, None) {
         Verdict::Admitted(identity) => Some(identity),
         Verdict::Denied => None,
-        Verdict::Slow(check) => check.run(),
+        Verdict::Slow(check) => check.run(SystemTime::UNIX_EPOCH),
     };
     identity.map(|identity| format!("{}@{}", identity.user.as_deref().unwrap_or_default(), identity.account))
 }
@@ -40,9 +40,9 @@ fn users() {
     {
         assert_eq!(judge(&access, &login(name, pass, token)), None, "{name} {pass} {token}");
     }
-    let nobody = access.judge(&login("nobody", "3", ""), None, ConnectionType::Standard);
+    let nobody = access.judge(&login("nobody", "3", ""), None, ConnectionType::Standard, None);
     assert!(matches!(nobody, Verdict::Slow(_)), "a name that is not there takes as long as one that is");
-    let socket = access.judge(&login("w", "4", ""), None, ConnectionType::WebSocket);
+    let socket = access.judge(&login("w", "4", ""), None, ConnectionType::WebSocket, None);
     assert!(matches!(socket, Verdict::Admitted(_)));
 }
 
@@ -107,10 +107,11 @@ fn reviews() {
             .collect();
         Access::new(&auth)
     };
-    let Verdict::Admitted(b) = Access::new(&auth()).judge(&login("b", "2", ""), None, ConnectionType::Standard) else {
+    let Verdict::Admitted(b) = Access::new(&auth()).judge(&login("b", "2", ""), None, ConnectionType::Standard, None)
+    else {
         panic!("not let in");
     };
-    let review = |access: &Access| match access.review(&b, ConnectionType::Standard) {
+    let review = |access: &Access| match access.review(&b, ConnectionType::Standard, None, SystemTime::UNIX_EPOCH) {
         Review::Stays(identity) => {
             if identity.rules.is_some() {
                 "restricted"
@@ -120,6 +121,7 @@ fn reviews() {
         }
         Review::Gone => "gone",
         Review::Denied => "denied",
+        Review::Revoked => "revoked",
     };
     assert_eq!(review(&change("a", &|_| None)), "stays");
     assert_eq!(review(&change("b", &|user| Some(user.clone().with_permissions(restricted.clone())))), "restricted");
@@ -130,6 +132,9 @@ fn reviews() {
     assert_eq!(review(&change("b", &|user| Some(User { connection_types: socket.clone(), ..user.clone() }))), "denied");
     let open = Access::new(&Auth::default());
     let anyone = open.anonymous().unwrap();
-    assert!(matches!(Access::new(&auth()).review(anyone, ConnectionType::Standard), Review::Denied));
-    assert!(matches!(open.review(anyone, ConnectionType::Standard), Review::Stays(_)));
+    assert!(matches!(
+        Access::new(&auth()).review(anyone, ConnectionType::Standard, None, SystemTime::UNIX_EPOCH),
+        Review::Denied
+    ));
+    assert!(matches!(open.review(anyone, ConnectionType::Standard, None, SystemTime::UNIX_EPOCH), Review::Stays(_)));
 }

@@ -1,0 +1,192 @@
+//! One token: `header.claims.signature`, each in base64 for URLs, signed with the key of its issuer.
+//!
+//! What the claims mean is in `claims.rs`; whether the issuer may have issued it is left to who asks.
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Bytes of a token; a longer one is refused unread.
+pub const TOKEN_BYTES_MAX: usize = 1 << 20;
+
+/// Why a token is of no use. No variant holds the token itself, which may be a credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JwtError {
+    /// It has too many bytes.
+    #[error("a JWT of {len} bytes exceeds {max}")]
+    TooLong {
+        /// Its length.
+        len: usize,
+        /// The longest.
+        max: usize,
+    },
+    /// It has not the form of a token.
+    #[error("it is no JWT: three parts of base64 for URLs are accepted, joined by dots")]
+    Form,
+    /// It says that it is something else.
+    #[error("its header says type {kind:?} and algorithm {algorithm:?}; JWT and ed25519-nkey are accepted")]
+    Header {
+        /// The type.
+        kind: String,
+        /// The algorithm.
+        algorithm: String,
+    },
+    /// Its claims are not what they should be.
+    #[error("its claims cannot be read: {0}")]
+    Claims(String),
+    /// It is of another kind, or another version.
+    #[error("it is of type {kind:?} and version {version}; {wanted:?} and version 2 are accepted")]
+    Kind {
+        /// Its type.
+        kind: String,
+        /// Its version.
+        version: i64,
+        /// The type that it should be of.
+        wanted: &'static str,
+    },
+    /// Its issuer is not one that issues such tokens.
+    #[error("its issuer {issuer:?} is no public key of {accepted}")]
+    Issuer {
+        /// The issuer.
+        issuer: String,
+        /// Who may issue it.
+        accepted: &'static str,
+    },
+    /// Its subject is not what it should be.
+    #[error("its subject {subject:?} is no public key of {accepted}")]
+    Subject {
+        /// The subject.
+        subject: String,
+        /// What it should be.
+        accepted: &'static str,
+    },
+    /// The signature is not its issuer's.
+    #[error("its signature is not that of its issuer {issuer:?}")]
+    Signature {
+        /// The issuer.
+        issuer: String,
+    },
+    /// It is good, but nobody here vouches for its issuer.
+    #[error("its issuer {issuer:?} is no key of the operator: {accepted}")]
+    Untrusted {
+        /// The issuer.
+        issuer: String,
+        /// The keys that are trusted.
+        accepted: String,
+    },
+    /// It says what its limits do not allow, or what there is no equivalent of.
+    #[error("{key} is {value}; accepted: {accepted}")]
+    Value {
+        /// The claim.
+        key: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        accepted: String,
+    },
+}
+
+/// What a kind of token holds.
+pub(super) trait Claims: DeserializeOwned {
+    /// Its name in `nats.type`.
+    const KIND: &'static str;
+    /// First letters of the public keys that issue it, and that it is about.
+    const ISSUERS: &'static [u8];
+    const SUBJECT: u8;
+}
+
+/// A token whose signature is that of its issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Token<C> {
+    #[serde(rename = "iss", default)]
+    pub(super) issuer: String,
+    #[serde(rename = "sub", default)]
+    pub(super) subject: String,
+    #[serde(default)]
+    pub(super) name: String,
+    /// Seconds since 1970; 0 is none.
+    #[serde(rename = "iat", default)]
+    pub(super) issued: i64,
+    #[serde(rename = "exp", default)]
+    pub(super) expires: i64,
+    #[serde(rename = "nbf", default)]
+    pub(super) not_before: i64,
+    pub(super) nats: C,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default)]
+    typ: String,
+    #[serde(default)]
+    alg: String,
+}
+
+#[derive(Deserialize)]
+struct Outline {
+    #[serde(default)]
+    nats: Generic,
+}
+
+#[derive(Default, Deserialize)]
+struct Generic {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    version: i64,
+}
+
+/// Reads a token and verifies its signature.
+pub(super) fn decode<C: Claims>(text: &str) -> Result<Token<C>, JwtError> {
+    if text.len() > TOKEN_BYTES_MAX {
+        return Err(JwtError::TooLong { len: text.len(), max: TOKEN_BYTES_MAX });
+    }
+    let (signed, signature) = text.rsplit_once('.').ok_or(JwtError::Form)?;
+    let (header, claims) = signed.split_once('.').filter(|(_, claims)| !claims.contains('.')).ok_or(JwtError::Form)?;
+    let bytes = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| JwtError::Form);
+    let (header, claims, signature) = (bytes(header)?, bytes(claims)?, bytes(signature)?);
+    check_header(&header)?;
+    let outline: Outline = json(&claims)?;
+    let Generic { kind, version } = outline.nats;
+    if kind != C::KIND || version != 2 {
+        return Err(JwtError::Kind { kind, version, wanted: C::KIND });
+    }
+    let token: Token<C> = json(&claims)?;
+    let key = public_key(&token.issuer, C::ISSUERS)
+        .ok_or_else(|| JwtError::Issuer { issuer: token.issuer.clone(), accepted: keys(C::ISSUERS) })?;
+    if public_key(&token.subject, &[C::SUBJECT]).is_none() {
+        return Err(JwtError::Subject { subject: token.subject, accepted: keys(&[C::SUBJECT]) });
+    }
+    if key.verify(signed.as_bytes(), &signature).is_err() {
+        return Err(JwtError::Signature { issuer: token.issuer });
+    }
+    Ok(token)
+}
+
+fn check_header(bytes: &[u8]) -> Result<(), JwtError> {
+    let header: Header = json(bytes)?;
+    if header.typ.eq_ignore_ascii_case("JWT") && header.alg.eq_ignore_ascii_case("ed25519-nkey") {
+        return Ok(());
+    }
+    Err(JwtError::Header { kind: header.typ, algorithm: header.alg })
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JwtError> {
+    serde_json::from_slice(bytes).map_err(|error| JwtError::Claims(error.to_string()))
+}
+
+/// The key that `text` is, when it begins with one of `letters`.
+pub(super) fn public_key(text: &str, letters: &[u8]) -> Option<nkeys::KeyPair> {
+    let is_wanted = text.as_bytes().first().is_some_and(|letter| letters.contains(letter));
+    is_wanted.then(|| nkeys::KeyPair::from_public_key(text).ok())?
+}
+
+/// Those whose public keys begin with one of `letters`, in words.
+fn keys(letters: &[u8]) -> &'static str {
+    match letters {
+        [b'O'] => "an operator",
+        [b'A'] => "an account",
+        [b'U'] => "a user",
+        _ => "an account or an operator",
+    }
+}
