@@ -675,7 +675,7 @@ impl<S: Clone> Session<S> {
 
 /// When `identity` has to go; what is further away than can be told is never.
 fn expiry(now: Instant, wall: SystemTime, identity: &Identity) -> Option<(Instant, Expiring)> {
-    let (at, whose) = identity.until?;
+    let (at, whose) = identity.until()?;
     Some((now.checked_add(at.duration_since(wall).unwrap_or_default())?, whose))
 }
 

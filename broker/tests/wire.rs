@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
 #![allow(unreachable_pub, dead_code, reason = "the transcripts are read by the tests of two crates")]
 
+#[path = "support/line.rs"]
+mod line;
 #[path = "support/nats_server.rs"]
 mod nats_server;
 #[path = "../../tests/support/transcript.rs"]
@@ -13,9 +15,9 @@ use lattice_broker::{
     AccountConfig, AccountLimits, AllowResponses, Auth, Broker, Config, ConnectionType, Export, ExportKind, Import,
     LocalSubject, Permissions, ResponseType, SubjectRules, User,
 };
+use line::{Line, nonce};
 use nats_server::NatsServer;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use transcript::Transcript;
@@ -225,53 +227,18 @@ transcripts! {
     user_info
 }
 
-/// One side of a conversation that a transcript cannot hold, as what is said depends on what was heard.
-struct Line(BufReader<TcpStream>);
-
-impl Line {
-    fn connect(address: SocketAddr, user: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut line = Self(BufReader::new(stream));
-        line.say(&format!(
-            "CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{user}\",\"pass\":\"p\"}}\r\nPING\r\n"
-        ));
-        assert!(line.hear().starts_with("INFO "));
-        assert_eq!(line.hear(), "PONG");
-        line
-    }
-
-    fn say(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).unwrap();
-    }
-
-    /// The next line that is not the server's own PING.
-    fn hear(&mut self) -> String {
-        loop {
-            let mut line = String::new();
-            self.0.read_line(&mut line).unwrap();
-            if line != "PING\r\n" {
-                return line.trim_end().to_owned();
-            }
-        }
-    }
-
-    /// The reply subject of the next message, which is passed over up to `last`.
-    fn hear_request(&mut self, last: &str) -> String {
-        let head = self.hear();
-        while self.hear() != last {}
-        head.split(' ').nth(3).unwrap().to_owned()
-    }
-
-    fn fence(&mut self) {
-        self.say("PING\r\n");
-        assert_eq!(self.hear(), "PONG");
-    }
+/// A user with the password `p`, who is in.
+fn enter(address: SocketAddr, user: &str) -> Line {
+    let mut line = Line::open(address);
+    line.say(&format!("CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{user}\",\"pass\":\"p\"}}\r\n"));
+    assert!(line.hear().starts_with("INFO "));
+    line.fence();
+    line
 }
 
 /// Answers find the asker in its account: one of a service that gives one, several of one that gives several.
 fn play_answers(address: SocketAddr) {
-    let (mut serve, mut ask) = (Line::connect(address, "a"), Line::connect(address, "b"));
+    let (mut serve, mut ask) = (enter(address, "a"), enter(address, "b"));
     serve.say("SUB svc.> 1\r\nSUB st 2\r\n");
     ask.say("SUB inbox.* 9\r\n");
     serve.fence();
@@ -299,11 +266,9 @@ fn play_answers(address: SocketAddr) {
 
 /// Whoever has the key can sign the nonce.
 fn play_key(address: SocketAddr, key: &nkeys::KeyPair) {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut line = Line(BufReader::new(stream));
+    let mut line = Line::open(address);
     let info = line.hear();
-    let nonce = info.split("\"nonce\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let nonce = nonce(&info);
     assert_eq!(nonce.len(), 15);
     let signature = data_encoding::BASE64URL_NOPAD.encode(&key.sign(nonce.as_bytes()).unwrap());
     let public = key.public_key();

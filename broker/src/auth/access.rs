@@ -46,10 +46,12 @@ pub struct Identity {
     pub user: Option<Box<str>>,
     /// Its account.
     pub account: Box<str>,
-    /// What the account is called, where it has a public key.
+    /// What its account and it are called, where these have public keys.
     pub(crate) account_name: Box<str>,
-    /// When it has to go, and whose time is over then.
-    pub(crate) until: Option<(SystemTime, Expiring)>,
+    pub(crate) user_name: Box<str>,
+    /// When its token ends, and its account's.
+    pub(crate) user_until: Option<SystemTime>,
+    pub(crate) account_until: Option<SystemTime>,
     /// What it may do; `None` is everything.
     pub(crate) rules: Option<Arc<Rules>>,
     /// Subscriptions of one connection, and bytes of a message, that the account allows.
@@ -243,7 +245,10 @@ impl Access {
             return match &identity.proof {
                 // Its nonce was signed when it came in.
                 Proof::Jwt(shown) => match operator.admit(shown, true, over, from, wall) {
+                    // Whom a key has signed goes when that stands for something else.
+                    Ok(login) if login.shown != *shown => Review::Gone,
                     Ok(login) => Review::Stays(Arc::new(Identity::of_jwt(login))),
+                    Err(Refusal::Issuer(_)) => Review::Gone,
                     Err(Refusal::Revoked) => Review::Revoked,
                     Err(_) => Review::Denied,
                 },
@@ -326,14 +331,21 @@ impl Identity {
         }
     }
 
+    /// When it has to go, and whose time is over then.
+    pub(crate) fn until(&self) -> Option<(SystemTime, Expiring)> {
+        let user = self.user_until.map(|at| (at, Expiring::User));
+        let account = self.account_until.map(|at| (at, Expiring::Account));
+        user.into_iter().chain(account).min_by_key(|(at, _)| *at)
+    }
+
     fn of_jwt(login: JwtLogin) -> Self {
-        let user = login.user_until.map(|at| (at, Expiring::User));
-        let account = login.account_until.map(|at| (at, Expiring::Account));
         Self {
             user: Some(login.shown.user().into()),
             account: login.shown.account().into(),
             account_name: login.account_name.into(),
-            until: user.into_iter().chain(account).min_by_key(|(at, _)| *at),
+            user_name: login.user_name.into(),
+            user_until: login.user_until,
+            account_until: login.account_until,
             rules: login.permissions.map(|permissions| Arc::new(Rules::new(&permissions))),
             subscriptions_max: login.subscriptions_max.unwrap_or(usize::MAX),
             payload_max: login.payload_max.unwrap_or(usize::MAX),
@@ -354,7 +366,9 @@ impl Identity {
             user: user.map(|user| user.name.as_str().into()),
             account: account.into(),
             account_name: account.into(),
-            until: None,
+            user_name: Box::default(),
+            user_until: None,
+            account_until: None,
             rules,
             subscriptions_max: limits.subscriptions_max.unwrap_or(usize::MAX),
             payload_max: limits.payload_max.unwrap_or(usize::MAX),

@@ -123,7 +123,7 @@ pub(crate) fn answer(asker: Asker<'_>, subject: &[u8], body: &[u8]) -> Option<Sa
     let is_system = *asker.identity.account == *asker.hub.live().auth.system_account();
     let parts: Vec<&str> = question.split('.').collect();
     match (parts.as_slice(), is_system) {
-        (["USER", "INFO"], _) => Some(asker.say(UserInfo::of(asker.identity))),
+        (["USER", "INFO"], _) => Some(asker.say(UserInfo::of(asker.identity, asker.hub.env.wall()))),
         (["SERVER", "PING"], true) => asker.about_server("STATSZ", body),
         (["SERVER", "PING", what], true) => asker.about_server(what, body),
         (["SERVER", id, what], true) if *id == asker.hub.info.server_id => {

@@ -2,7 +2,7 @@
 
 use crate::auth::{Identity, Rules};
 use serde::Serialize;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Who a client is.
 #[derive(Debug, Serialize)]
@@ -10,8 +10,13 @@ pub(super) struct UserInfo<'a> {
     user: &'a str,
     account: &'a str,
     account_name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    user_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<Permissions>,
+    /// Nanoseconds until its token ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<u128>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,12 +43,14 @@ struct Responses {
 }
 
 impl<'a> UserInfo<'a> {
-    pub(super) fn of(identity: &'a Identity) -> Self {
+    pub(super) fn of(identity: &'a Identity, now: SystemTime) -> Self {
         Self {
             user: identity.label(),
             account: &identity.account,
             account_name: &identity.account_name,
+            user_name: &identity.user_name,
             permissions: identity.rules.as_deref().map(Permissions::of),
+            expires: identity.user_until.map(|at| at.duration_since(now).unwrap_or_default().as_nanos()),
         }
     }
 }

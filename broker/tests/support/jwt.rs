@@ -1,4 +1,5 @@
 //! Operators, accounts and users whose keys and JWTs are made as a test runs.
+#![allow(unreachable_pub, dead_code, reason = "several tests make tokens, not all of them every kind")]
 
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;

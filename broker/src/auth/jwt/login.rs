@@ -29,6 +29,7 @@ pub(in crate::auth) struct Login {
     /// What it has shown, for the next look.
     pub(in crate::auth) shown: Shown,
     pub(in crate::auth) account_name: String,
+    pub(in crate::auth) user_name: String,
     pub(in crate::auth) permissions: Option<Permissions>,
     pub(in crate::auth) subscriptions_max: Option<usize>,
     pub(in crate::auth) payload_max: Option<usize>,
@@ -37,9 +38,12 @@ pub(in crate::auth) struct Login {
     pub(in crate::auth) account_until: Option<SystemTime>,
 }
 
-/// A token that has been verified.
+/// A token that has been verified, and the scope of the key that signed it, as it was then.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::auth) struct Shown(Arc<Token<User>>);
+pub(in crate::auth) struct Shown {
+    token: Arc<Token<User>>,
+    scope: Option<Scope>,
+}
 
 /// Why a client is not let in, or not any longer.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +77,8 @@ pub(in crate::auth) enum Refusal {
 impl LoginCheck {
     /// Judges, at the time `wall`.
     pub(in crate::auth) fn run(self, wall: SystemTime) -> Result<Login, Refusal> {
-        let shown = Shown(Arc::new(decode::<User>(&self.jwt)?));
-        let is_signed = has_signed(&shown.0.subject, &self.nonce, &self.signature);
+        let shown = Shown { token: Arc::new(decode::<User>(&self.jwt)?), scope: None };
+        let is_signed = has_signed(&shown.token.subject, &self.nonce, &self.signature);
         self.operator.admit(&shown, is_signed, self.over, self.from, wall)
     }
 }
@@ -82,12 +86,12 @@ impl LoginCheck {
 impl Shown {
     /// The user's public key.
     pub(in crate::auth) fn user(&self) -> &str {
-        &self.0.subject
+        &self.token.subject
     }
 
     /// The public key of its account.
     pub(in crate::auth) fn account(&self) -> &str {
-        let Token { issuer, nats, .. } = &*self.0;
+        let Token { issuer, nats, .. } = &*self.token;
         if nats.issuer_account.is_empty() { issuer } else { &nats.issuer_account }
     }
 }
@@ -102,7 +106,7 @@ impl Operator {
         from: Option<IpAddr>,
         wall: SystemTime,
     ) -> Result<Login, Refusal> {
-        let user = &*shown.0;
+        let user = &*shown.token;
         let account = self.account(shown.account()).ok_or_else(|| Refusal::NoAccount(shown.account().to_owned()))?;
         if revokes(&account.nats.revocations, &user.subject, user.issued) {
             return Err(Refusal::Revoked);
@@ -114,7 +118,8 @@ impl Operator {
             return Err(Refusal::AccountTime);
         }
         let limits: &Limits = &account.nats.limits;
-        let rights = rights(user, account)?;
+        let scope = scope(user, account)?;
+        let rights = scope.map_or_else(|| Ok(user.nats.rights.clone()), |scope| scoped(scope, user, account))?;
         if rights.bearer_token && limits.disallow_bearer {
             return Err(Refusal::Bearer);
         }
@@ -125,7 +130,8 @@ impl Operator {
         let expires = when::moment(user.expires);
         let own = permissions(&rights.permissions)?;
         Ok(Login {
-            shown: shown.clone(),
+            shown: Shown { token: shown.token.clone(), scope: scope.cloned() },
+            user_name: user.name.clone(),
             account_name: if account.name.is_empty() { account.subject.clone() } else { account.name.clone() },
             permissions: own.map_or_else(|| permissions(&account.nats.default_permissions), |own| Ok(Some(own)))?,
             subscriptions_max: least(rights.subs, limits.subs),
@@ -140,20 +146,16 @@ fn least(user: i64, account: i64) -> Option<usize> {
     [limit(user), limit(account)].into_iter().flatten().min()
 }
 
-/// What the user is allowed: by its own token, or by the scope of the key that signed it.
-fn rights(user: &Token<User>, account: &Token<Account>) -> Result<Rights, Refusal> {
+/// What the key that signed the user stands for; `None` is that the user's own token says what it is allowed.
+fn scope<'a>(user: &Token<User>, account: &'a Token<Account>) -> Result<Option<&'a Scope>, Refusal> {
     let issuer = &user.issuer;
-    if *issuer == account.subject {
-        return Ok(user.nats.rights.clone());
-    }
-    if !has_signer(account, issuer) {
+    if *issuer != account.subject && !has_signer(account, issuer) {
         return Err(Refusal::Issuer(issuer.clone()));
     }
-    let scope = account.nats.signing_keys.iter().find_map(|signer| match signer {
+    Ok(account.nats.signing_keys.iter().find_map(|signer| match signer {
         SigningKey::Scoped(scope) if scope.key == *issuer => Some(scope),
         SigningKey::Scoped(_) | SigningKey::Plain(_) => None,
-    });
-    scope.map_or_else(|| Ok(user.nats.rights.clone()), |scope| scoped(scope, user, account))
+    }))
 }
 
 /// A scope allows what its template says, to users that say nothing of it themselves.

@@ -75,7 +75,7 @@ fn a_user_is_let_in_by_its_chain_alone() {
     let identity = judge(&access, &world.user(&json!({}), &json!({ "exp": NOW + 5 }))).unwrap();
     assert_eq!(identity.user.as_deref(), Some(&*world.user.public_key()));
     assert_eq!((&*identity.account, &*identity.account_name), (&*world.account.public_key(), "ACC"));
-    assert_eq!(identity.until.map(|(until, _)| until), Some(at(NOW + 5)));
+    assert_eq!(identity.until().map(|(until, _)| until), Some(at(NOW + 5)));
     let good = world.user(&json!({}), &json!({}));
     for bad in [
         Connect::default(),
@@ -185,14 +185,16 @@ fn clients_that_are_in_are_looked_at_again() {
         here(),
         at(NOW),
     ) {
-        Review::Stays(identity) => format!("stays {} {:?}", identity.subscriptions_max, identity.until),
+        Review::Stays(identity) => format!("stays {} {:?}", identity.subscriptions_max, identity.until()),
         Review::Gone => "gone".to_owned(),
         Review::Denied => "denied".to_owned(),
         Review::Revoked => "revoked".to_owned(),
     };
-    assert_eq!(review(&key(&json!({ "subs": 2, "data": -1, "payload": -1 })), &json!({})), "stays 2 None");
+    assert_eq!(review(&key(&json!({ "subs": 2, "data": -1, "payload": -1 })), &json!({})), "gone");
     assert!(review(&first, &json!({ "exp": NOW + 9 })).contains("Account"));
-    assert_eq!(review(&json!({}), &json!({})), "denied");
+    assert_eq!(review(&json!({}), &json!({})), "gone");
+    assert_eq!(review(&first, &json!({ "exp": NOW })), "denied");
+    assert_eq!(review(&first, &json!({})), "stays 1 None");
     let revoked = make::merged(first.clone(), &json!({ "revocations": { "*": make::ISSUED } }));
     assert_eq!(review(&revoked, &json!({})), "revoked");
 }

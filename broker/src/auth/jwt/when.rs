@@ -16,10 +16,10 @@ pub(super) fn moment(claim: i64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// True when `wall` is in the second that a token ends with, or before, and not before it begins.
+/// True when `wall` is before the second that a token ends with, and not before the one that it begins with.
 pub(super) fn is_valid(expires: i64, not_before: i64, wall: SystemTime) -> bool {
     let now = seconds(wall);
-    (expires <= 0 || now <= expires) && not_before <= now
+    (expires <= 0 || now < expires) && not_before <= now
 }
 
 /// When the part of the day, in UTC, that `wall` is in ends; `None` when it is in none of them.
@@ -60,9 +60,9 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_valid_in_its_last_second_and_not_after() {
-        let late = at(100) + Duration::from_millis(999);
-        assert!(is_valid(100, 0, late) && !is_valid(100, 0, at(101)));
+    fn a_token_is_valid_until_it_ends() {
+        let late = at(99) + Duration::from_millis(999);
+        assert!(is_valid(100, 0, late) && !is_valid(100, 0, at(100)));
         assert!(is_valid(0, 100, at(100)) && !is_valid(0, 100, at(99)));
         assert!(is_valid(0, 0, at(5)));
     }
