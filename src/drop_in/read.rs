@@ -2,7 +2,7 @@
 
 use super::grammar::{Block, Entry, Item, Place, Value, scalar};
 use super::options::Options;
-use super::{cluster, refused, users};
+use super::{cluster, operator, refused, users};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Faults {
         self.errors.push(Fault { place: place.clone(), what: what.into() });
     }
 
-    fn wrong(&mut self, entry: &Entry, accepted: &str) {
+    pub(super) fn wrong(&mut self, entry: &Entry, accepted: &str) {
         self.error(&entry.place, format!("{} is {}, which is not {accepted}", entry.key, entry.item.value.spoken()));
     }
 
@@ -140,6 +140,7 @@ impl Faults {
 
 /// Sets what `block`, a whole file, says.
 pub fn apply(block: &Block, options: &mut Options, faults: &mut Faults) {
+    let mut trust = operator::Trust::default();
     for entry in &block.entries {
         let key = entry.key.to_lowercase();
         if let Some(refused) = refused::key(&key, &entry.item.value) {
@@ -150,12 +151,14 @@ pub fn apply(block: &Block, options: &mut Options, faults: &mut Faults) {
             || monitoring(&key, entry, options, faults)
             || limit(&key, entry, options, faults)
             || log(&key, entry, options, faults)
-            || auth(&key, entry, options, faults))
+            || auth(&key, entry, options, faults)
+            || trust.read(&key, entry, faults))
         {
             faults.unknown(entry);
         }
     }
     users::check(block, options, faults);
+    trust.apply(block, &mut options.auth, faults);
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

@@ -65,6 +65,10 @@ pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, U
 
 /// A list of users goes before a token, a token before the one user.
 fn auth(auth: &Auth) -> Result<broker::Auth, Unsupported> {
+    let system_account = auth.system_account.clone().unwrap_or_default();
+    if let Some(operator) = &auth.operator {
+        return Ok(broker::Auth { system_account, ..broker::Auth::operator(operator.clone()) });
+    }
     let mut users = Vec::new();
     for one in &auth.users {
         users.push(user(one, auth.default_permissions.as_ref(), "")?);
@@ -83,7 +87,8 @@ fn auth(auth: &Auth) -> Result<broker::Auth, Unsupported> {
         token: auth.token.as_ref().filter(|_| !listed).map(|token| broker::Secret::new(&token.0)),
         no_auth_user: auth.no_auth_user.clone(),
         accounts: auth.accounts.iter().map(account).collect::<Result<_, _>>()?,
-        system_account: auth.system_account.clone().unwrap_or_default(),
+        system_account,
+        operator: None,
     })
 }
 

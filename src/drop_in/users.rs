@@ -39,6 +39,8 @@ pub struct Auth {
     pub no_auth_user: Option<String>,
     /// The account whose users may ask about the server.
     pub system_account: Option<String>,
+    /// Those who vouch for accounts and users, in the place of all of the above.
+    pub operator: Option<lattice_broker::jwt::Operator>,
 }
 
 /// How a user proves who it is.
