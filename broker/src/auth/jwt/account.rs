@@ -44,6 +44,13 @@ pub(super) fn check(account: &Account) -> Result<(), JwtError> {
         let accepted = "none: asking a service who may connect is not here".to_owned();
         return fail("nats.authorization.auth_users", format!("{} users", users.len()), accepted);
     }
+    if let Some(subject) = account.mappings.keys().next() {
+        return fail(
+            "nats.mappings",
+            format!("one of {subject:?}"),
+            "none: mappings of subjects are not here".to_owned(),
+        );
+    }
     permissions(&account.default_permissions).map(drop)
 }
 

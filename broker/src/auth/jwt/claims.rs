@@ -30,6 +30,7 @@ pub(super) struct Account {
     pub(super) revocations: BTreeMap<String, i64>,
     pub(super) default_permissions: Permissions,
     pub(super) authorization: Authorization,
+    pub(super) mappings: BTreeMap<String, serde_json::Value>,
     pub(super) tags: Vec<String>,
 }
 

@@ -235,6 +235,7 @@ fn tokens_that_are_none_are_told_apart() {
             ),
             "nats.authorization.auth_users",
         ),
+        (make::account(&world.operator, &world.account, &json!({ "mappings": { "a": [] } }), &empty), "nats.mappings"),
     ] {
         let error = add(&text).unwrap_err();
         assert!(error.contains(part), "{error}");
