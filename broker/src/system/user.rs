@@ -74,7 +74,7 @@ mod tests {
 
     fn told(auth: &Auth) -> String {
         let access = Access::new(auth);
-        serde_json::to_string(&UserInfo::of(access.anonymous().unwrap())).unwrap()
+        serde_json::to_string(&UserInfo::of(access.anonymous().unwrap(), SystemTime::UNIX_EPOCH)).unwrap()
     }
 
     #[test]
