@@ -294,7 +294,8 @@ fn imports(cast: &Cast, server: &Server) {
     let mut b = server.client(cast, &user_b);
     b.say("SUB here.> 1\r\nSUB priv.* 2\r\nSUB secret.* 3\r\nSUB inbox 4\r\n");
     a.say("SUB help 9\r\n");
-    (a.fence(), b.fence());
+    a.fence();
+    b.fence();
     a.say("PUB pub.x 1\r\n1\r\nPUB priv.x 1\r\n2\r\nPUB secret.x 1\r\n3\r\n");
     a.fence();
     let heard: Vec<String> = (0..4).map(|_| b.hear()).collect();

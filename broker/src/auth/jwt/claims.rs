@@ -85,7 +85,7 @@ pub(super) struct Import {
 #[serde(untagged)]
 pub(super) enum SigningKey {
     Plain(String),
-    Scoped(Scope),
+    Scoped(Box<Scope>),
 }
 
 /// What all users that a key signs are allowed.

@@ -42,7 +42,7 @@ pub(in crate::auth) struct Login {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::auth) struct Shown {
     token: Arc<Token<User>>,
-    scope: Option<Scope>,
+    scope: Option<Box<Scope>>,
 }
 
 /// Why a client is not let in, or not any longer.
@@ -130,7 +130,7 @@ impl Operator {
         let expires = when::moment(user.expires);
         let own = permissions(&rights.permissions)?;
         Ok(Login {
-            shown: Shown { token: shown.token.clone(), scope: scope.cloned() },
+            shown: Shown { token: shown.token.clone(), scope: scope.cloned().map(Box::new) },
             user_name: user.name.clone(),
             account_name: if account.name.is_empty() { account.subject.clone() } else { account.name.clone() },
             permissions: own.map_or_else(|| permissions(&account.nats.default_permissions), |own| Ok(Some(own)))?,
@@ -153,7 +153,7 @@ fn scope<'a>(user: &Token<User>, account: &'a Token<Account>) -> Result<Option<&
         return Err(Refusal::Issuer(issuer.clone()));
     }
     Ok(account.nats.signing_keys.iter().find_map(|signer| match signer {
-        SigningKey::Scoped(scope) if scope.key == *issuer => Some(scope),
+        SigningKey::Scoped(scope) if scope.key == *issuer => Some(&**scope),
         SigningKey::Scoped(_) | SigningKey::Plain(_) => None,
     }))
 }
