@@ -66,6 +66,7 @@ mod sublist;
 mod subscription;
 mod system;
 mod takers;
+pub mod tls;
 
 pub use attach::{Attachment, Publisher};
 pub use auth::jwt;

@@ -1,0 +1,243 @@
+//! TLS over a stream, as a stream: the same readiness, the same bounds, the bytes between encrypted.
+//!
+//! It owns the records that are under way; certificates, versions and who is trusted are in the
+//! [`rustls::ServerConfig`] that is handed in, and how long a handshake may take is its caller's affair.
+
+#[cfg(test)]
+mod tests;
+
+use crate::env::Stream;
+use crate::lock::lock;
+use rustls::{ServerConfig, ServerConnection};
+use std::future::poll_fn;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+/// Bytes of records that may wait for room in the stream below.
+const RECORDS_MAX: usize = 64 << 10;
+
+/// The server's end of a TLS connection whose handshake is over.
+///
+/// Plaintext counts as written once its records are: until then the write is
+/// [`io::ErrorKind::WouldBlock`], and the caller has to offer the same bytes again, as any writer of a byte stream
+/// does. So nothing waits here of which the caller does not know, but for one write of at most 64 KiB.
+#[derive(Debug)]
+pub struct TlsStream {
+    inner: Arc<dyn Stream>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    tls: ServerConnection,
+    /// Plaintext that is in records already, and was not yet said to be written.
+    owed: usize,
+    end: End,
+}
+
+/// How far the end of writing has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    /// The notice is among the records that wait.
+    Noticed,
+    /// The stream below is told.
+    Shut,
+}
+
+impl TlsStream {
+    /// Shakes hands as the server, on a stream of which nothing has been read that is part of TLS.
+    ///
+    /// Takes as long as the client does: bound it. Dropping the future gives the attempt up.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] when the client does not speak TLS or is not accepted (it has got an alert then),
+    /// [`io::ErrorKind::UnexpectedEof`] when it leaves first, and what the stream below says.
+    pub async fn accept(inner: Arc<dyn Stream>, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
+        tls.set_buffer_limit(Some(RECORDS_MAX));
+        let state = Mutex::new(State { tls, owed: 0, end: End::Open });
+        let stream = Self { inner, state };
+        poll_fn(|cx| stream.poll_handshake(cx)).await?;
+        Ok(stream)
+    }
+
+    fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = lock(&self.state);
+        loop {
+            let is_flushed = state.poll_flush(&*self.inner, cx)?.is_ready();
+            if !state.tls.is_handshaking() {
+                return if is_flushed { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+            if self.inner.poll_read_ready(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+            match state.pull(&*self.inner) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Stream for TlsStream {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = lock(&self.state);
+        loop {
+            // What is sent without being asked for, an answer to a new key or the last notice, has no other driver.
+            let _ = state.poll_flush(&*self.inner, cx)?;
+            if state.is_readable()? {
+                return Poll::Ready(Ok(()));
+            }
+            if self.inner.poll_read_ready(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+            match state.pull(&*self.inner) {
+                Ok(0) => return Poll::Ready(Ok(())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut state = lock(&self.state);
+        let mut filled = 0;
+        while filled < buf.len() {
+            let read = match state.tls.reader().read(&mut buf[filled..]) {
+                // Many clients leave without a notice; the protocol inside has its own ends of operations.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match state.pull(&*self.inner) {
+                    Ok(_) => continue,
+                    Err(error) => Err(error),
+                },
+                read => read,
+            };
+            match read {
+                Ok(0) => break,
+                Ok(len) => filled += len,
+                // It comes again with the next read.
+                Err(_) if filled > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        lock(&self.state).poll_flush(&*self.inner, cx)
+    }
+
+    fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut state = lock(&self.state);
+        state.flush(&*self.inner)?;
+        if state.owed == 0 {
+            state.owed = state.tls.writer().write_vectored(bufs)?;
+            state.flush(&*self.inner)?;
+        }
+        let offered: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let written = state.owed.min(offered);
+        state.owed -= written;
+        Ok(written)
+    }
+
+    /// As for every stream; the client gets a `close_notify` first. When that does not fit yet, it goes with a later
+    /// poll of either direction.
+    fn shutdown_write(&self) {
+        let mut state = lock(&self.state);
+        if state.end == End::Open {
+            state.tls.send_close_notify();
+            state.end = End::Noticed;
+        }
+        // An error means that the stream has ended already, which is what was asked for.
+        let _ = state.flush(&*self.inner);
+    }
+
+    fn peer_addr(&self) -> SocketAddr {
+        self.inner.peer_addr()
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.inner.local_addr()
+    }
+}
+
+impl State {
+    /// Writes the records that wait; `WouldBlock` when some still do.
+    fn flush(&mut self, inner: &dyn Stream) -> io::Result<()> {
+        while self.tls.wants_write() {
+            if self.tls.write_tls(&mut Below(inner))? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        if self.end == End::Noticed {
+            self.end = End::Shut;
+            inner.shutdown_write();
+        }
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, inner: &dyn Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.flush(inner) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+            if inner.poll_write_ready(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether a read gets anything, the end among it.
+    fn is_readable(&mut self) -> io::Result<bool> {
+        let state = self.tls.process_new_packets().map_err(invalid)?;
+        Ok(state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() || !self.tls.wants_read())
+    }
+
+    /// Takes records in: the bytes of them, 0 at the end of the stream below. Only called while no plaintext waits,
+    /// which bounds it.
+    fn pull(&mut self, inner: &dyn Stream) -> io::Result<usize> {
+        let len = self.tls.read_tls(&mut Below(inner))?;
+        let taken = self.tls.process_new_packets();
+        // Whatever it came to, an alert say, is for the peer to know; what does not fit waits.
+        match self.flush(inner) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock && taken.is_ok() => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        taken.map_err(invalid)?;
+        Ok(len)
+    }
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// The stream below, for rustls.
+struct Below<'a>(&'a dyn Stream);
+
+impl Read for Below<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buf)
+    }
+}
+
+impl Write for Below<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.try_write_vectored(&[IoSlice::new(buf)])
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
