@@ -25,7 +25,7 @@ struct Ban {
 const BANS: &[Ban] = &[
     Ban {
         place: "broker/src",
-        names: &["lattice", "lattice_netsim", "quinn", "rustls", "sled", "bincode"],
+        names: &["lattice", "lattice_netsim", "quinn", "sled", "bincode"],
         except: &[],
         why: "the broker is a library that knows no mesh and no disk",
     },

@@ -1,5 +1,5 @@
 use super::*;
-use crate::auth::{Auth, User};
+use crate::auth::{Access, Auth, User};
 use crate::proto::{Step, parse};
 
 const MS: Duration = Duration::from_millis(1);

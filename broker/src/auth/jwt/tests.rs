@@ -207,8 +207,11 @@ fn tokens_that_are_none_are_told_apart() {
     let mut add = |text: &str| operator.add_account(text).map_err(|error| error.to_string());
     let good = make::account(&world.operator, &world.account, &empty, &empty);
     assert_eq!(add(&good), Ok(public.clone()));
-    let broken = format!("{}AA", &good[..good.len() - 2]);
     let other = KeyPair::new_operator();
+    // With the signature of another.
+    let (signed, signature) =
+        (&good[..good.rfind('.').unwrap()], make::account(&other, &world.account, &empty, &empty));
+    let broken = format!("{signed}{}", &signature[signature.rfind('.').unwrap()..]);
     for (text, part) in [
         (String::new(), "three parts"),
         ("a.b".to_owned(), "three parts"),
