@@ -510,16 +510,18 @@ fn own_client_urls(shared: &Shared) -> Vec<String> {
     }
 }
 
-/// Finds what clients of this node are to be told, as that changes; once a second at most.
+/// Finds what clients of this node are to be told, as that changes; they are told once a second at most.
 async fn tell_client_urls(shared: Arc<Shared>, sight: Arc<Sight>, told: watch::Sender<Vec<String>>) {
     while shared.stop.run_until_cancelled(sight.changed()).await.is_some() {
         let urls = sight.client_urls(&told.borrow());
-        told.send_if_modified(|told| {
+        let is_other = told.send_if_modified(|told| {
             let is_other = *told != urls;
             *told = urls;
             is_other
         });
-        let _ = shared.stop.run_until_cancelled(shared.env.sleep(CLIENT_URLS_EVERY)).await;
+        if is_other {
+            let _ = shared.stop.run_until_cancelled(shared.env.sleep(CLIENT_URLS_EVERY)).await;
+        }
     }
 }
 
