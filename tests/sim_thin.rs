@@ -3,30 +3,44 @@
 #[path = "../benches/thin/line.rs"]
 mod line;
 
-use line::{Line, play};
+use line::{Line, Seen, play};
 use std::time::Duration;
 
 const TIME: Duration = Duration::from_secs(20);
 
+/// One run is one throw of the dice: a figure is that of the run in the middle of so many.
+const RUNS: u64 = 9;
+
+/// What is seen of a line in each run, in ascending order of `figure`.
+fn runs<K: PartialOrd>(loss: f64, bulk: bool, figure: impl Fn(&Seen) -> K) -> Vec<Seen> {
+    let mut seen: Vec<Seen> =
+        (1..=RUNS).map(|seed| play(Line { seed, loss, ..Line::default() }, TIME, bulk, !bulk)).collect();
+    seen.sort_by(|a, b| figure(a).partial_cmp(&figure(b)).expect("no figure is NaN"));
+    seen
+}
+
 /// Goal: however much of it chance takes, bulk fills a thin line, and next to nothing is sent in vain.
 #[test]
 fn bulk_fills_a_line_that_loses_packets() {
-    for (seed, loss, least) in [(1, 0.0, 0.88), (2, 0.01, 0.88), (3, 0.03, 0.86), (4, 0.05, 0.85)] {
-        let seen = play(Line { seed, loss, ..Line::default() }, TIME, true, false);
-        assert!(seen.share >= least, "{loss}: payload fills {:.3} of the line", seen.share);
-        assert!(seen.again <= 0.01, "{loss}: {:.4} of the packets were sent twice beyond the loss", seen.again);
+    for (loss, least) in [(0.0, 0.88), (0.01, 0.88), (0.03, 0.86), (0.05, 0.85)] {
+        let seen = runs(loss, true, |seen| seen.share);
+        let shares: Vec<f64> = seen.iter().map(|seen| seen.share).collect();
+        assert!(shares[shares.len() / 2] >= least, "{loss}: payload fills {shares:.3?} of the line");
+        let again = seen.iter().map(|seen| seen.again).fold(0.0, f64::max);
+        assert!(again <= 0.01, "{loss}: {again:.4} of the packets were sent twice beyond the loss");
     }
 }
 
 /// Goal: what is lost is sent again at once, and holds up those behind it for little more than a round trip.
 #[test]
 fn small_messages_stay_prompt_on_a_line_that_loses_packets() {
-    for (seed, loss, most) in [(1, 0.0, 25), (2, 0.01, 75), (3, 0.03, 110), (4, 0.05, 120)] {
-        let seen = play(Line { seed, loss, ..Line::default() }, TIME, false, true);
-        assert!(seen.took.len() >= 19_000, "{loss}: {} messages arrived", seen.took.len());
-        let p99 = seen.percentile(0.99);
-        assert!(p99 <= Duration::from_millis(most), "{loss}: {p99:?}");
-        assert!(seen.again <= 0.01, "{loss}: {:.4} of the packets were sent twice beyond the loss", seen.again);
+    for (loss, most) in [(0.0, 25), (0.01, 75), (0.03, 110), (0.05, 120)] {
+        let seen = runs(loss, false, |seen| seen.percentile(0.99));
+        assert!(seen.iter().all(|seen| seen.took.len() >= 19_000), "{loss}: too few messages arrived");
+        let p99: Vec<Duration> = seen.iter().map(|seen| seen.percentile(0.99)).collect();
+        assert!(p99[p99.len() / 2] <= Duration::from_millis(most), "{loss}: {p99:?}");
+        let again = seen.iter().map(|seen| seen.again).fold(0.0, f64::max);
+        assert!(again <= 0.01, "{loss}: {again:.4} of the packets were sent twice beyond the loss");
     }
 }
 
