@@ -336,4 +336,4 @@ fn auth(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) ->
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,24 +1,8 @@
 use super::*;
-use crate::drop_in::grammar::{Sources, parse};
-use crate::drop_in::options::Options;
-use crate::drop_in::read::apply;
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn include(&mut self, path: &str, _: &str) -> Result<(String, String), String> {
-        Err(format!("no {path}"))
-    }
-
-    fn variable(&self, _: &str) -> Option<String> {
-        None
-    }
-}
+use crate::drop_in::read::tests::read;
 
 fn cluster(text: &str) -> Result<Cluster, Vec<String>> {
-    let block = parse(&format!("cluster {{ {text} }}"), "f", &mut Nothing).unwrap();
-    let (mut options, mut faults) = (Options::default(), Faults::default());
-    apply(&block, &mut options, &mut faults);
+    let (options, faults) = read(&format!("cluster {{ {text} }}"));
     if faults.errors.is_empty() {
         return Ok(options.cluster.unwrap());
     }

@@ -1,33 +1,13 @@
 //! Files that name an operator, and files that cannot.
 
-use super::*;
-use crate::drop_in::grammar::{Sources, parse};
 use crate::drop_in::options::Options;
-use crate::drop_in::read::apply;
+use crate::drop_in::read::tests::read;
 use lattice_broker::Auth as BrokerAuth;
 use nkeys::KeyPair;
 use serde_json::json;
 
 #[path = "../../../broker/tests/support/jwt.rs"]
 mod jwt;
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn include(&mut self, _path: &str, _from: &str) -> Result<(String, String), String> {
-        Err("no files".to_owned())
-    }
-
-    fn variable(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
-
-fn read(text: &str) -> (Options, Faults) {
-    let (mut options, mut faults) = (Options::default(), Faults::default());
-    apply(&parse(text, "t.conf", &mut Nothing).unwrap(), &mut options, &mut faults);
-    (options, faults)
-}
 
 /// The one thing that is wrong.
 fn wrong(text: &str) -> String {

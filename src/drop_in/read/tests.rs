@@ -14,7 +14,8 @@ impl Sources for Nothing {
     }
 }
 
-fn read(text: &str) -> (Options, Faults) {
+/// What a file that says `text` comes down to, without other files and without an environment.
+pub(in crate::drop_in) fn read(text: &str) -> (Options, Faults) {
     let (mut options, mut faults) = (Options::default(), Faults::default());
     apply(&parse(text, "t.conf", &mut Nothing).unwrap(), &mut options, &mut faults);
     (options, faults)
