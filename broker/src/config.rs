@@ -1,7 +1,9 @@
 //! What can be set: every limit of the server, with its default and the range in which it makes sense.
 
 use crate::auth::Auth;
+use crate::tls::{HandshakeFirst, Tls};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of a [`Broker`](crate::Broker). Checked once, when the broker is made.
@@ -23,6 +25,8 @@ pub struct Config {
     pub max_control_line: usize,
     /// Bytes that may wait for one client before it is closed as a slow consumer. At least 64 KiB.
     pub max_pending: usize,
+    /// How their connections are encrypted; `None` is not at all.
+    pub tls: Option<Arc<Tls>>,
     /// Client connections at a time. At least 1.
     pub max_connections: usize,
     /// Subscriptions of one client. At least 1.
@@ -62,6 +66,7 @@ impl Default for Config {
             max_payload: 1 << 20,
             max_control_line: 4096,
             max_pending: 64 << 20,
+            tls: None,
             max_connections: 65_536,
             max_subscriptions: 1_000_000,
             ping_interval: Duration::from_secs(120),
@@ -115,6 +120,12 @@ impl Config {
         timed("neighbor_stall_max", self.neighbor_stall_max, ms(0), ms(60_000), "0 to 60 s")?;
         if let Some(interval) = self.report_interval {
             timed("report_interval", interval, ms(250), hour, "250 ms to 1 hour")?;
+        }
+        if let Some(tls) = &self.tls {
+            timed("tls.timeout", tls.timeout, ms(10), hour, "10 ms to 1 hour")?;
+            if let HandshakeFirst::Within(wait) = tls.first {
+                timed("tls.first", wait, ms(0), hour, "0 to 1 hour")?;
+            }
         }
         self.auth.validate()
     }

@@ -145,6 +145,12 @@ impl Broker {
         &self.hub.info
     }
 
+    /// How the connections of clients that come now are encrypted.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<tls::Tls>> {
+        self.hub.live().tls.clone()
+    }
+
     /// The figures at this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -154,7 +160,7 @@ impl Broker {
     /// Goes by other settings from now on, without disturbing clients that may stay as they are.
     ///
     /// Taken from `config` are `auth`, `max_payload`, `max_control_line`, `max_subscriptions`, `max_connections`,
-    /// `ping_interval`, `ping_max`, `write_deadline` and `auth_timeout`, and for clients that come later `max_pending`;
+    /// `ping_interval`, `ping_max`, `write_deadline` and `auth_timeout`, and for clients that come later `max_pending` and `tls`;
     /// everything else stays as it was when the broker was made. Clients whose user is
     /// gone or has another account are closed, those whose credentials are not good any more are told so before;
     /// subscriptions that a client's permissions do not allow any more are removed, and the client is told which. Each

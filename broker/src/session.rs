@@ -9,12 +9,13 @@
 //! exist). Whom a message goes to is left to the delivery; how bytes reach the socket, to the connection.
 //! Contract: after `handle` do what the action says, write `out`, and arm `poll_timeout`.
 
-use crate::auth::{ConnectionType, Expiring, Identity, Replies, Review, SlowCheck, Verdict};
+use crate::auth::{ConnectionType, Expiring, Identity, Replies, Review, Showing, SlowCheck, Verdict};
 use crate::message::Message;
 use crate::proto::{Connect, Info, Limits, Op, ParseError, encode, quoted};
 use crate::stats::CloseReason;
 use crate::subject;
 use crate::system::QUESTION;
+use crate::tls::CertificateNames;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -138,9 +139,8 @@ impl<S: Clone> Session<S> {
     /// A session that begins now; puts INFO out.
     pub fn new(terms: Arc<Terms>, news: Arc<News>, peer: Peer, now: Instant, out: &mut Vec<u8>) -> Self {
         let is_awaited = terms.access.anonymous().is_none();
-        let first = if is_awaited { terms.auth_timeout } else { FIRST_PING.min(terms.ping_interval) };
         let identity = terms.access.anonymous().unwrap_or_else(|| terms.access.nobody());
-        let session = Self {
+        let mut session = Self {
             state: if is_awaited { State::AwaitConnect } else { State::Open },
             grant: Grant::new(&terms, identity.clone(), None),
             terms,
@@ -160,11 +160,28 @@ impl<S: Clone> Session<S> {
             last_in: now,
             ping_sent: None,
             rtt: None,
-            timeout: now + first,
+            timeout: now,
             expires: None,
         };
+        session.begin(now);
         encode::info(out, &session.info());
         session
+    }
+
+    /// The connection is encrypted since now, by a client with a certificate of these names.
+    pub fn secured(&mut self, now: Instant, certificate: Option<Arc<CertificateNames>>) {
+        self.peer.certificate = certificate;
+        self.begin(now);
+    }
+
+    /// The client's time for CONNECT begins.
+    fn begin(&mut self, now: Instant) {
+        let first = if matches!(self.state, State::AwaitConnect) {
+            self.terms.auth_timeout
+        } else {
+            FIRST_PING.min(self.terms.ping_interval)
+        };
+        (self.timeout, self.last_in) = (now + first, now);
     }
 
     /// Takes one operation.
@@ -423,6 +440,9 @@ impl<S: Clone> Session<S> {
             nonce: peer.nonce.as_deref().map(str::to_owned),
             client_id: Some(peer.client_id),
             client_ip: peer.client_ip.to_string(),
+            tls_required: peer.tls.required,
+            tls_verify: peer.tls.verify,
+            tls_available: peer.tls.available,
             max_payload: self.grant.limits.payload_max,
             ..self.terms.info.clone()
         }
@@ -436,7 +456,15 @@ impl<S: Clone> Session<S> {
         };
         self.about = Arc::new(About::of(&connect));
         self.expires = None;
-        match self.terms.access.judge(&connect, self.peer.nonce.as_deref(), self.peer.over, self.from()) {
+        let (peer, from) = (&self.peer, self.from());
+        let shown = Showing {
+            connect: &connect,
+            nonce: peer.nonce.as_deref(),
+            over: peer.over,
+            from,
+            certificate: peer.certificate.as_deref(),
+        };
+        match self.terms.access.judge(&shown) {
             Verdict::Admitted(identity) => self.admit(now, &connect, identity, out),
             Verdict::Denied => self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out),
             Verdict::Slow(check) => {

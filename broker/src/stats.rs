@@ -66,13 +66,15 @@ pub enum CloseReason {
     MaximumPayloadExceeded,
     /// It sent a control line over the limit.
     MaximumControlLineExceeded,
+    /// It did not come to an agreement about TLS.
+    TlsHandshakeError,
     /// The server stops.
     ServerShutdown,
 }
 
 impl CloseReason {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ClientClosed,
         Self::AuthenticationTimeout,
         Self::AuthenticationFailure,
@@ -92,6 +94,7 @@ impl CloseReason {
         Self::MaximumAccountConnectionsExceeded,
         Self::MaximumPayloadExceeded,
         Self::MaximumControlLineExceeded,
+        Self::TlsHandshakeError,
         Self::ServerShutdown,
     ];
 
@@ -118,6 +121,7 @@ impl CloseReason {
             Self::MaximumAccountConnectionsExceeded => "Maximum Account Connections Exceeded",
             Self::MaximumPayloadExceeded => "Maximum Message Payload Exceeded",
             Self::MaximumControlLineExceeded => "Maximum Control Line Exceeded",
+            Self::TlsHandshakeError => "TLS Handshake Failure",
             Self::ServerShutdown => "Server Shutdown",
         }
     }

@@ -1,10 +1,21 @@
 //! TLS over a stream, as a stream: the same readiness, the same bounds, the bytes between encrypted.
 //!
 //! It owns the records that are under way; certificates, versions and who is trusted are in the
-//! [`rustls::ServerConfig`] that is handed in, and how long a handshake may take is its caller's affair.
+//! [`rustls::ServerConfig`] that is handed in ([`Tls`] among other settings), and how long a handshake may take is its
+//! caller's affair.
 
+mod facts;
+mod names;
+mod settings;
 #[cfg(test)]
 mod tests;
+
+pub use facts::TlsFacts;
+pub use names::CertificateNames;
+pub use settings::{HandshakeFirst, Tls, TlsOffer};
+
+pub(crate) use facts::{key_digest, sha256};
+pub(crate) use names::{Attributes, parse as parse_name, subject as subject_of};
 
 use crate::env::Stream;
 use crate::lock::lock;
@@ -62,6 +73,12 @@ impl TlsStream {
         let stream = Self { inner, state };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
+    }
+
+    /// What the handshake has come to.
+    #[must_use]
+    pub fn facts(&self) -> TlsFacts {
+        TlsFacts::of(&lock(&self.state).tls)
     }
 
     fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

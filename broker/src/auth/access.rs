@@ -10,6 +10,7 @@ use super::secret::{Comparison, Secret};
 use super::user::{ConnectionType, Login, User};
 use super::{Auth, GLOBAL_ACCOUNT};
 use crate::proto::Connect;
+use crate::tls::{Attributes, CertificateNames, parse_name};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -23,6 +24,8 @@ pub struct Access {
     has_nkeys: bool,
     passwords: BTreeMap<Box<str>, Known>,
     nkeys: BTreeMap<Box<str>, Known>,
+    /// Users by the names of their certificates, if these decide; those of `passwords` by their attributes.
+    distinguished: Option<BTreeMap<Attributes, Box<str>>>,
     token: Option<Secret>,
     /// Whoever it vouches for, and nobody else.
     operator: Option<Arc<Operator>>,
@@ -76,6 +79,19 @@ enum Proof {
 pub(crate) enum Expiring {
     User,
     Account,
+}
+
+/// What a client shows.
+#[derive(Debug)]
+pub(crate) struct Showing<'a> {
+    pub(crate) connect: &'a Connect,
+    /// What was to be signed.
+    pub(crate) nonce: Option<&'a str>,
+    pub(crate) over: ConnectionType,
+    /// Where it comes from.
+    pub(crate) from: Option<IpAddr>,
+    /// The names of its certificate, which has been verified.
+    pub(crate) certificate: Option<&'a CertificateNames>,
 }
 
 /// What a CONNECT deserves.
@@ -151,6 +167,7 @@ impl Access {
             has_nkeys: of(true).next().is_some(),
             passwords: of(false).map(known).collect(),
             nkeys: of(true).map(known).collect(),
+            distinguished: auth.by_certificate.then(|| distinguished(&auth.users)),
             token: auth.token.clone(),
             operator: auth.operator.clone(),
             no_auth_user: None,
@@ -194,14 +211,9 @@ impl Access {
         &self.anyone
     }
 
-    /// Judges what a client shows that comes from there, for which `nonce` was to be signed.
-    pub(crate) fn judge(
-        &self,
-        connect: &Connect,
-        nonce: Option<&str>,
-        over: ConnectionType,
-        from: Option<IpAddr>,
-    ) -> Verdict {
+    /// Judges what a client shows.
+    pub(crate) fn judge(&self, shown: &Showing<'_>) -> Verdict {
+        let &Showing { connect, nonce, over, from, certificate } = shown;
         if !self.is_required {
             return Verdict::Admitted(self.anyone.clone());
         }
@@ -223,6 +235,10 @@ impl Access {
         }
         if has_nkey {
             return self.judge_nkey(connect, nonce.unwrap_or_default(), over);
+        }
+        if let Some(distinguished) = &self.distinguished {
+            let known = certificate.and_then(|names| self.find_named(names, distinguished, over));
+            return known.map_or(Verdict::Denied, |known| known.judge(connect));
         }
         if !self.passwords.is_empty() && given(&connect.user) {
             return self.judge_password(connect, over);
@@ -285,6 +301,18 @@ impl Access {
         self.nkeys.get(name).or_else(|| self.passwords.get(name))
     }
 
+    /// The user that a certificate names: by mail address, host or URI, then by the subject.
+    fn find_named(
+        &self,
+        names: &CertificateNames,
+        distinguished: &BTreeMap<Attributes, Box<str>>,
+        over: ConnectionType,
+    ) -> Option<&Known> {
+        let subject = distinguished.get(&names.attributes).map(|name| &**name);
+        let all = names.alternatives.iter().map(String::as_str).chain(subject).chain([&*names.subject]);
+        all.filter_map(|name| self.passwords.get(name)).find(|known| known.user.may_use(over))
+    }
+
     fn judge_nkey(&self, connect: &Connect, nonce: &str, over: ConnectionType) -> Verdict {
         let public = connect.nkey.as_deref().unwrap_or_default();
         let Some(known) = self.nkeys.get(public).filter(|known| known.user.may_use(over)) else {
@@ -300,10 +328,7 @@ impl Access {
     fn judge_password(&self, connect: &Connect, over: ConnectionType) -> Verdict {
         let (name, given) = (connect.user.as_deref().unwrap_or_default(), connect.pass.as_deref().unwrap_or_default());
         match self.passwords.get(name).filter(|known| known.user.may_use(over)) {
-            Some(Known { identity, user }) => match &user.login {
-                Login::Password(secret) => compare(secret, given, Some(identity)),
-                Login::NKey => Verdict::Denied,
-            },
+            Some(known) => known.judge(connect),
             None => self.decoy.as_ref().map_or(Verdict::Denied, |decoy| compare(decoy, given, None)),
         }
     }
@@ -317,6 +342,16 @@ impl Known {
         };
         let identity = Arc::new(Identity::new(Some(user), &user.account, rules(user), proof, accounts));
         Self { identity, user: user.clone() }
+    }
+
+    /// Judges a password.
+    fn judge(&self, connect: &Connect) -> Verdict {
+        match &self.user.login {
+            Login::Password(secret) => {
+                compare(secret, connect.pass.as_deref().unwrap_or_default(), Some(&self.identity))
+            }
+            Login::NKey => Verdict::Denied,
+        }
     }
 }
 
@@ -375,6 +410,12 @@ impl Identity {
             proof,
         }
     }
+}
+
+/// Users whose name is a distinguished one.
+fn distinguished(users: &[User]) -> BTreeMap<Attributes, Box<str>> {
+    let named = users.iter().filter(|user| user.login != Login::NKey);
+    named.filter_map(|user| Some((parse_name(&user.name)?, user.name.as_str().into()))).collect()
 }
 
 fn rules(user: &User) -> Option<Arc<Rules>> {

@@ -18,7 +18,7 @@ pub use permissions::{AllowResponses, Permissions, SubjectRules};
 pub use secret::Secret;
 pub use user::{ConnectionType, Login, User};
 
-pub(crate) use access::{Expiring, Review, Verdict};
+pub(crate) use access::{Expiring, Review, Showing, Verdict};
 pub(crate) use replies::Replies;
 pub(crate) use rules::{Rules, Verdicts};
 
@@ -39,6 +39,8 @@ pub struct Auth {
     pub users: Vec<User>,
     /// Lets in whoever knows it, to [`GLOBAL_ACCOUNT`] and without restrictions.
     pub token: Option<Secret>,
+    /// A client is the user whom its certificate names, whatever it says; passwords may be empty, and have to be right if not.
+    pub by_certificate: bool,
     /// The user that a client is that shows nothing at all.
     pub no_auth_user: Option<String>,
     /// The accounts, in any order. [`GLOBAL_ACCOUNT`] and the system account are there without being named.
@@ -104,7 +106,7 @@ impl Auth {
         for user in &self.users {
             let account = user.account.as_str();
             let is_good = match &user.login {
-                Login::Password(secret) => !user.name.is_empty() && !secret.is_empty(),
+                Login::Password(secret) => !user.name.is_empty() && (self.by_certificate || !secret.is_empty()),
                 Login::NKey => user.name.starts_with('U') && nkeys::KeyPair::from_public_key(&user.name).is_ok(),
             };
             if !is_good {

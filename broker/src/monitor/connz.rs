@@ -5,13 +5,14 @@ mod sort;
 pub use sort::SortBy;
 
 use super::subsz::SubDetail;
-use super::text::{duration, serialize_time, uptime};
+use super::text::{duration, maybe_time, serialize_time, uptime};
 use super::{BadQuestion, LIMIT, Record};
 use crate::auth::ConnectionType;
 use crate::clock::Stamp;
 use crate::hub::Hub;
 use crate::subscription::{Subscription, Taker};
-use serde::{Deserialize, Serialize, Serializer};
+use crate::tls::{TlsFacts, key_digest, sha256, subject_of};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -122,6 +123,14 @@ pub struct ConnInfo {
     pub lang: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub version: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub tls_version: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub tls_cipher_suite: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tls_peer_certs: Vec<PeerCert>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_first: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub authorized_user: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -134,13 +143,17 @@ pub struct ConnInfo {
     pub name_tag: String,
 }
 
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+/// A certificate that a client has shown.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the protocol, and documented there")]
+pub struct PeerCert {
+    pub subject: String,
+    pub spki_sha256: String,
+    pub cert_sha256: String,
 }
 
-#[expect(clippy::ref_option, reason = "serde asks for it")]
-fn maybe_time<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
-    serialize_time(&at.unwrap_or(SystemTime::UNIX_EPOCH), serializer)
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The word for what a connection speaks.
@@ -235,7 +248,7 @@ impl Lists {
 }
 
 fn info(hub: &Hub, record: &Record, options: &ConnzOptions, lists: &Lists, now: Stamp) -> ConnInfo {
-    let about = &record.who.about;
+    let (about, tls) = (&record.who.about, record.who.tls.as_deref());
     let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
     let only = |wanted: bool, text: &str| if wanted { text.to_owned() } else { String::new() };
     let is_known = options.username && record.who.is_in;
@@ -268,10 +281,23 @@ fn info(hub: &Hub, record: &Record, options: &ConnzOptions, lists: &Lists, now: 
         name: text(&about.name),
         lang: text(&about.lang),
         version: text(&about.version),
+        tls_version: tls.map(|tls| tls.version).unwrap_or_default(),
+        tls_cipher_suite: tls.map(|tls| tls.cipher.clone()).unwrap_or_default(),
+        tls_peer_certs: tls.filter(|_| options.username).map(peer_certs).unwrap_or_default(),
+        tls_first: tls.is_some_and(|tls| tls.is_first),
         authorized_user: only(options.username, record.user()),
         account: only(is_known, record.account()),
         subscriptions_list,
         subscriptions_list_detail,
         name_tag: only(is_known, record.account()),
     }
+}
+
+fn peer_certs(tls: &TlsFacts) -> Vec<PeerCert> {
+    let hex = |digest: [u8; 32]| data_encoding::HEXLOWER.encode(&digest);
+    let shown = tls.certificates.iter().filter_map(|der| {
+        let (subject, key) = (subject_of(der)?, key_digest(der)?);
+        Some(PeerCert { subject, spki_sha256: hex(key), cert_sha256: hex(sha256(der)) })
+    });
+    shown.collect()
 }

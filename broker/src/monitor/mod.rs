@@ -19,7 +19,7 @@ mod varz;
 
 pub use accountz::{AccountDetail, Accountz, AccountzOptions, ExportInfo, ImportInfo};
 pub use accstatz::{AccountStat, Accstatz, AccstatzOptions, Flow};
-pub use connz::{ConnInfo, ConnState, Connz, ConnzOptions, SortBy};
+pub use connz::{ConnInfo, ConnState, Connz, ConnzOptions, PeerCert, SortBy};
 pub use elsewhere::{Gatewayz, Jsz, Routez};
 pub use healthz::Healthz;
 pub use leafz::{Leaf, Leafz};

@@ -15,6 +15,11 @@ pub(super) fn serialize_time<S: Serializer>(at: &SystemTime, serializer: S) -> R
     serializer.serialize_str(&time(*at))
 }
 
+#[expect(clippy::ref_option, reason = "serde asks for it")]
+pub(super) fn maybe_time<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    serialize_time(&at.unwrap_or(SystemTime::UNIX_EPOCH), serializer)
+}
+
 /// How long something has been up: `2d3h1m4s`, without what is smaller than a second.
 #[must_use]
 pub(super) fn uptime(span: Duration) -> String {

@@ -1,8 +1,9 @@
 //! `/varz`: the server as a whole.
 
-use super::text::{serialize_time, uptime};
+use super::text::{maybe_time, serialize_time, uptime};
 use crate::hub::Hub;
 use crate::lock::read;
+use crate::tls::Tls;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -14,6 +15,8 @@ pub struct Surroundings {
     pub http_host: String,
     /// The port of that; 0 when it does not.
     pub http_port: u16,
+    /// The port of HTTPS; 0 when it does not.
+    pub https_port: u16,
     /// What the paths begin with.
     pub http_base_path: String,
     /// When its config was read; the start of the broker when this is not said.
@@ -77,6 +80,10 @@ pub struct Settings {
     pub port: u16,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub auth_required: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_required: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_verify: bool,
     pub max_connections: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_subscriptions: Option<usize>,
@@ -100,6 +107,8 @@ pub struct Settings {
     pub jetstream: Nothing,
     /// Seconds.
     pub tls_timeout: f64,
+    #[serde(serialize_with = "maybe_time", skip_serializing_if = "Option::is_none")]
+    pub tls_cert_not_after: Option<SystemTime>,
     /// Nanoseconds.
     pub write_deadline: u64,
 }
@@ -159,6 +168,8 @@ pub(super) fn varz(hub: &Hub) -> Varz {
 fn settings(hub: &Hub, surroundings: &Surroundings) -> Settings {
     let (info, config) = (&hub.info, hub.live());
     let (host, port) = hub.address();
+    let tls = config.tls.as_deref();
+    let offer = tls.map(Tls::offer).unwrap_or_default();
     Settings {
         server_id: info.server_id.clone(),
         server_name: info.server_name.clone(),
@@ -169,6 +180,8 @@ fn settings(hub: &Hub, surroundings: &Surroundings) -> Settings {
         host,
         port,
         auth_required: config.auth.is_required(),
+        tls_required: offer.required || offer.available,
+        tls_verify: offer.verify,
         max_connections: config.max_connections,
         max_subscriptions: Some(config.max_subscriptions).filter(|max| *max != usize::MAX),
         ping_interval: nanos(config.ping_interval),
@@ -176,7 +189,7 @@ fn settings(hub: &Hub, surroundings: &Surroundings) -> Settings {
         http_host: surroundings.http_host.clone(),
         http_port: surroundings.http_port,
         http_base_path: surroundings.http_base_path.clone(),
-        https_port: 0,
+        https_port: surroundings.https_port,
         auth_timeout: config.auth_timeout.as_secs_f64(),
         max_control_line: config.max_control_line,
         max_payload: config.max_payload,
@@ -187,7 +200,8 @@ fn settings(hub: &Hub, surroundings: &Surroundings) -> Settings {
         mqtt: Nothing {},
         websocket: Nothing {},
         jetstream: Nothing {},
-        tls_timeout: 2.0,
+        tls_timeout: tls.map_or(2.0, |tls| tls.timeout.as_secs_f64()),
+        tls_cert_not_after: tls.and_then(|tls| tls.ends),
         write_deadline: nanos(config.write_deadline),
     }
 }

@@ -30,6 +30,12 @@ pub struct Info {
     /// TLS starts right after this line.
     #[serde(skip_serializing_if = "is_false")]
     pub tls_required: bool,
+    /// A certificate of the client is asked for.
+    #[serde(skip_serializing_if = "is_false")]
+    pub tls_verify: bool,
+    /// TLS may start right after this line.
+    #[serde(skip_serializing_if = "is_false")]
+    pub tls_available: bool,
     /// Longest message body in bytes.
     pub max_payload: usize,
     /// The server's number for this connection.
@@ -162,6 +168,8 @@ mod tests {
         for absent in [
             "auth_required",
             "tls_required",
+            "tls_verify",
+            "tls_available",
             "nonce",
             "cluster",
             "connect_urls",

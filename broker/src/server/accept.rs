@@ -1,6 +1,8 @@
 //! Listening: takes connections in, refuses those over the limit, and survives a lack of descriptors.
 
-use super::conn::{self, Conn, Door};
+use super::conn::{self, Conn};
+use super::newcomer::{Door, Newcomer};
+use super::welcome::welcome;
 use crate::auth::ConnectionType;
 use crate::env::Listener;
 use crate::hub::Hub;
@@ -76,13 +78,20 @@ async fn accept(hub: Arc<Hub>, mut listener: Box<dyn Listener>, door: Door) {
 
 fn admit(hub: &Arc<Hub>, door: &Door, stream: Arc<dyn crate::env::Stream>) {
     let connections = hub.counters.connections.load(Relaxed);
-    let max = hub.live().max_connections as u64;
+    let config = hub.live();
+    let max = config.max_connections as u64;
     if connections >= max.saturating_add(REFUSED_MAX) {
         add(&hub.counters.accept_errors, 1);
         return;
     }
-    let conn = Conn::new(hub, door, stream, connections >= max);
-    hub.env.spawn(conn::run(conn));
+    let tls = config.tls.as_ref();
+    let newcomer = Newcomer::new(hub, door, &*stream, tls.map(|tls| tls.offer()).unwrap_or_default());
+    match tls {
+        // Who is refused is told so in the clear.
+        _ if connections >= max => hub.env.spawn(conn::run(Conn::new(hub, stream, newcomer).refused())),
+        Some(tls) => hub.env.spawn(welcome(hub.clone(), tls.clone(), stream, newcomer)),
+        None => hub.env.spawn(conn::run(Conn::new(hub, stream, newcomer))),
+    }
 }
 
 fn is_about_one_attempt(error: &io::Error) -> bool {

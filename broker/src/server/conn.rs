@@ -8,10 +8,10 @@
 
 use super::bench::{Bench, READ_BUFFER, with_bench};
 use super::client::Client;
-use super::figures::Figures;
+use super::newcomer::Newcomer;
 use super::stall::Stall;
 use crate::account::Account;
-use crate::auth::{ConnectionType, Identity, SlowCheck};
+use crate::auth::{Identity, SlowCheck};
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::delivery::{Dice, Job, Origin, deliver};
@@ -21,7 +21,7 @@ use crate::message::{Groups, Message};
 use crate::monitor::Record;
 use crate::proto::{Step, encode, parse};
 use crate::route::RouteCache;
-use crate::session::{Action, Peer, Session};
+use crate::session::{Action, Session};
 use crate::stats::{CloseReason, add, sub};
 use crate::subject::Filter;
 use crate::subscription::{Subscription, Taker};
@@ -43,14 +43,6 @@ const TRICKLE_MAX: usize = 16 << 10;
 const READS_MAX: usize = 8;
 /// What a closing connection waits for its peer to have read the reason.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Where connections come in.
-#[derive(Clone, Debug)]
-pub(super) struct Door {
-    pub(super) host: Arc<str>,
-    pub(super) port: u16,
-    pub(super) over: ConnectionType,
-}
 
 #[derive(Debug)]
 enum Phase {
@@ -97,43 +89,29 @@ pub(super) async fn run(mut conn: Conn) {
 }
 
 impl Conn {
-    pub(super) fn new(hub: &Arc<Hub>, door: &Door, stream: Arc<dyn Stream>, is_refused: bool) -> Self {
-        let now = hub.env.now();
+    /// A connection that goes on over `stream`; what it is owed of a greeting is written.
+    pub(super) fn new(hub: &Arc<Hub>, stream: Arc<dyn Stream>, newcomer: Newcomer) -> Self {
+        let (are_terms_old, is_news_old) = newcomer.is_behind(hub);
+        let Newcomer { id, session, figures, greeting, .. } = newcomer;
         let config = hub.live();
-        let id = hub.next_id();
-        let terms = hub.terms();
-        let peer = Peer {
-            host: door.host.clone(),
-            port: door.port,
-            client_id: id,
-            client_ip: stream.peer_addr().ip().to_string().into(),
-            over: door.over,
-            nonce: terms.wants_nonce().then(|| hub.nonce()),
-        };
-        let mut greeting = Vec::new();
-        let news = hub.news();
-        let session = Session::new(terms.clone(), news.clone(), peer, now, &mut greeting);
-        let began = hub.clock.stamp(now);
-        let figures = Figures::new(stream.peer_addr(), door.over, began, session.identity().clone());
         let client = Arc::new(Client::new(id, stream.clone(), config.max_pending, figures));
         hub.enter(&client);
         // What changed before it was there to be told.
-        if !Arc::ptr_eq(&terms, &hub.terms()) {
+        if are_terms_old {
             client.revise();
         }
-        if !Arc::ptr_eq(&news, &hub.news()) {
+        if is_news_old {
             client.tell_news();
         }
-        add(&hub.counters.connections, 1);
-        add(&hub.counters.total_connections, 1);
         client.set_manners(&hub.env, session.identity(), session.replies());
         let account = hub.account(session.identity().account.as_bytes());
         let account = account.unwrap_or_else(|| hub.global_account().clone());
         if hub.stopping.is_cancelled() {
             client.drain();
         }
+        client.outbox.say(std::iter::once(&greeting[..]));
         let armed = session.poll_timeout();
-        let mut conn = Self {
+        Self {
             hub: hub.clone(),
             config,
             stream,
@@ -153,13 +131,17 @@ impl Conn {
             timer: hub.env.timer(armed),
             armed,
             waker: None,
-        };
-        if is_refused {
-            let action = conn.session.refuse(&mut greeting);
-            conn.close_if(&action, now);
         }
-        conn.client.outbox.say(std::iter::once(&greeting[..]));
-        conn
+    }
+
+    /// The same connection, which is closed as there are too many.
+    #[must_use]
+    pub(super) fn refused(mut self) -> Self {
+        let mut out = Vec::new();
+        let action = self.session.refuse(&mut out);
+        self.client.outbox.say(std::iter::once(&out[..]));
+        self.close_if(&action, self.hub.env.now());
+        self
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
@@ -665,7 +647,8 @@ impl Conn {
         }
     }
 
-    fn end(mut self, reason: CloseReason) {
+    /// Forgets the connection.
+    pub(super) fn end(mut self, reason: CloseReason) {
         let pending = self.client.outbox.pending();
         self.client.outbox.close(reason);
         let subscriptions = self.session.take_subscriptions();

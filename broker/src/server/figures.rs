@@ -8,6 +8,7 @@ use crate::clock::Stamp;
 use crate::lock::lock;
 use crate::session::About;
 use crate::stats::Traffic;
+use crate::tls::TlsFacts;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,8 @@ pub(crate) struct Who {
     /// Its CONNECT has been taken.
     pub(crate) is_in: bool,
     pub(crate) rtt: Option<Duration>,
+    /// Of an encrypted connection.
+    pub(crate) tls: Option<Arc<TlsFacts>>,
 }
 
 impl Figures {
@@ -49,7 +52,7 @@ impl Figures {
             last_in: AtomicU64::new(began.0),
             stalls: AtomicU64::new(0),
             subscriptions: AtomicUsize::new(0),
-            who: Mutex::new(Who { about: Arc::default(), identity, is_in: false, rtt: None }),
+            who: Mutex::new(Who { about: Arc::default(), identity, is_in: false, rtt: None, tls: None }),
         }
     }
 
@@ -81,6 +84,11 @@ impl Figures {
     pub(super) fn expired(&self) {
         // Saturating: the connection may have counted already.
         let _ = self.subscriptions.try_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+    }
+
+    /// The connection is encrypted.
+    pub(super) fn set_tls(&self, facts: TlsFacts) {
+        lock(&self.who).tls = Some(Arc::new(facts));
     }
 
     /// Changes who is there.

@@ -9,8 +9,11 @@ mod bench;
 mod client;
 mod conn;
 mod figures;
+mod newcomer;
 mod outbox;
+mod peek;
 mod stall;
+mod welcome;
 
 pub use accept::ListenError;
 pub(crate) use accept::listen;

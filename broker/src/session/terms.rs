@@ -2,6 +2,7 @@
 
 use crate::auth::{Access, ConnectionType};
 use crate::proto::{Info, Limits};
+use crate::tls::{CertificateNames, TlsOffer};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,10 @@ pub struct Peer {
     pub client_ip: Box<str>,
     /// What kind of connection it is.
     pub over: ConnectionType,
+    /// What it is told of TLS.
+    pub tls: TlsOffer,
+    /// The names of the certificate that it has shown, which has been verified.
+    pub certificate: Option<Arc<CertificateNames>>,
     /// What it is asked to sign; only where [`Terms::wants_nonce`] says so.
     pub nonce: Option<Box<str>>,
 }

@@ -6,9 +6,13 @@ fn login(user: &str, pass: &str, token: &str) -> Connect {
     Connect { user: some(user), pass: some(pass), auth_token: some(token), ..Connect::default() }
 }
 
+fn showing(connect: &Connect, over: ConnectionType) -> Showing<'_> {
+    Showing { connect, nonce: Some("n0nce"), over, from: None, certificate: None }
+}
+
 /// Who is let in, as `user@account`; `None` for nobody.
 fn judge(access: &Access, connect: &Connect) -> Option<String> {
-    let identity = match access.judge(connect, Some("n0nce"), ConnectionType::Standard, None) {
+    let identity = match access.judge(&showing(connect, ConnectionType::Standard)) {
         Verdict::Admitted(identity) => Some(identity),
         Verdict::Denied => None,
         Verdict::Slow(check) => check.run(SystemTime::UNIX_EPOCH),
@@ -40,9 +44,9 @@ fn users() {
     {
         assert_eq!(judge(&access, &login(name, pass, token)), None, "{name} {pass} {token}");
     }
-    let nobody = access.judge(&login("nobody", "3", ""), None, ConnectionType::Standard, None);
+    let nobody = access.judge(&showing(&login("nobody", "3", ""), ConnectionType::Standard));
     assert!(matches!(nobody, Verdict::Slow(_)), "a name that is not there takes as long as one that is");
-    let socket = access.judge(&login("w", "4", ""), None, ConnectionType::WebSocket, None);
+    let socket = access.judge(&showing(&login("w", "4", ""), ConnectionType::WebSocket));
     assert!(matches!(socket, Verdict::Admitted(_)));
 }
 
@@ -107,7 +111,7 @@ fn reviews() {
             .collect();
         Access::new(&auth)
     };
-    let Verdict::Admitted(b) = Access::new(&auth()).judge(&login("b", "2", ""), None, ConnectionType::Standard, None)
+    let Verdict::Admitted(b) = Access::new(&auth()).judge(&showing(&login("b", "2", ""), ConnectionType::Standard))
     else {
         panic!("not let in");
     };

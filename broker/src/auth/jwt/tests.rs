@@ -61,7 +61,13 @@ fn here() -> Option<IpAddr> {
 }
 
 fn judge(access: &Access, connect: &Connect) -> Option<Arc<Identity>> {
-    match access.judge(connect, Some(NONCE), ConnectionType::Standard, here()) {
+    match access.judge(&crate::auth::Showing {
+        connect,
+        nonce: Some(NONCE),
+        over: ConnectionType::Standard,
+        from: here(),
+        certificate: None,
+    }) {
         Verdict::Slow(check) => check.run(at(NOW)),
         verdict => panic!("{verdict:?}"),
     }
