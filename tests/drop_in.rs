@@ -134,13 +134,13 @@ fn command_lines_end_alike() {
 #[test]
 fn what_is_not_here_is_refused_by_name() {
     let folder = folder();
-    for flag in ["-js", "--tls", "-ms=8222", "--profile=1", "-s"] {
+    for flag in ["-js", "--profile=1", "-s"] {
         let ended = Whose::Ours.run(&["-p", "-1", flag]);
         let name = flag.trim_start_matches('-').split('=').next().unwrap();
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains(&format!("-{name} asks for ")), "{ended:?}");
     }
-    for text in ["jetstream {}", "websocket { port: -1 }", "gateway { port: 1 }", "leafnodes {}", "mqtt {}", "tls {}"] {
+    for text in ["jetstream {}", "websocket { port: -1 }", "gateway { port: 1 }", "leafnodes {}", "mqtt {}"] {
         let file = write(&folder, "t.conf", text);
         let ended = Whose::Ours.run(&["-c", &file]);
         let name = text.split(' ').next().unwrap();

@@ -98,8 +98,7 @@ fn start(whose: Whose, config: &str) -> (Process, SocketAddr) {
 }
 
 fn reload(server: &mut Process) {
-    let status = std::process::Command::new("kill").args(["-HUP", &server.id().to_string()]).status().unwrap();
-    assert!(status.success());
+    server.tell("HUP");
     server.wait_line("that it has reloaded", |line| line.contains("Reloaded server configuration").then_some(()));
 }
 

@@ -3,6 +3,7 @@
 use super::options::Options;
 use super::read::{http_port, port};
 use super::refused;
+use super::tls::{Encryption, Wanted};
 use super::users::Secret;
 use crate::nats_url::is_host_port;
 use std::path::PathBuf;
@@ -26,6 +27,12 @@ pub struct Flags {
     pid_file: Option<PathBuf>,
     ports_file_dir: Option<PathBuf>,
     http_port: Option<Option<u16>>,
+    https_port: Option<Option<u16>>,
+    tls: Option<bool>,
+    tls_verify: Option<bool>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    tls_ca: Option<PathBuf>,
     log_file: Option<PathBuf>,
     log_size_limit: Option<u64>,
     log_time: Option<bool>,
@@ -109,6 +116,8 @@ fn is_switch(flag: &str) -> bool {
             | "v"
             | "version"
             | "no_advertise"
+            | "tls"
+            | "tlsverify"
     )
 }
 
@@ -121,6 +130,11 @@ fn is_known(flag: &str) -> bool {
         "port",
         "m",
         "http_port",
+        "ms",
+        "https_port",
+        "tlscert",
+        "tlskey",
+        "tlscacert",
         "n",
         "name",
         "server_name",
@@ -226,6 +240,8 @@ impl Flags {
             "T" | "logtime" => self.log_time = Some(on),
             "logtime_utc" => self.log_utc = Some(on),
             "D" | "debug" => self.debug = Some(on),
+            "tls" => self.tls = Some(on),
+            "tlsverify" => self.tls_verify = Some(on),
             "no_advertise" => self.no_advertise = Some(on),
             "V" | "VV" | "trace" => self.trace = Some(on),
             _ => {
@@ -246,6 +262,13 @@ impl Flags {
                 let number = value.parse().ok().and_then(http_port);
                 self.http_port = Some(number.ok_or_else(|| bad(flag, &value, "a port from -1 to 65535"))?);
             }
+            "ms" | "https_port" => {
+                let number = value.parse().ok().and_then(http_port);
+                self.https_port = Some(number.ok_or_else(|| bad(flag, &value, "a port from -1 to 65535"))?);
+            }
+            "tlscert" => self.tls_certificate = Some(value.into()),
+            "tlskey" => self.tls_key = Some(value.into()),
+            "tlscacert" => self.tls_ca = Some(value.into()),
             "n" | "name" | "server_name" => self.server_name = Some(value),
             "P" | "pid" => self.pid_file = Some(value.into()),
             "c" | "config" => self.config = Some(value.into()),
@@ -309,7 +332,31 @@ impl Flags {
         if self.token.is_some() {
             options.auth.token.clone_from(&self.token);
         }
+        if let Some(port) = self.https_port {
+            options.monitoring.is_secure = port.is_some();
+            options.monitoring.port = port.or(options.monitoring.port);
+        }
+        self.apply_tls(options)?;
         self.apply_cluster(options)
+    }
+
+    /// What was typed of TLS stands alone: nothing of it is taken from a config file.
+    fn apply_tls(&self, options: &mut Options) -> Result<(), String> {
+        let files = [&self.tls_certificate, &self.tls_key, &self.tls_ca];
+        let verify = self.tls_verify.unwrap_or_default();
+        if self.tls == Some(true) || verify || files.iter().any(|file| file.is_some()) {
+            let certificate =
+                self.tls_certificate.clone().ok_or("TLS Server certificate must be present: --tlscert")?;
+            let key = self.tls_key.clone().ok_or("TLS Server private key must be present: --tlskey")?;
+            let (pairs, ca_file) = (vec![(certificate, key)], self.tls_ca.clone());
+            options.tls = Some(Encryption::load(&Wanted { pairs, ca_file, verify, ..Wanted::default() })?);
+        } else if self.tls == Some(false) {
+            options.tls = None;
+        }
+        if options.monitoring.is_secure && options.tls.is_none() {
+            return Err("TLS cert and key required for HTTPS: give tls { cert_file, key_file }".to_owned());
+        }
+        Ok(())
     }
 
     fn apply_cluster(&self, options: &mut Options) -> Result<(), String> {
@@ -390,7 +437,10 @@ mod tests {
             ("--cluster nats://a:x", "--cluster: a route cannot be read: the port is no number"),
             ("--cluster nats://u:p@a:1 --routes nats://u:q@b:1", "the route to b:1 shows other credentials"),
             ("--cluster nats://a:1 --cluster_advertise x", "--cluster_advertise is \"x\""),
-            ("--tls", "-tls asks for TLS"),
+            ("--tls", "TLS Server certificate must be present"),
+            ("--tlscert a", "TLS Server private key must be present"),
+            ("--tls --tlscert /none --tlskey /none", "open /none"),
+            ("-ms 8222", "TLS cert and key required for HTTPS"),
             ("--pass p", "add --user"),
         ];
         for (line, expected) in cases {

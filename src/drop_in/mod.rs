@@ -16,6 +16,7 @@ pub mod read;
 pub mod refused;
 pub mod reload;
 pub mod signal;
+pub mod tls;
 pub mod to_broker;
 pub mod usage;
 pub mod users;

@@ -1,6 +1,7 @@
 //! Everything that can be set, with nats-server's defaults: what flags and file come down to.
 
 use super::cluster::Cluster;
+use super::tls::Encryption;
 use super::users::Auth;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +22,10 @@ pub struct Options {
     pub lame_duck_duration: Duration,
     /// How long a lame duck waits before it closes the first one.
     pub lame_duck_grace_period: Duration,
+    /// How clients' connections are encrypted.
+    pub tls: Option<Encryption>,
+    /// Clients may go on in the clear all the same.
+    pub allow_non_tls: bool,
     /// Who may connect.
     pub auth: Auth,
     /// The other servers of the same service.
@@ -42,6 +47,8 @@ pub struct Monitoring {
     pub host: Option<String>,
     /// The port for that: none means that it is not, 0 any free one.
     pub port: Option<u16>,
+    /// It is HTTPS, with the certificates that clients see.
+    pub is_secure: bool,
     /// What the paths begin with.
     pub base_path: String,
     /// Connections that have ended and are remembered.
@@ -99,6 +106,8 @@ impl Default for Options {
             limits: Limits::default(),
             lame_duck_duration: Duration::from_secs(120),
             lame_duck_grace_period: Duration::from_secs(10),
+            tls: None,
+            allow_non_tls: false,
             auth: Auth::default(),
             cluster: None,
             log: LogOptions { file: None, size_limit: 0, debug: false, trace: false, time: true, utc: false },
@@ -114,6 +123,7 @@ impl Default for Monitoring {
         Self {
             host: None,
             port: None,
+            is_secure: false,
             base_path: String::new(),
             closed_max: 10_000,
             tags: Vec::new(),

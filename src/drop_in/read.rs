@@ -2,7 +2,7 @@
 
 use super::grammar::{Block, Entry, Item, Place, Value, scalar};
 use super::options::Options;
-use super::{cluster, operator, refused, users};
+use super::{cluster, operator, refused, tls, users};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -151,12 +151,14 @@ pub fn apply(block: &Block, options: &mut Options, faults: &mut Faults) {
             || monitoring(&key, entry, options, faults)
             || limit(&key, entry, options, faults)
             || log(&key, entry, options, faults)
+            || encryption(&key, entry, options, faults)
             || auth(&key, entry, options, faults)
             || trust.read(&key, entry, faults))
         {
             faults.unknown(entry);
         }
     }
+    check_monitoring(block, faults);
     users::check(block, options, faults);
     trust.apply(block, &mut options.auth, faults);
 }
@@ -242,18 +244,31 @@ fn address<P>(entry: &Entry, faults: &mut Faults, port: impl Fn(i64) -> Option<P
     found
 }
 
+/// There is one port for those who watch, in the clear or not.
+fn check_monitoring(block: &Block, faults: &mut Faults) {
+    let find = |names: &[&str]| {
+        let is_on = |entry: &&Entry| entry.item.value != Value::Integer(0);
+        block.entries.iter().filter(is_on).find(|entry| names.contains(&entry.key.to_lowercase().as_str()))
+    };
+    if let (Some(_), Some(entry)) = (find(&["http", "http_port", "monitor_port"]), find(&["https", "https_port"])) {
+        faults.error(&entry.place, "can't specify both HTTP and HTTPs ports: leave one of them out");
+    }
+}
+
 /// Keys about what those who watch are told.
 fn monitoring(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) -> bool {
     let monitoring = &mut options.monitoring;
     match key {
-        "http" => {
+        "http" | "https" => {
             if let Some((host, port)) = address(entry, faults, http_port) {
                 (monitoring.host, monitoring.port) = (host, port);
+                monitoring.is_secure = port.is_some() && key == "https";
             }
         }
-        "http_port" | "monitor_port" => {
+        "http_port" | "monitor_port" | "https_port" => {
             let number = faults.integer(entry, -1, 65_535);
             set(&mut monitoring.port, number.and_then(http_port));
+            monitoring.is_secure = monitoring.port.is_some() && key == "https_port";
         }
         "http_base_path" => set(&mut monitoring.base_path, faults.text(entry)),
         "max_closed_clients" => {
@@ -314,6 +329,15 @@ fn log(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) -> 
         "max_traced_msg_len" => {
             faults.integer(entry, 0, i64::from(i32::MAX));
         }
+        _ => return false,
+    }
+    true
+}
+
+fn encryption(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) -> bool {
+    match key {
+        "tls" => options.tls = tls::read(entry, faults),
+        "allow_non_tls" => set(&mut options.allow_non_tls, faults.flag(entry)),
         _ => return false,
     }
     true

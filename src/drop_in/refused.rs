@@ -23,16 +23,10 @@ const LATER: &str = "leave it out, or keep nats-server where it is needed";
 /// The table.
 pub const REFUSED: &[Refused] = &[
     Refused {
-        what: "monitoring by HTTPS",
-        flags: &["ms", "https_port"],
-        keys: &["https", "https_port"],
-        instead: "use http_port on 127.0.0.1, and let a proxy end TLS",
-    },
-    Refused {
-        what: "TLS for clients",
-        flags: &["tls", "tlscert", "tlskey", "tlsverify", "tlscacert", "help_tls"],
-        keys: &["tls", "allow_non_tls", "ocsp", "ocsp_cache"],
-        instead: "let a proxy end TLS, or listen on 127.0.0.1",
+        what: "stapling of OCSP answers",
+        flags: &["help_tls"],
+        keys: &["ocsp", "ocsp_cache"],
+        instead: "give certificates a short life",
     },
     Refused { what: "WebSocket", flags: &[], keys: &["websocket", "ws"], instead: LATER },
     Refused {

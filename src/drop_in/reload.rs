@@ -17,6 +17,7 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
         (old.cluster != new.cluster).then(|| "config reload not supported for Cluster".to_owned()),
         fixed("HTTPHost", &old.monitoring.host, &new.monitoring.host),
         fixed("HTTPPort", &old.monitoring.port, &new.monitoring.port),
+        fixed("HTTPSPort", &old.monitoring.is_secure, &new.monitoring.is_secure),
         fixed("HTTPBasePath", &old.monitoring.base_path, &new.monitoring.base_path),
         fixed("PortsFileDir", &old.ports_file_dir, &new.ports_file_dir),
     ];
@@ -54,6 +55,8 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
             old.lame_duck_grace_period != new.lame_duck_grace_period,
             spoken(new.lame_duck_grace_period),
         ),
+        changed("tls", old.tls != new.tls, if new.tls.is_some() { "enabled" } else { "disabled" }),
+        changed("allow_non_tls", old.allow_non_tls != new.allow_non_tls, new.allow_non_tls),
         // Without values, which would tell passwords.
         (old.auth != new.auth).then(|| "authorization".to_owned()),
     ];

@@ -39,6 +39,9 @@ fn unsupported(what: impl Into<String>, instead: &'static str) -> Unsupported {
 pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, Unsupported> {
     let limits = &options.limits;
     let default = broker::Config::default();
+    let tls = options.tls.as_ref();
+    // A client has as long to say who it is after its handshake as it had for that, and a second.
+    let auth_timeout = tls.map_or(default.auth_timeout, |tls| tls.timeout() + Duration::from_secs(1));
     let config = broker::Config {
         listen,
         host: options.host.clone(),
@@ -51,12 +54,13 @@ pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, U
         max_subscriptions: limits.max_subscriptions,
         ping_interval: limits.ping_interval,
         ping_max: limits.ping_max,
-        auth_timeout: options.auth.timeout.unwrap_or(default.auth_timeout),
+        auth_timeout: options.auth.timeout.unwrap_or(auth_timeout),
         write_deadline: limits.write_deadline,
         drain_timeout: DRAIN_TIMEOUT,
         closed_max: options.monitoring.closed_max,
         report_interval: Some(REPORT_INTERVAL),
-        auth: auth(&options.auth)?,
+        tls: tls.map(|tls| tls.to_broker(options.allow_non_tls)),
+        auth: auth(&options.auth, tls.is_some_and(|tls| tls.maps))?,
         ..default
     };
     config.validate()?;
@@ -64,7 +68,7 @@ pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, U
 }
 
 /// A list of users goes before a token, a token before the one user.
-fn auth(auth: &Auth) -> Result<broker::Auth, Unsupported> {
+fn auth(auth: &Auth, by_certificate: bool) -> Result<broker::Auth, Unsupported> {
     let system_account = auth.system_account.clone().unwrap_or_default();
     if let Some(operator) = &auth.operator {
         return Ok(broker::Auth { system_account, ..broker::Auth::operator(operator.clone()) });
@@ -85,6 +89,7 @@ fn auth(auth: &Auth) -> Result<broker::Auth, Unsupported> {
     Ok(broker::Auth {
         users,
         token: auth.token.as_ref().filter(|_| !listed).map(|token| broker::Secret::new(&token.0)),
+        by_certificate,
         no_auth_user: auth.no_auth_user.clone(),
         accounts: auth.accounts.iter().map(account).collect::<Result<_, _>>()?,
         system_account,

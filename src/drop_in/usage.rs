@@ -30,6 +30,14 @@ Clients:
     --user NAME --pass WORD    who may connect
     --auth TOKEN               what everybody who connects must show
 
+TLS:
+    --tls                      encrypt the connections of clients; needs the two that follow
+    --tlscert FILE             certificate of the server, in PEM
+    --tlskey FILE              its private key, in PEM
+    --tlsverify                ask clients for a certificate
+    --tlscacert FILE           who signs these
+    -ms, --https_port PORT     as -m, by HTTPS
+
 Cluster, by links of a lattice instead of routes: to servers of this kind, and not to a real nats-server
     --cluster, --cluster_listen URL   where the other servers connect, as nats://user:password@host:6222
     --routes URL,URL                  servers to connect to; they tell of others

@@ -13,11 +13,14 @@ mod metrics;
 mod query;
 mod transport;
 
+use arc_swap::ArcSwap;
 use endpoints::Endpoints;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use lattice_broker::env::{Env, Listener, Stream};
 use lattice_broker::monitor::Monitor;
+use lattice_broker::tls::TlsStream;
+use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
@@ -39,28 +42,41 @@ const HEAD_MAX: usize = 16 << 10;
 const FAREWELL: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers HTTP at `addr` until the process ends; port 0 picks a free one. Every path begins with `base`. Returns the
-/// address with its port.
+/// By what HTTPS is answered; connections that come later go by what is stored later.
+pub type Certificates = Arc<ArcSwap<ServerConfig>>;
+
+/// Answers HTTP at `addr` until the process ends, HTTPS if there are certificates; port 0 picks a free one. Every path
+/// begins with `base`. Returns the address with its port.
 ///
 /// # Errors
 /// What the operating system says, [`io::ErrorKind::AddrInUse`] among them.
-pub fn listen(env: &Env, addr: SocketAddr, monitor: Monitor, base: &str) -> io::Result<SocketAddr> {
+pub fn listen(
+    env: &Env,
+    addr: SocketAddr,
+    monitor: Monitor,
+    base: &str,
+    tls: Option<Certificates>,
+) -> io::Result<SocketAddr> {
     let listener = env.tcp_listen(addr)?;
     let local = listener.local_addr();
     let endpoints = Arc::new(Endpoints::new(monitor, base));
-    env.spawn(accept(env.clone(), listener, endpoints));
+    env.spawn(accept(env.clone(), listener, endpoints, tls));
     Ok(local)
 }
 
-async fn accept(env: Env, mut listener: Box<dyn Listener>, endpoints: Arc<Endpoints>) {
+async fn accept(env: Env, mut listener: Box<dyn Listener>, endpoints: Arc<Endpoints>, tls: Option<Certificates>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         match poll_fn(|cx| listener.poll_accept(cx)).await {
             Ok(stream) => {
                 let Ok(place) = places.clone().try_acquire_owned() else { continue };
                 let (serving, endpoints) = (env.clone(), endpoints.clone());
+                let tls = tls.as_ref().map(|tls| tls.load_full());
                 env.spawn(async move {
-                    serve(&serving, stream, endpoints).await;
+                    match open(&serving, stream, tls).await {
+                        Ok(stream) => serve(&serving, stream, endpoints).await,
+                        Err(error) => tracing::debug!(%error, "no TLS with a client that watches"),
+                    }
                     drop(place);
                 });
             }
@@ -71,6 +87,13 @@ async fn accept(env: Env, mut listener: Box<dyn Listener>, endpoints: Arc<Endpoi
             }
         }
     }
+}
+
+/// The stream to speak HTTP over.
+async fn open(env: &Env, stream: Arc<dyn Stream>, tls: Option<Arc<ServerConfig>>) -> io::Result<Arc<dyn Stream>> {
+    let Some(tls) = tls else { return Ok(stream) };
+    let secured = env.timeout(HEAD_TIMEOUT, TlsStream::accept(stream, tls)).await;
+    Ok(Arc::new(secured.map_err(io::Error::other)??))
 }
 
 async fn serve(env: &Env, stream: Arc<dyn Stream>, endpoints: Arc<Endpoints>) {

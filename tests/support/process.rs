@@ -87,10 +87,15 @@ impl Process {
 
     /// SIGTERM, or another signal by name; returns how it ended.
     pub fn signal(&mut self, signal: &str) -> ExitStatus {
+        self.tell(signal);
+        wait_for(&format!("{} ends on SIG{signal}", self.name), LIMIT, || self.exited())
+    }
+
+    /// Sends a signal by name.
+    pub fn tell(&self, signal: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid]).status().unwrap();
         assert!(sent.success(), "cannot send SIG{signal} to {}", self.name);
-        wait_for(&format!("{} ends on SIG{signal}", self.name), LIMIT, || self.exited())
     }
 
     fn print_tail(&self) {

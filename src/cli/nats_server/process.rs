@@ -11,10 +11,12 @@ use crate::drop_in::users::{Proof, Secret};
 use crate::drop_in::{VERSION, reload, to_broker};
 use crate::identity::Identity;
 use crate::node::Node;
-use crate::web;
+use crate::web::{self, Certificates};
+use arc_swap::ArcSwap;
 use lattice_broker::Broker;
 use lattice_broker::env::Env;
 use lattice_broker::monitor::Surroundings;
+use lattice_broker::tls::HandshakeFirst;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -68,6 +70,8 @@ struct Server {
     /// Its place in a cluster.
     node: Option<Arc<Node>>,
     http: Option<SocketAddr>,
+    /// What HTTPS goes by.
+    certificates: Option<Certificates>,
     signals: Signals,
     _ports_file: Option<PortsFile>,
 }
@@ -94,7 +98,9 @@ impl Server {
             let written = write_pid(path, std::process::id());
             written.map_err(|error| format!("Could not write pidfile {}: {error}", path.display()))?;
         }
-        let http = monitor(env, &options, &broker, &digest, &log).await?;
+        let certificates = options.tls.as_ref().filter(|_| options.monitoring.is_secure);
+        let certificates = certificates.map(|tls| Arc::new(ArcSwap::new(tls.for_monitoring())));
+        let http = monitor(env, &options, &broker, &digest, certificates.clone(), &log).await?;
         let node = match cluster.zip(identity) {
             Some((cluster, identity)) => {
                 Some(Arc::new(cluster::start(env, &options, cluster, identity, broker.clone()).await?))
@@ -106,6 +112,7 @@ impl Server {
             None => broker.listen().map_err(|error| cannot_listen(&options, &error))?,
         };
         log.info(&format!("Listening for client connections on {}", host_port(&options.host, at.port())));
+        introduce_tls(&log, &broker);
         let ports = Ports { clients: at, cluster: node.as_deref().map(Node::link), monitoring: http };
         let ports_file = match &options.ports_file_dir {
             Some(folder) => Some(
@@ -130,6 +137,7 @@ impl Server {
             broker,
             node,
             http,
+            certificates,
             signals,
             _ports_file: ports_file,
         })
@@ -238,6 +246,9 @@ impl Server {
         }
         self.log.change(&loaded.options.log).map_err(|error| format!("cannot open log_file: {error}"))?;
         self.broker.reload(&config).map_err(|error| error.to_string())?;
+        if let (Some(certificates), Some(tls)) = (&self.certificates, &loaded.options.tls) {
+            certificates.store(tls.for_monitoring());
+        }
         let http_port = self.http.map(|at| at.port());
         self.broker.monitor().set_surroundings(surroundings(&self.env, &loaded.options, &loaded.digest, http_port));
         loaded.warnings.iter().for_each(|warning| self.log.write(Level::Warning, &warning.to_string()));
@@ -265,6 +276,7 @@ async fn monitor(
     options: &Options,
     broker: &Broker,
     digest: &str,
+    certificates: Option<Certificates>,
     log: &Log,
 ) -> Result<Option<SocketAddr>, String> {
     let wanted = &options.monitoring;
@@ -274,12 +286,13 @@ async fn monitor(
         Some(port) => {
             let failed = |error| format!("Can't listen to the monitor port: {}, \"{error}\"", host_port(host, port));
             let addr = resolve(env, host, port).await.map_err(failed)?;
-            Some(web::listen(env, addr, broker.monitor(), &wanted.base_path).map_err(failed)?)
+            Some(web::listen(env, addr, broker.monitor(), &wanted.base_path, certificates).map_err(failed)?)
         }
     };
     broker.monitor().set_surroundings(surroundings(env, options, digest, at.map(|at| at.port())));
     if let Some(at) = at {
-        log.info(&format!("Starting http monitor on {}", host_port(host, at.port())));
+        let scheme = if wanted.is_secure { "https" } else { "http" };
+        log.info(&format!("Starting {scheme} monitor on {}", host_port(host, at.port())));
     }
     Ok(at)
 }
@@ -289,7 +302,8 @@ fn surroundings(env: &Env, options: &Options, digest: &str, http_port: Option<u1
     let wanted = &options.monitoring;
     Surroundings {
         http_host: wanted.host.clone().unwrap_or_else(|| options.host.clone()),
-        http_port: http_port.unwrap_or_default(),
+        http_port: http_port.filter(|_| !wanted.is_secure).unwrap_or_default(),
+        https_port: http_port.filter(|_| wanted.is_secure).unwrap_or_default(),
         http_base_path: wanted.base_path.clone(),
         config_load_time: Some(env.wall()),
         config_digest: digest.to_owned(),
@@ -326,6 +340,16 @@ fn introduce(log: &Log, broker: &Broker) {
     }
     log.info(&format!("  Name:     {}", info.server_name));
     log.info(&format!("  ID:       {}", info.server_id));
+}
+
+fn introduce_tls(log: &Log, broker: &Broker) {
+    let Some(tls) = broker.tls() else { return };
+    let word = if tls.is_optional() { "available" } else { "required" };
+    log.info(&format!("TLS {word} for client connections"));
+    if tls.first == HandshakeFirst::Always {
+        let what = "Clients that are not using \"TLS Handshake First\" option will fail to connect";
+        log.write(Level::Warning, what);
+    }
 }
 
 fn introduce_cluster(log: &Log, cluster: &Cluster, node: &Node) {
