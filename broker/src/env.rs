@@ -168,6 +168,9 @@ pub trait Stream: Send + Sync + fmt::Debug + 'static {
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Tells the peer that no more will be written. What was written before still arrives.
     fn shutdown_write(&self);
+    /// What the peer is told when writing ends, where the protocol has a way to say it: a WebSocket's status and reason.
+    /// Without effect once it has been told.
+    fn set_farewell(&self, _code: u16, _text: &str) {}
     /// The address of the other end.
     fn peer_addr(&self) -> SocketAddr;
     /// The address of this end.
