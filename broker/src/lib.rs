@@ -67,6 +67,7 @@ mod subscription;
 mod system;
 mod takers;
 pub mod tls;
+pub mod websocket;
 
 pub use attach::{Attachment, Publisher};
 pub use auth::jwt;
