@@ -25,13 +25,14 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The payload of the close frame that says so.
+    /// The payload of the close frame that says so. nats-server says nothing of messages that cannot be inflated.
     pub(super) fn farewell(&self) -> Vec<u8> {
-        match self {
-            Self::Frame(violation) => close_payload(1002, &violation.to_string()),
-            // As nats-server, to which this is an error of reading.
-            Self::Corrupt | Self::TooLong { .. } => close_payload(1001, "Read Error"),
-        }
+        let code = match self {
+            Self::Frame(_) => 1002,
+            Self::Corrupt => 1007,
+            Self::TooLong { .. } => 1009,
+        };
+        close_payload(code, &self.to_string())
     }
 }
 
