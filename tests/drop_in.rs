@@ -140,7 +140,7 @@ fn what_is_not_here_is_refused_by_name() {
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains(&format!("-{name} asks for ")), "{ended:?}");
     }
-    for text in ["jetstream {}", "websocket { port: -1 }", "gateway { port: 1 }", "leafnodes {}", "mqtt {}"] {
+    for text in ["jetstream {}", "gateway { port: 1 }", "leafnodes {}", "mqtt {}"] {
         let file = write(&folder, "t.conf", text);
         let ended = Whose::Ours.run(&["-c", &file]);
         let name = text.split(' ').next().unwrap();

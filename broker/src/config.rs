@@ -2,6 +2,7 @@
 
 use crate::auth::Auth;
 use crate::tls::{HandshakeFirst, Tls};
+use crate::websocket::WebSocket;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Config {
     pub max_pending: usize,
     /// How their connections are encrypted; `None` is not at all.
     pub tls: Option<Arc<Tls>>,
+    /// Where browsers connect, if they can.
+    pub websocket: Option<Arc<WebSocket>>,
     /// Client connections at a time. At least 1.
     pub max_connections: usize,
     /// Subscriptions of one client. At least 1.
@@ -67,6 +70,7 @@ impl Default for Config {
             max_control_line: 4096,
             max_pending: 64 << 20,
             tls: None,
+            websocket: None,
             max_connections: 65_536,
             max_subscriptions: 1_000_000,
             ping_interval: Duration::from_secs(120),
@@ -125,6 +129,12 @@ impl Config {
             timed("tls.timeout", tls.timeout, ms(10), hour, "10 ms to 1 hour")?;
             if let HandshakeFirst::Within(wait) = tls.first {
                 timed("tls.first", wait, ms(0), hour, "0 to 1 hour")?;
+            }
+        }
+        if let Some(websocket) = &self.websocket {
+            timed("websocket.timeout", websocket.timeout, ms(10), hour, "10 ms to 1 hour")?;
+            if let Some(interval) = websocket.ping_interval {
+                timed("websocket.ping_interval", interval, ms(10), day, "10 ms to 1 day")?;
             }
         }
         self.auth.validate()

@@ -46,6 +46,7 @@ pub(crate) struct Hub {
     pub(crate) info: Info,
     /// Where clients connect, once they can.
     listened: OnceLock<(String, u16)>,
+    websocket_listened: OnceLock<(String, u16)>,
     /// What sessions go by from now on.
     terms: RwLock<Arc<Terms>>,
     /// Leave to compare a password with a hash: so many at a time, and the other cores are left to the clients that
@@ -102,6 +103,7 @@ impl Hub {
             terms: RwLock::new(Arc::new(terms(&config, &info))),
             info,
             listened: OnceLock::new(),
+            websocket_listened: OnceLock::new(),
             slow_checks: Semaphore::new(slow_checks_max()),
             counters: Counters::default(),
             stopping,
@@ -170,6 +172,17 @@ impl Hub {
     pub(crate) fn set_address(&self, host: &str, port: u16) {
         // What was there first stays.
         let _ = self.listened.set((host.to_owned(), port));
+    }
+
+    /// Clients by WebSocket can connect from now on.
+    pub(crate) fn set_websocket_address(&self, host: &str, port: u16) {
+        // What was there first stays.
+        let _ = self.websocket_listened.set((host.to_owned(), port));
+    }
+
+    /// Where clients connect by WebSocket, if they can.
+    pub(crate) fn websocket_address(&self) -> Option<&(String, u16)> {
+        self.websocket_listened.get()
     }
 
     /// Where clients connect.
@@ -361,6 +374,11 @@ fn terms(config: &Config, info: &Info) -> Terms {
         system_account: config.auth.system_account().into(),
         subscriptions_max: config.max_subscriptions,
         ping_interval: config.ping_interval,
+        websocket_ping_interval: config
+            .websocket
+            .as_ref()
+            .and_then(|one| one.ping_interval)
+            .unwrap_or(config.ping_interval),
         ping_max: config.ping_max,
         auth_timeout: config.auth_timeout,
     }

@@ -124,6 +124,14 @@ impl Broker {
         Ok(at)
     }
 
+    /// Listens for clients by WebSocket, where the configuration says so, as [`Broker::listen`] does for others.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn listen_websocket(&self) -> Result<Option<SocketAddr>, ListenError> {
+        server::listen_websocket(&self.hub)
+    }
+
     /// A client inside the process.
     #[must_use]
     pub fn local(&self) -> Local {
@@ -161,7 +169,8 @@ impl Broker {
     /// Goes by other settings from now on, without disturbing clients that may stay as they are.
     ///
     /// Taken from `config` are `auth`, `max_payload`, `max_control_line`, `max_subscriptions`, `max_connections`,
-    /// `ping_interval`, `ping_max`, `write_deadline` and `auth_timeout`, and for clients that come later `max_pending` and `tls`;
+    /// `ping_interval`, `ping_max`, `write_deadline` and `auth_timeout`, and for clients that come later `max_pending`, `tls` and
+    /// `websocket`, but for where that listens;
     /// everything else stays as it was when the broker was made. Clients whose user is
     /// gone or has another account are closed, those whose credentials are not good any more are told so before;
     /// subscriptions that a client's permissions do not allow any more are removed, and the client is told which. Each

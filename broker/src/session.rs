@@ -136,10 +136,11 @@ pub struct Session<S> {
 }
 
 impl<S: Clone> Session<S> {
-    /// A session that begins now; puts INFO out.
-    pub fn new(terms: Arc<Terms>, news: Arc<News>, peer: Peer, now: Instant, out: &mut Vec<u8>) -> Self {
-        let is_awaited = terms.access.anonymous().is_none();
-        let identity = terms.access.anonymous().unwrap_or_else(|| terms.access.nobody());
+    /// A session that begins now.
+    pub fn new(terms: Arc<Terms>, news: Arc<News>, peer: Peer, now: Instant) -> Self {
+        let anonymous = terms.access.anonymous(peer.over);
+        let is_awaited = anonymous.is_none();
+        let identity = anonymous.unwrap_or_else(|| terms.access.nobody());
         let mut session = Self {
             state: if is_awaited { State::AwaitConnect } else { State::Open },
             grant: Grant::new(&terms, identity.clone(), None),
@@ -164,8 +165,12 @@ impl<S: Clone> Session<S> {
             expires: None,
         };
         session.begin(now);
-        encode::info(out, &session.info());
         session
+    }
+
+    /// Puts INFO out, with which a server begins.
+    pub fn greet(&self, out: &mut Vec<u8>) {
+        encode::info(out, &self.info());
     }
 
     /// The connection is encrypted since now, by a client with a certificate of these names.
@@ -179,7 +184,7 @@ impl<S: Clone> Session<S> {
         let first = if matches!(self.state, State::AwaitConnect) {
             self.terms.auth_timeout
         } else {
-            FIRST_PING.min(self.terms.ping_interval)
+            FIRST_PING.min(self.ping_interval())
         };
         (self.timeout, self.last_in) = (now + first, now);
     }
@@ -243,7 +248,7 @@ impl<S: Clone> Session<S> {
             },
             State::Draining | State::Closed => {
                 self.expires = None;
-                self.timeout = now + self.terms.ping_interval;
+                self.timeout = now + self.ping_interval();
                 Action::None
             }
         }
@@ -451,17 +456,18 @@ impl<S: Clone> Session<S> {
     fn connect(&mut self, now: Instant, json: &[u8], out: &mut Vec<u8>) -> Action<'static, S> {
         // An array would do for serde, but is no set of options.
         let connect = json.starts_with(b"{").then(|| serde_json::from_slice::<Connect>(json));
-        let Some(Ok(connect)) = connect else {
+        let Some(Ok(mut connect)) = connect else {
             return self.close(CloseReason::ProtocolViolation, b"", out);
         };
+        self.peer.cookies.fill(&mut connect);
         self.about = Arc::new(About::of(&connect));
         self.expires = None;
-        let (peer, from) = (&self.peer, self.from());
+        let peer = &self.peer;
         let shown = Showing {
             connect: &connect,
             nonce: peer.nonce.as_deref(),
             over: peer.over,
-            from,
+            from: self.from(),
             certificate: peer.certificate.as_deref(),
         };
         match self.terms.access.judge(&shown) {
@@ -497,7 +503,7 @@ impl<S: Clone> Session<S> {
         self.info_due = connect.protocol >= 1;
         self.hears_info = self.info_due;
         self.state = State::Open;
-        self.timeout = now + FIRST_PING.min(self.terms.ping_interval);
+        self.timeout = now + FIRST_PING.min(self.ping_interval());
         Action::Connected { identity, headers: connect.headers, stale: self.take_subscriptions() }
     }
 
@@ -601,7 +607,7 @@ impl<S: Clone> Session<S> {
     }
 
     fn ping_due(&mut self, now: Instant, jitter: u64, out: &mut Vec<u8>) -> Action<'static, S> {
-        let interval = self.terms.ping_interval;
+        let interval = self.ping_interval();
         // Up to a tenth earlier, so that connections made together do not stay together.
         self.timeout = now + interval - interval.mul_f64((jitter >> 32) as f64 / f64::from(u32::MAX) * 0.1);
         let rtt_known =
@@ -621,6 +627,10 @@ impl<S: Clone> Session<S> {
     /// The address that the client comes from.
     fn from(&self) -> Option<IpAddr> {
         self.peer.client_ip.parse().ok()
+    }
+
+    fn ping_interval(&self) -> Duration {
+        self.terms.ping_interval(self.peer.over)
     }
 
     fn expire(&mut self, whose: Expiring, out: &mut Vec<u8>) -> Action<'static, S> {

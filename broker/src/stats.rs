@@ -98,6 +98,27 @@ impl CloseReason {
         Self::ServerShutdown,
     ];
 
+    /// The status of a WebSocket's close frame (RFC 6455, section 7.4.1), as nats-server has it.
+    pub(crate) fn websocket_status(self) -> u16 {
+        match self {
+            Self::ClientClosed => 1000,
+            Self::WriteError | Self::ReadError | Self::StaleConnection | Self::ServerShutdown => 1001,
+            Self::ParseError | Self::ProtocolViolation | Self::BadProtocolVersion => 1002,
+            Self::MaximumPayloadExceeded => 1009,
+            Self::TlsHandshakeError => 1015,
+            Self::AuthenticationTimeout
+            | Self::AuthenticationFailure
+            | Self::AuthenticationExpired
+            | Self::Revocation
+            | Self::SlowConsumerPendingBytes
+            | Self::SlowConsumerWriteDeadline
+            | Self::MaximumConnectionsExceeded
+            | Self::MaximumAccountConnectionsExceeded
+            | Self::MaximumControlLineExceeded => 1008,
+            Self::NoRespondersWithoutHeaders | Self::Kicked => 1011,
+        }
+    }
+
     /// The words that operators' tools know.
     #[must_use]
     pub fn text(self) -> &'static str {

@@ -11,6 +11,7 @@ use crate::drop_in::flags::{self, Flags};
 use crate::drop_in::grammar::{self, Sources};
 use crate::drop_in::options::Options;
 use crate::drop_in::read::{self, Fault, Faults};
+use crate::drop_in::to_broker::Listen;
 use crate::drop_in::usage::USAGE;
 use crate::drop_in::{PROGRAM, VERSION, signal, to_broker};
 use std::ffi::OsString;
@@ -97,7 +98,8 @@ impl Loaded {
             return Err(lines(&self.warnings));
         }
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        to_broker::config(&self.options, any).map_err(|error| error.to_string())?;
+        let listen = Listen { clients: any, websocket: self.options.websocket.as_ref().map(|_| any) };
+        to_broker::config(&self.options, listen).map_err(|error| error.to_string())?;
         Ok(self)
     }
 }

@@ -20,8 +20,10 @@ pub struct Ports {
     pub clients: SocketAddr,
     /// For the other servers of its cluster.
     pub cluster: Option<SocketAddr>,
-    /// For those who watch it by HTTP.
-    pub monitoring: Option<SocketAddr>,
+    /// For those who watch it, with `http` or `https`.
+    pub monitoring: Option<(&'static str, SocketAddr)>,
+    /// For browsers, with `ws` or `wss`.
+    pub websocket: Option<(&'static str, SocketAddr)>,
 }
 
 /// The ports file. It is removed when this is dropped.
@@ -40,8 +42,9 @@ impl PortsFile {
             all.map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, at.port()))).collect()
         };
         let mut text = serde_json::json!({ "nats": urls("nats", ports.clients) });
-        for (key, scheme, at) in [("cluster", "nats", ports.cluster), ("monitoring", "http", ports.monitoring)] {
-            if let Some(at) = at {
+        let cluster = ports.cluster.map(|at| ("nats", at));
+        for (key, there) in [("cluster", cluster), ("monitoring", ports.monitoring), ("websocket", ports.websocket)] {
+            if let Some((scheme, at)) = there {
                 text[key] = urls(scheme, at).into();
             }
         }

@@ -20,6 +20,7 @@ pub mod tls;
 pub mod to_broker;
 pub mod usage;
 pub mod users;
+pub mod websocket;
 
 /// What the process is called in its messages, whatever file it was started from.
 pub const PROGRAM: &str = "nats-server";

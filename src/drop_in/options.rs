@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::tls::Encryption;
 use super::users::Auth;
+use super::websocket::WebSocket;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Options {
     pub tls: Option<Encryption>,
     /// Clients may go on in the clear all the same.
     pub allow_non_tls: bool,
+    /// Where browsers connect.
+    pub websocket: Option<WebSocket>,
     /// Who may connect.
     pub auth: Auth,
     /// The other servers of the same service.
@@ -108,6 +111,7 @@ impl Default for Options {
             lame_duck_grace_period: Duration::from_secs(10),
             tls: None,
             allow_non_tls: false,
+            websocket: None,
             auth: Auth::default(),
             cluster: None,
             log: LogOptions { file: None, size_limit: 0, debug: false, trace: false, time: true, utc: false },

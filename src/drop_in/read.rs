@@ -2,7 +2,7 @@
 
 use super::grammar::{Block, Entry, Item, Place, Value, scalar};
 use super::options::Options;
-use super::{cluster, operator, refused, tls, users};
+use super::{cluster, operator, refused, tls, users, websocket};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,7 +96,7 @@ impl Faults {
     }
 
     /// A string, or an array of them.
-    fn texts(&mut self, entry: &Entry) -> Option<Vec<String>> {
+    pub(super) fn texts(&mut self, entry: &Entry) -> Option<Vec<String>> {
         let texts = match &entry.item.value {
             Value::Text(text) => Some(vec![text.clone()]),
             Value::List(items) => items
@@ -159,6 +159,14 @@ pub fn apply(block: &Block, options: &mut Options, faults: &mut Faults) {
         }
     }
     check_monitoring(block, faults);
+    if let Some(entry) =
+        block.entries.iter().find(|entry| matches!(entry.key.to_lowercase().as_str(), "websocket" | "ws"))
+        && options.websocket.as_ref().is_some_and(|websocket| websocket.rules.jwt_cookie.is_some())
+        && options.auth.operator.is_none()
+    {
+        faults
+            .error(&entry.place, "jwt_cookie is of use only where users have JWTs: name an operator, or leave it out");
+    }
     users::check(block, options, faults);
     trust.apply(block, &mut options.auth, faults);
 }
@@ -229,7 +237,11 @@ fn listen(entry: &Entry, options: &mut Options, faults: &mut Faults) {
 }
 
 /// `4222`, `"host:4222"` or `"[::1]:4222"`; `port` is what a number means.
-fn address<P>(entry: &Entry, faults: &mut Faults, port: impl Fn(i64) -> Option<P>) -> Option<(Option<String>, P)> {
+pub(super) fn address<P>(
+    entry: &Entry,
+    faults: &mut Faults,
+    port: impl Fn(i64) -> Option<P>,
+) -> Option<(Option<String>, P)> {
     let found = match &entry.item.value {
         Value::Integer(number) => port(*number).map(|port| (None, port)),
         Value::Text(text) => text.rsplit_once(':').and_then(|(host, number)| {
@@ -337,6 +349,7 @@ fn log(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) -> 
 fn encryption(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) -> bool {
     match key {
         "tls" => options.tls = tls::read(entry, faults),
+        "websocket" | "ws" => options.websocket = websocket::read(entry, faults),
         "allow_non_tls" => set(&mut options.allow_non_tls, faults.flag(entry)),
         _ => return false,
     }

@@ -28,7 +28,6 @@ pub const REFUSED: &[Refused] = &[
         keys: &["ocsp", "ocsp_cache"],
         instead: "give certificates a short life",
     },
-    Refused { what: "WebSocket", flags: &[], keys: &["websocket", "ws"], instead: LATER },
     Refused {
         what: "JetStream",
         flags: &["js", "jetstream"],

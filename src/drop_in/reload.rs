@@ -13,6 +13,7 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
         fixed("Host", &old.host, &new.host),
         fixed("Port", &old.port, &new.port),
         fixed("ServerName", &old.server_name, &new.server_name),
+        fixed("Websocket", &websocket_at(old), &websocket_at(new)),
         // Without values, which would tell passwords.
         (old.cluster != new.cluster).then(|| "config reload not supported for Cluster".to_owned()),
         fixed("HTTPHost", &old.monitoring.host, &new.monitoring.host),
@@ -55,12 +56,18 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
             old.lame_duck_grace_period != new.lame_duck_grace_period,
             spoken(new.lame_duck_grace_period),
         ),
+        changed("websocket", old.websocket != new.websocket, "others"),
         changed("tls", old.tls != new.tls, if new.tls.is_some() { "enabled" } else { "disabled" }),
         changed("allow_non_tls", old.allow_non_tls != new.allow_non_tls, new.allow_non_tls),
         // Without values, which would tell passwords.
         (old.auth != new.auth).then(|| "authorization".to_owned()),
     ];
     Ok(changed.into_iter().flatten().collect())
+}
+
+/// Where browsers connect.
+fn websocket_at(options: &Options) -> Option<(&str, u16, bool)> {
+    options.websocket.as_ref().map(|websocket| (websocket.host.as_str(), websocket.port, websocket.tls.is_some()))
 }
 
 fn fixed<T: PartialEq + Debug>(name: &str, old: &T, new: &T) -> Option<String> {

@@ -1,9 +1,10 @@
 //! Options to the broker's settings; what the broker cannot do yet is refused by name.
 
 use super::options::Options;
-use super::users::{Account, Auth, Export, Import, Kind, Permissions, Proof, Rules, User};
+use super::users::{Account, Export, Import, Kind, Permissions, Proof, Rules, User};
 use lattice_broker as broker;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long clients get at the end for what still waits for them. A nats-server does not wait at all.
@@ -32,18 +33,27 @@ fn unsupported(what: impl Into<String>, instead: &'static str) -> Unsupported {
     Unsupported::Auth { what: what.into(), instead }
 }
 
+/// Where a server listens, looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// For clients.
+    pub clients: SocketAddr,
+    /// For those by WebSocket.
+    pub websocket: Option<SocketAddr>,
+}
+
 /// The broker's settings, for a server that listens at `listen`.
 ///
 /// # Errors
 /// [`Unsupported`] names the first that the broker cannot do.
-pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, Unsupported> {
+pub fn config(options: &Options, listen: Listen) -> Result<broker::Config, Unsupported> {
     let limits = &options.limits;
     let default = broker::Config::default();
     let tls = options.tls.as_ref();
     // A client has as long to say who it is after its handshake as it had for that, and a second.
     let auth_timeout = tls.map_or(default.auth_timeout, |tls| tls.timeout() + Duration::from_secs(1));
     let config = broker::Config {
-        listen,
+        listen: listen.clients,
         host: options.host.clone(),
         server_name: options.server_name.clone(),
         cluster_name: options.cluster.as_ref().map(|cluster| cluster.name.clone()).unwrap_or_default(),
@@ -60,7 +70,8 @@ pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, U
         closed_max: options.monitoring.closed_max,
         report_interval: Some(REPORT_INTERVAL),
         tls: tls.map(|tls| tls.to_broker(options.allow_non_tls)),
-        auth: auth(&options.auth, tls.is_some_and(|tls| tls.maps))?,
+        websocket: websocket(options, listen.websocket),
+        auth: auth(options)?,
         ..default
     };
     config.validate()?;
@@ -68,7 +79,8 @@ pub fn config(options: &Options, listen: SocketAddr) -> Result<broker::Config, U
 }
 
 /// A list of users goes before a token, a token before the one user.
-fn auth(auth: &Auth, by_certificate: bool) -> Result<broker::Auth, Unsupported> {
+fn auth(options: &Options) -> Result<broker::Auth, Unsupported> {
+    let auth = &options.auth;
     let system_account = auth.system_account.clone().unwrap_or_default();
     if let Some(operator) = &auth.operator {
         return Ok(broker::Auth { system_account, ..broker::Auth::operator(operator.clone()) });
@@ -89,12 +101,35 @@ fn auth(auth: &Auth, by_certificate: bool) -> Result<broker::Auth, Unsupported> 
     Ok(broker::Auth {
         users,
         token: auth.token.as_ref().filter(|_| !listed).map(|token| broker::Secret::new(&token.0)),
-        by_certificate,
+        by_certificate: by_certificate(options),
+        websocket_no_auth_user: options.websocket.as_ref().and_then(|websocket| websocket.no_auth_user.clone()),
         no_auth_user: auth.no_auth_user.clone(),
         accounts: auth.accounts.iter().map(account).collect::<Result<_, _>>()?,
         system_account,
         operator: None,
     })
+}
+
+fn websocket(options: &Options, listen: Option<SocketAddr>) -> Option<Arc<broker::websocket::WebSocket>> {
+    let (wanted, listen) = options.websocket.as_ref().zip(listen)?;
+    // A message of the protocol has to fit, with its line.
+    let message_max = options.limits.max_payload.saturating_add(options.limits.max_control_line);
+    Some(Arc::new(broker::websocket::WebSocket {
+        listen,
+        host: wanted.host.clone(),
+        tls: wanted.tls.as_ref().map(|tls| tls.to_broker(false)),
+        rules: Arc::new(broker::websocket::Rules { message_max, ..wanted.rules.clone() }),
+        timeout: wanted.timeout,
+        ping_interval: wanted.ping_interval,
+    }))
+}
+
+/// Over what connections certificates name users.
+fn by_certificate(options: &Options) -> Vec<broker::ConnectionType> {
+    let websocket = options.websocket.as_ref().and_then(|websocket| websocket.tls.as_ref());
+    let all =
+        [(options.tls.as_ref(), broker::ConnectionType::Standard), (websocket, broker::ConnectionType::WebSocket)];
+    all.into_iter().filter(|(tls, _)| tls.is_some_and(|tls| tls.maps)).map(|(_, over)| over).collect()
 }
 
 fn user(user: &User, default: Option<&Permissions>, account: &str) -> Result<broker::User, Unsupported> {
@@ -180,10 +215,10 @@ fn import(account: &str, import: &Import) -> Result<broker::Import, Unsupported>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drop_in::users::{Responses, Secret};
+    use crate::drop_in::users::{Auth, Responses, Secret};
 
-    fn listen() -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 0))
+    fn listen() -> Listen {
+        Listen { clients: SocketAddr::from(([127, 0, 0, 1], 0)), websocket: None }
     }
 
     fn password(name: &str, password: &str) -> User {

@@ -24,12 +24,15 @@ pub struct Access {
     has_nkeys: bool,
     passwords: BTreeMap<Box<str>, Known>,
     nkeys: BTreeMap<Box<str>, Known>,
-    /// Users by the names of their certificates, if these decide; those of `passwords` by their attributes.
-    distinguished: Option<BTreeMap<Attributes, Box<str>>>,
+    /// Over what certificates name users.
+    by_certificate: Vec<ConnectionType>,
+    /// Those of `passwords` whose name is that of a certificate's subject.
+    distinguished: BTreeMap<Attributes, Box<str>>,
     token: Option<Secret>,
     /// Whoever it vouches for, and nobody else.
     operator: Option<Arc<Operator>>,
     no_auth_user: Option<Arc<Identity>>,
+    websocket_no_auth_user: Option<Arc<Identity>>,
     /// Of those who need not show anything, or a token.
     anyone: Arc<Identity>,
     /// A hash to compare with when there is no such user: the time taken then does not tell which names exist.
@@ -167,18 +170,22 @@ impl Access {
             has_nkeys: of(true).next().is_some(),
             passwords: of(false).map(known).collect(),
             nkeys: of(true).map(known).collect(),
-            distinguished: auth.by_certificate.then(|| distinguished(&auth.users)),
+            by_certificate: auth.by_certificate.clone(),
+            distinguished: if auth.by_certificate.is_empty() { BTreeMap::new() } else { distinguished(&auth.users) },
             token: auth.token.clone(),
             operator: auth.operator.clone(),
             no_auth_user: None,
+            websocket_no_auth_user: None,
             anyone: Arc::new(Identity::new(None, "", None, proof, &auth.accounts)),
             decoy: None,
         };
-        let user = auth.no_auth_user.as_deref().and_then(|name| access.find(name));
-        access.no_auth_user = user.map(|known| {
-            let user = &known.user;
-            Arc::new(Identity::new(Some(user), &user.account, rules(user), Proof::NoAuthUser, &auth.accounts))
-        });
+        let silent = |name: &Option<String>| {
+            let user = &access.find(name.as_deref()?)?.user;
+            let identity = Identity::new(Some(user), &user.account, rules(user), Proof::NoAuthUser, &auth.accounts);
+            Some(Arc::new(identity))
+        };
+        (access.no_auth_user, access.websocket_no_auth_user) =
+            (silent(&auth.no_auth_user), silent(&auth.websocket_no_auth_user));
         access.decoy = access.passwords.values().find_map(|known| match &known.user.login {
             Login::Password(secret) if secret.is_hashed() => Some(secret.clone()),
             Login::Password(_) | Login::NKey => None,
@@ -202,8 +209,14 @@ impl Access {
     }
 
     /// Who a client is that shows nothing; `None` when it has to.
-    pub(crate) fn anonymous(&self) -> Option<&Arc<Identity>> {
-        if self.is_required { self.no_auth_user.as_ref() } else { Some(&self.anyone) }
+    pub(crate) fn anonymous(&self, over: ConnectionType) -> Option<&Arc<Identity>> {
+        if self.is_required { self.silent(over) } else { Some(&self.anyone) }
+    }
+
+    /// The user that need not show anything.
+    fn silent(&self, over: ConnectionType) -> Option<&Arc<Identity>> {
+        let websocket = self.websocket_no_auth_user.as_ref().filter(|_| over == ConnectionType::WebSocket);
+        websocket.or(self.no_auth_user.as_ref())
     }
 
     /// Who a client is before it is anyone: in the account of those without one, as far as it may do anything at all.
@@ -227,7 +240,7 @@ impl Access {
         let given = |field: &Option<String>| field.as_deref().is_some_and(|text| !text.is_empty());
         let has_password = given(&connect.user) || given(&connect.pass) || given(&connect.auth_token);
         let has_nkey = self.has_nkeys && given(&connect.nkey);
-        if let Some(identity) = &self.no_auth_user
+        if let Some(identity) = self.silent(over)
             && !has_password
             && !has_nkey
         {
@@ -236,8 +249,8 @@ impl Access {
         if has_nkey {
             return self.judge_nkey(connect, nonce.unwrap_or_default(), over);
         }
-        if let Some(distinguished) = &self.distinguished {
-            let known = certificate.and_then(|names| self.find_named(names, distinguished, over));
+        if self.by_certificate.contains(&over) {
+            let known = certificate.and_then(|names| self.find_named(names, over));
             return known.map_or(Verdict::Denied, |known| known.judge(connect));
         }
         if !self.passwords.is_empty() && given(&connect.user) {
@@ -275,7 +288,7 @@ impl Access {
         }
         let Some(name) = &identity.user else {
             let knows_token = self.token.is_some() && identity.proof == self.anyone.proof;
-            return match &self.no_auth_user {
+            return match self.silent(over) {
                 _ if !self.is_required || knows_token => Review::Stays(self.anyone.clone()),
                 Some(user) if user.account == identity.account => Review::Stays(user.clone()),
                 Some(_) => Review::Gone,
@@ -288,7 +301,7 @@ impl Access {
         if !known.user.may_use(over) {
             return Review::Denied;
         }
-        match &self.no_auth_user {
+        match self.silent(over) {
             Some(no_auth) if identity.proof == Proof::NoAuthUser && no_auth.user == identity.user => {
                 Review::Stays(no_auth.clone())
             }
@@ -302,13 +315,8 @@ impl Access {
     }
 
     /// The user that a certificate names: by mail address, host or URI, then by the subject.
-    fn find_named(
-        &self,
-        names: &CertificateNames,
-        distinguished: &BTreeMap<Attributes, Box<str>>,
-        over: ConnectionType,
-    ) -> Option<&Known> {
-        let subject = distinguished.get(&names.attributes).map(|name| &**name);
+    fn find_named(&self, names: &CertificateNames, over: ConnectionType) -> Option<&Known> {
+        let subject = self.distinguished.get(&names.attributes).map(|name| &**name);
         let all = names.alternatives.iter().map(String::as_str).chain(subject).chain([&*names.subject]);
         all.filter_map(|name| self.passwords.get(name)).find(|known| known.user.may_use(over))
     }
@@ -328,7 +336,9 @@ impl Access {
     fn judge_password(&self, connect: &Connect, over: ConnectionType) -> Verdict {
         let (name, given) = (connect.user.as_deref().unwrap_or_default(), connect.pass.as_deref().unwrap_or_default());
         match self.passwords.get(name).filter(|known| known.user.may_use(over)) {
-            Some(known) => known.judge(connect),
+            // A user that only a certificate makes known has none, and an empty one shall not do.
+            Some(known) if known.has_password() => known.judge(connect),
+            Some(_) => Verdict::Denied,
             None => self.decoy.as_ref().map_or(Verdict::Denied, |decoy| compare(decoy, given, None)),
         }
     }
@@ -342,6 +352,10 @@ impl Known {
         };
         let identity = Arc::new(Identity::new(Some(user), &user.account, rules(user), proof, accounts));
         Self { identity, user: user.clone() }
+    }
+
+    fn has_password(&self) -> bool {
+        matches!(&self.user.login, Login::Password(secret) if !secret.is_empty())
     }
 
     /// Judges a password.

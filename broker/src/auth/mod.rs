@@ -39,10 +39,13 @@ pub struct Auth {
     pub users: Vec<User>,
     /// Lets in whoever knows it, to [`GLOBAL_ACCOUNT`] and without restrictions.
     pub token: Option<Secret>,
-    /// A client is the user whom its certificate names, whatever it says; passwords may be empty, and have to be right if not.
-    pub by_certificate: bool,
+    /// Over these connections a client is the user whom its certificate names, whatever it says. Passwords may be empty
+    /// then, and have to be right if not.
+    pub by_certificate: Vec<ConnectionType>,
     /// The user that a client is that shows nothing at all.
     pub no_auth_user: Option<String>,
+    /// The same for clients by WebSocket, in the place of the other one.
+    pub websocket_no_auth_user: Option<String>,
     /// The accounts, in any order. [`GLOBAL_ACCOUNT`] and the system account are there without being named.
     pub accounts: Vec<AccountConfig>,
     /// The account of those who watch over the server; empty is [`SYSTEM_ACCOUNT`].
@@ -86,6 +89,13 @@ impl Auth {
         self.accounts.iter().find(|account| account.name == name)
     }
 
+    /// Users that need not show anything, with the keys by which these are configured.
+    fn silent_users(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all =
+            [("auth.no_auth_user", &self.no_auth_user), ("auth.websocket_no_auth_user", &self.websocket_no_auth_user)];
+        all.into_iter().filter_map(|(key, name)| Some((key, name.as_deref()?)))
+    }
+
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let refuse = |key, value: String, range| Err(ConfigError { key, value, range });
         let mut accounts = BTreeSet::from([GLOBAL_ACCOUNT, self.system_account()]);
@@ -98,7 +108,9 @@ impl Auth {
             accounts.insert(&account.name);
         }
         self.accounts.iter().try_for_each(|account| account.validate(self))?;
-        if self.operator.is_some() && (!self.users.is_empty() || self.token.is_some() || self.no_auth_user.is_some()) {
+        if self.operator.is_some()
+            && (!self.users.is_empty() || self.token.is_some() || self.silent_users().next().is_some())
+        {
             let value = "an operator, and users or a token beside it".to_owned();
             return refuse("auth.operator", value, "an operator alone: its users come with JWTs");
         }
@@ -106,7 +118,9 @@ impl Auth {
         for user in &self.users {
             let account = user.account.as_str();
             let is_good = match &user.login {
-                Login::Password(secret) => !user.name.is_empty() && (self.by_certificate || !secret.is_empty()),
+                Login::Password(secret) => {
+                    !user.name.is_empty() && (!self.by_certificate.is_empty() || !secret.is_empty())
+                }
                 Login::NKey => user.name.starts_with('U') && nkeys::KeyPair::from_public_key(&user.name).is_ok(),
             };
             if !is_good {
@@ -124,8 +138,8 @@ impl Auth {
         if self.token.as_ref().is_some_and(Secret::is_empty) {
             return refuse("auth.token", "an empty token".to_owned(), "tokens of at least 1 byte");
         }
-        if let Some(name) = self.no_auth_user.as_deref().filter(|name| !names.contains(name)) {
-            return refuse("auth.no_auth_user", format!("{name:?}"), "the name of a user");
+        if let Some((key, name)) = self.silent_users().find(|(_, name)| !names.contains(name)) {
+            return refuse(key, format!("{name:?}"), "the name of a user");
         }
         Ok(())
     }

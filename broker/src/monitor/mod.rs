@@ -26,7 +26,7 @@ pub use leafz::{Leaf, Leafz};
 pub use reloads::{Reload, Reloads};
 pub use statsz::{Amount, Statsz};
 pub use subsz::{SubDetail, SublistStats, Subsz, SubszOptions};
-pub use varz::{ByKind, DiskWaits, Figures, Nothing, Settings, Surroundings, Varz};
+pub use varz::{ByKind, DiskWaits, Figures, Nothing, Settings, Surroundings, Varz, WebSocketVarz};
 
 pub(crate) use accstatz::stat_of;
 pub(crate) use connz::kind_of_client;

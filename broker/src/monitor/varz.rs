@@ -1,9 +1,12 @@
 //! `/varz`: the server as a whole.
 
 use super::text::{maybe_time, serialize_time, uptime};
+use crate::auth::ConnectionType;
+use crate::config::Config;
 use crate::hub::Hub;
 use crate::lock::read;
 use crate::tls::Tls;
+use crate::websocket::TIMEOUT;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -103,7 +106,7 @@ pub struct Settings {
     pub gateway: Nothing,
     pub leaf: Nothing,
     pub mqtt: Nothing,
-    pub websocket: Nothing,
+    pub websocket: WebSocketVarz,
     pub jetstream: Nothing,
     /// Seconds.
     pub tls_timeout: f64,
@@ -111,6 +114,35 @@ pub struct Settings {
     pub tls_cert_not_after: Option<SystemTime>,
     /// Nanoseconds.
     pub write_deadline: u64,
+}
+
+/// Where browsers connect, if they can.
+#[derive(Clone, Debug, Default, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the protocol, and documented there")]
+pub struct WebSocketVarz {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub no_auth_user: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub jwt_cookie: String,
+    /// Nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake_timeout: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_tls: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_map: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub same_origin: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_origins: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub compression: bool,
+    #[serde(serialize_with = "maybe_time", skip_serializing_if = "Option::is_none")]
+    pub tls_cert_not_after: Option<SystemTime>,
 }
 
 /// What a server does.
@@ -198,11 +230,31 @@ fn settings(hub: &Hub, surroundings: &Surroundings) -> Settings {
         gateway: Nothing {},
         leaf: Nothing {},
         mqtt: Nothing {},
-        websocket: Nothing {},
+        websocket: websocket(hub, &config),
         jetstream: Nothing {},
         tls_timeout: tls.map_or(2.0, |tls| tls.timeout.as_secs_f64()),
         tls_cert_not_after: tls.and_then(|tls| tls.ends),
         write_deadline: nanos(config.write_deadline),
+    }
+}
+
+fn websocket(hub: &Hub, config: &Config) -> WebSocketVarz {
+    let (Some((host, port)), Some(websocket)) = (hub.websocket_address(), config.websocket.as_deref()) else {
+        return WebSocketVarz::default();
+    };
+    let rules = &websocket.rules;
+    WebSocketVarz {
+        host: host.clone(),
+        port: Some(*port),
+        no_auth_user: config.auth.websocket_no_auth_user.clone().unwrap_or_default(),
+        jwt_cookie: rules.jwt_cookie.clone().unwrap_or_default(),
+        handshake_timeout: Some(nanos(websocket.timeout)).filter(|_| websocket.timeout != TIMEOUT),
+        no_tls: websocket.tls.is_none(),
+        tls_map: config.auth.by_certificate.contains(&ConnectionType::WebSocket),
+        same_origin: rules.same_origin,
+        allowed_origins: rules.allowed_origins.iter().map(ToString::to_string).collect(),
+        compression: rules.compression,
+        tls_cert_not_after: websocket.tls.as_ref().and_then(|tls| tls.ends),
     }
 }
 

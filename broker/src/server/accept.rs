@@ -1,12 +1,14 @@
 //! Listening: takes connections in, refuses those over the limit, and survives a lack of descriptors.
 
 use super::conn::{self, Conn};
-use super::newcomer::{Door, Newcomer};
-use super::welcome::welcome;
+use super::newcomer::{Caller, Door, Newcomer};
+use super::place::Place;
+use super::{opening, welcome};
 use crate::auth::ConnectionType;
 use crate::env::Listener;
 use crate::hub::Hub;
 use crate::stats::add;
+use crate::websocket::Cookies;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -40,16 +42,29 @@ pub enum ListenError {
 
 /// Listens at `addr` and serves whoever connects, until the broker drains. Returns the address with its port.
 pub(crate) fn listen(hub: &Arc<Hub>, addr: SocketAddr) -> Result<SocketAddr, ListenError> {
+    let (local, door) = open(hub, addr, &hub.config.host, ConnectionType::Standard)?;
+    hub.set_address(&door.host, door.port);
+    Ok(local)
+}
+
+/// Likewise for clients by WebSocket, where these are configured.
+pub(crate) fn listen_websocket(hub: &Arc<Hub>) -> Result<Option<SocketAddr>, ListenError> {
+    let Some(websocket) = &hub.config.websocket else { return Ok(None) };
+    let (local, door) = open(hub, websocket.listen, &websocket.host, ConnectionType::WebSocket)?;
+    hub.set_websocket_address(&door.host, door.port);
+    Ok(Some(local))
+}
+
+fn open(hub: &Arc<Hub>, addr: SocketAddr, host: &str, over: ConnectionType) -> Result<(SocketAddr, Door), ListenError> {
     let listener = hub.env.tcp_listen(addr).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse { addr },
         _ => ListenError::Refused { addr, source },
     })?;
     let local = listener.local_addr();
-    let host = if hub.config.host.is_empty() { local.ip().to_string() } else { hub.config.host.clone() };
-    hub.set_address(&host, local.port());
-    let door = Door { host: host.into(), port: local.port(), over: ConnectionType::Standard };
-    hub.env.spawn(accept(hub.clone(), listener, door));
-    Ok(local)
+    let host = if host.is_empty() { local.ip().to_string() } else { host.to_owned() };
+    let door = Door { host: host.into(), port: local.port(), over };
+    hub.env.spawn(accept(hub.clone(), listener, door.clone()));
+    Ok((local, door))
 }
 
 async fn accept(hub: Arc<Hub>, mut listener: Box<dyn Listener>, door: Door) {
@@ -84,12 +99,20 @@ fn admit(hub: &Arc<Hub>, door: &Door, stream: Arc<dyn crate::env::Stream>) {
         add(&hub.counters.accept_errors, 1);
         return;
     }
+    let (place, is_refused) = (Place::take(hub), connections >= max);
+    if let (ConnectionType::WebSocket, Some(websocket)) = (door.over, &config.websocket) {
+        let (hub, websocket, door) = (hub.clone(), websocket.clone(), door.clone());
+        return hub.clone().env.spawn(opening::welcome(hub, websocket, door, stream, place, is_refused));
+    }
     let tls = config.tls.as_ref();
-    let newcomer = Newcomer::new(hub, door, &*stream, tls.map(|tls| tls.offer()).unwrap_or_default());
+    let offer = tls.map(|tls| tls.offer()).unwrap_or_default();
+    let caller = Caller { address: stream.peer_addr(), cookies: Cookies::default(), tls: offer };
+    let mut newcomer = Newcomer::new(hub, door, caller, place);
+    newcomer.greet();
     match tls {
         // Who is refused is told so in the clear.
-        _ if connections >= max => hub.env.spawn(conn::run(Conn::new(hub, stream, newcomer).refused())),
-        Some(tls) => hub.env.spawn(welcome(hub.clone(), tls.clone(), stream, newcomer)),
+        _ if is_refused => hub.env.spawn(conn::run(Conn::new(hub, stream, newcomer).refused())),
+        Some(tls) => hub.env.spawn(welcome::welcome(hub.clone(), tls.clone(), stream, newcomer)),
         None => hub.env.spawn(conn::run(Conn::new(hub, stream, newcomer))),
     }
 }

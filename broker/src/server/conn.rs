@@ -9,6 +9,7 @@
 use super::bench::{Bench, READ_BUFFER, with_bench};
 use super::client::Client;
 use super::newcomer::Newcomer;
+use super::place::Place;
 use super::stall::Stall;
 use crate::account::Account;
 use crate::auth::{Identity, SlowCheck};
@@ -62,6 +63,7 @@ pub(super) struct Conn {
     stream: Arc<dyn Stream>,
     client: Arc<Client>,
     account: Arc<Account>,
+    _place: Place,
     /// The account counts this connection: after its CONNECT.
     is_counted: bool,
     session: Session<Arc<Subscription>>,
@@ -92,7 +94,7 @@ impl Conn {
     /// A connection that goes on over `stream`; what it is owed of a greeting is written.
     pub(super) fn new(hub: &Arc<Hub>, stream: Arc<dyn Stream>, newcomer: Newcomer) -> Self {
         let (are_terms_old, is_news_old) = newcomer.is_behind(hub);
-        let Newcomer { id, session, figures, greeting, .. } = newcomer;
+        let Newcomer { id, session, figures, greeting, place, .. } = newcomer;
         let config = hub.live();
         let client = Arc::new(Client::new(id, stream.clone(), config.max_pending, figures));
         hub.enter(&client);
@@ -117,6 +119,7 @@ impl Conn {
             stream,
             client,
             account,
+            _place: place,
             is_counted: false,
             session,
             checking: None,
@@ -582,6 +585,7 @@ impl Conn {
             CloseReason::ServerShutdown => self.hub.config.drain_timeout,
             _ => LINGER,
         };
+        self.stream.set_farewell(reason.websocket_status(), reason.text());
         self.leave_account();
         self.client.figures.set_who(|who| {
             // Those who were not let in are remembered, too.
@@ -658,7 +662,6 @@ impl Conn {
         self.account.take_leave(&record);
         events::disconnected(&self.hub, &record, &self.account);
         self.hub.remember(record.with_subscriptions(&subscriptions));
-        sub(&self.hub.counters.connections, 1);
         self.hub.counters.close(reason);
         self.hub.leave(self.client.id);
         tracing::debug!(cid = self.client.id, peer = %self.stream.peer_addr(), reason = reason.text(), "client closed");

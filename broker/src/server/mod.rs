@@ -10,13 +10,15 @@ mod client;
 mod conn;
 mod figures;
 mod newcomer;
+mod opening;
 mod outbox;
 mod peek;
+mod place;
 mod stall;
 mod welcome;
 
 pub use accept::ListenError;
-pub(crate) use accept::listen;
+pub(crate) use accept::{listen, listen_websocket};
 pub(crate) use client::Client;
 pub(crate) use figures::Who;
 pub(crate) use stall::Stall;

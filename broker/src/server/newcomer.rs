@@ -1,15 +1,17 @@
 //! A client that has come in and is no connection yet: its number, its session, and the INFO that it is owed.
 //!
-//! It counts as a connection from the start, and becomes one in any case: [`Conn::new`](super::conn::Conn::new) takes it.
+//! It has a place from the start, and becomes a connection in any case: [`Conn::new`](super::conn::Conn::new) takes it.
 
 use super::figures::Figures;
+use super::place::Place;
 use crate::auth::ConnectionType;
-use crate::env::Stream;
 use crate::hub::Hub;
 use crate::session::{News, Peer, Session, Terms};
 use crate::stats::add;
 use crate::subscription::Subscription;
 use crate::tls::{CertificateNames, TlsFacts, TlsOffer};
+use crate::websocket::Cookies;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Where connections come in.
@@ -20,37 +22,51 @@ pub(super) struct Door {
     pub(super) over: ConnectionType,
 }
 
+/// Who comes in.
+pub(super) struct Caller {
+    pub(super) address: SocketAddr,
+    pub(super) cookies: Cookies,
+    /// What it is told of TLS.
+    pub(super) tls: TlsOffer,
+}
+
 pub(super) struct Newcomer {
     pub(super) id: u64,
     pub(super) session: Session<Arc<Subscription>>,
     pub(super) figures: Figures,
-    /// INFO, until it is written.
+    /// INFO, from when it is owed until it is written.
     pub(super) greeting: Vec<u8>,
+    pub(super) place: Place,
     /// What the session was made of.
     terms: Arc<Terms>,
     news: Arc<News>,
 }
 
 impl Newcomer {
-    pub(super) fn new(hub: &Hub, door: &Door, stream: &dyn Stream, tls: TlsOffer) -> Self {
+    pub(super) fn new(hub: &Hub, door: &Door, caller: Caller, place: Place) -> Self {
         let now = hub.env.now();
+        let Caller { address, cookies, tls } = caller;
         let (terms, news, id) = (hub.terms(), hub.news(), hub.next_id());
         let peer = Peer {
             host: door.host.clone(),
             port: door.port,
             client_id: id,
-            client_ip: stream.peer_addr().ip().to_string().into(),
+            client_ip: address.ip().to_string().into(),
+            cookies,
             over: door.over,
             tls,
             certificate: None,
             nonce: terms.wants_nonce().then(|| hub.nonce()),
         };
-        let mut greeting = Vec::new();
-        let session = Session::new(terms.clone(), news.clone(), peer, now, &mut greeting);
-        let figures = Figures::new(stream.peer_addr(), door.over, hub.clock.stamp(now), session.identity().clone());
-        add(&hub.counters.connections, 1);
+        let session = Session::new(terms.clone(), news.clone(), peer, now);
+        let figures = Figures::new(address, door.over, hub.clock.stamp(now), session.identity().clone());
         add(&hub.counters.total_connections, 1);
-        Self { id, session, figures, greeting, terms, news }
+        Self { id, session, figures, greeting: Vec::new(), place, terms, news }
+    }
+
+    /// Owes it INFO.
+    pub(super) fn greet(&mut self) {
+        self.session.greet(&mut self.greeting);
     }
 
     /// Has been shaken hands with.

@@ -73,24 +73,24 @@ async fn open(
             }
         }
     }
-    let stream = bounded(env, tls.timeout, secure(tls, raw)).await?;
-    let facts = TlsFacts { is_first, ..stream.facts() };
-    if !tls.pinned.is_empty() && !facts.key_digest().is_some_and(|digest| tls.pinned.contains(&digest)) {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "the client's certificate is not among the pinned ones",
-        ));
-    }
-    Ok((Arc::new(stream), Some(facts)))
+    let (stream, facts) = bounded(env, tls.timeout, secure(tls, raw)).await?;
+    Ok((stream, Some(TlsFacts { is_first, ..facts })))
 }
 
-async fn secure(tls: &Tls, raw: Arc<dyn Stream>) -> io::Result<TlsStream> {
-    match peek(&raw).await? {
-        (Some(HANDSHAKE), raw) => TlsStream::accept(raw, tls.server.clone()).await,
+/// Shakes hands with who begins to.
+pub(super) async fn secure(tls: &Tls, raw: Arc<dyn Stream>) -> io::Result<(Arc<dyn Stream>, TlsFacts)> {
+    let stream = match peek(&raw).await? {
+        (Some(HANDSHAKE), raw) => TlsStream::accept(raw, tls.server.clone()).await?,
         // Who does not speak TLS would not know what an alert is.
-        (Some(_), _) => Err(io::Error::new(io::ErrorKind::InvalidData, "the client does not speak TLS")),
-        (None, _) => Err(io::ErrorKind::UnexpectedEof.into()),
+        (Some(_), _) => return Err(io::Error::new(io::ErrorKind::InvalidData, "the client does not speak TLS")),
+        (None, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
+    };
+    let facts = stream.facts();
+    if !tls.pinned.is_empty() && !facts.key_digest().is_some_and(|digest| tls.pinned.contains(&digest)) {
+        let what = "the client's certificate is not among the pinned ones";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     }
+    Ok((Arc::new(stream), facts))
 }
 
 /// Whether the client begins a handshake within `wait`, and the stream to go on with.
@@ -104,7 +104,8 @@ async fn begins_tls(env: &Env, wait: Duration, stream: Arc<dyn Stream>) -> io::R
     }
 }
 
-async fn bounded<T>(env: &Env, max: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+/// What `step` comes to within `max`.
+pub(super) async fn bounded<T>(env: &Env, max: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("took longer than {max:?}"));
     env.timeout(max, step).await.map_err(late)?
 }

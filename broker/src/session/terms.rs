@@ -3,6 +3,7 @@
 use crate::auth::{Access, ConnectionType};
 use crate::proto::{Info, Limits};
 use crate::tls::{CertificateNames, TlsOffer};
+use crate::websocket::Cookies;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct Terms {
     pub subscriptions_max: usize,
     /// Time without input after which a PING is sent.
     pub ping_interval: Duration,
+    /// The same for clients by WebSocket.
+    pub websocket_ping_interval: Duration,
     /// PINGs without answer.
     pub ping_max: u32,
     /// Time for CONNECT when credentials are wanted.
@@ -47,6 +50,8 @@ pub struct Peer {
     pub client_id: u64,
     /// The address that it comes from.
     pub client_ip: Box<str>,
+    /// What it has shown before CONNECT, which holds where that says nothing.
+    pub cookies: Cookies,
     /// What kind of connection it is.
     pub over: ConnectionType,
     /// What it is told of TLS.
@@ -58,6 +63,12 @@ pub struct Peer {
 }
 
 impl Terms {
+    /// Time without input after which a PING is sent to a client that comes over this.
+    #[must_use]
+    pub fn ping_interval(&self, over: ConnectionType) -> Duration {
+        if over == ConnectionType::WebSocket { self.websocket_ping_interval } else { self.ping_interval }
+    }
+
     /// True when clients may have to sign a nonce.
     #[must_use]
     pub fn wants_nonce(&self) -> bool {

@@ -12,6 +12,7 @@ fn terms(auth: Auth) -> Terms {
         system_account: "$SYS".into(),
         subscriptions_max: 2,
         ping_interval: Duration::from_secs(10),
+        websocket_ping_interval: Duration::from_secs(10),
         ping_max: 2,
         auth_timeout: Duration::from_secs(1),
     }
@@ -30,7 +31,8 @@ impl Talk {
         let now = Instant::now();
         let mut out = Vec::new();
         let peer = Peer { client_id: 7, client_ip: "127.0.0.1".into(), nonce: Some("n0nce".into()), ..Peer::default() };
-        let session = Session::new(Arc::new(terms(auth)), Arc::default(), peer, now, &mut out);
+        let session = Session::new(Arc::new(terms(auth)), Arc::default(), peer, now);
+        session.greet(&mut out);
         assert!(out.starts_with(b"INFO {") && out.ends_with(b"} \r\n"));
         Self { session, now, next: 1 }
     }

@@ -74,7 +74,11 @@ mod tests {
 
     fn told(auth: &Auth) -> String {
         let access = Access::new(auth);
-        serde_json::to_string(&UserInfo::of(access.anonymous().unwrap(), SystemTime::UNIX_EPOCH)).unwrap()
+        serde_json::to_string(&UserInfo::of(
+            access.anonymous(crate::ConnectionType::Standard).unwrap(),
+            SystemTime::UNIX_EPOCH,
+        ))
+        .unwrap()
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::origin::{self, OriginRefusal};
 use super::{Rules, Terms};
+use crate::proto::Connect;
 use data_encoding::BASE64;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use std::net::IpAddr;
@@ -137,6 +138,23 @@ pub struct Cookies {
     pub pass: Option<String>,
     /// Of [`Rules::token_cookie`].
     pub token: Option<String>,
+}
+
+impl Cookies {
+    /// Says in `connect` what that does not say itself.
+    pub(crate) fn fill(&self, connect: &mut Connect) {
+        let fields = [
+            (&mut connect.jwt, &self.jwt),
+            (&mut connect.user, &self.user),
+            (&mut connect.pass, &self.pass),
+            (&mut connect.auth_token, &self.token),
+        ];
+        for (said, cookie) in fields {
+            if said.as_ref().is_none_or(String::is_empty) && cookie.is_some() {
+                said.clone_from(cookie);
+            }
+        }
+    }
 }
 
 /// The head of a request.

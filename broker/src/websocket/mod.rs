@@ -27,8 +27,33 @@ pub use incoming::Fault;
 pub use origin::{Origin, OriginError, OriginRefusal};
 pub use stream::WsStream;
 
-/// Whom [`accept`] lets in, and what it offers.
+use crate::tls::Tls;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time for an opening, unless something else is said.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where clients connect by WebSocket, and how.
 #[derive(Clone, Debug)]
+pub struct WebSocket {
+    /// Where; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// What INFO calls the host; empty means the address.
+    pub host: String,
+    /// How their connections are encrypted; `None` is not at all. The handshake comes first, whatever is said there.
+    pub tls: Option<Arc<Tls>>,
+    /// Who may, and how.
+    pub rules: Arc<Rules>,
+    /// Time for the handshake of TLS, and for the opening. 10 ms to 1 hour.
+    pub timeout: Duration,
+    /// Time without input after which a PING is sent, if it is another one than for others. 10 ms to 1 day.
+    pub ping_interval: Option<Duration>,
+}
+
+/// Whom [`accept`] lets in, and what it offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Messages are compressed for clients that offer it.
     pub compression: bool,

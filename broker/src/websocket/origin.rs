@@ -3,6 +3,7 @@
 //! Scheme, host and port are compared as nats-server does: hosts without case, ports with the default of the scheme.
 
 use super::Rules;
+use std::fmt;
 use std::str::FromStr;
 
 /// The origin of a page: `http` or `https`, a host, and a port.
@@ -26,6 +27,14 @@ impl FromStr for Origin {
     /// A path, a query or a user in `text` means nothing.
     fn from_str(text: &str) -> Result<Self, OriginError> {
         Self::parse(text).ok_or_else(|| OriginError { text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, usual) = if self.is_https { ("https", 443) } else { ("http", 80) };
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == usual { write!(f, "{scheme}://{host}") } else { write!(f, "{scheme}://{host}:{}", self.port) }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::drop_in::files::{Ports, PortsFile, write_pid};
 use crate::drop_in::flags::Flags;
 use crate::drop_in::log::{Forward, Level, Log};
 use crate::drop_in::options::Options;
+use crate::drop_in::to_broker::Listen;
 use crate::drop_in::users::{Proof, Secret};
 use crate::drop_in::{VERSION, reload, to_broker};
 use crate::identity::Identity;
@@ -64,7 +65,7 @@ struct Server {
     flags: Flags,
     options: Options,
     config_file: Option<PathBuf>,
-    listen: SocketAddr,
+    listen: Listen,
     env: Env,
     broker: Broker,
     /// Its place in a cluster.
@@ -83,8 +84,7 @@ impl Server {
         let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"))?;
         // Whether debugging output is wanted may change, and the log knows. Fails when a test has set a subscriber already.
         let _ = tracing_subscriber::registry().with(LevelFilter::DEBUG).with(Forward(log.clone())).try_init();
-        let listen = resolve(env, &options.host, options.port).await;
-        let listen = listen.map_err(|error| cannot_listen(&options, &error))?;
+        let listen = look_up(env, &options).await?;
         let cluster = options.cluster.as_ref();
         let identity = cluster.map(|cluster| cluster::identity(env, &options, cluster)).transpose()?;
         let broker = prepare(env, &options, listen, identity.as_deref())?;
@@ -107,13 +107,20 @@ impl Server {
             }
             None => None,
         };
+        let websocket = listen_websocket(&log, &options, &broker)?;
         let at = match &node {
             Some(node) => node.nats(),
             None => broker.listen().map_err(|error| cannot_listen(&options, &error))?,
         };
         log.info(&format!("Listening for client connections on {}", host_port(&options.host, at.port())));
         introduce_tls(&log, &broker);
-        let ports = Ports { clients: at, cluster: node.as_deref().map(Node::link), monitoring: http };
+        let watched = if options.monitoring.is_secure { "https" } else { "http" };
+        let ports = Ports {
+            clients: at,
+            cluster: node.as_deref().map(Node::link),
+            monitoring: http.map(|at| (watched, at)),
+            websocket,
+        };
         let ports_file = match &options.ports_file_dir {
             Some(folder) => Some(
                 PortsFile::write(folder, std::process::id(), env, &ports)
@@ -258,7 +265,7 @@ impl Server {
 }
 
 /// The broker that the options ask for, which does not listen yet.
-fn prepare(env: &Env, options: &Options, listen: SocketAddr, identity: Option<&Identity>) -> Result<Broker, String> {
+fn prepare(env: &Env, options: &Options, listen: Listen, identity: Option<&Identity>) -> Result<Broker, String> {
     let mut config = to_broker::config(options, listen).map_err(|error| error.to_string())?;
     if let Some(identity) = identity {
         config.server_id = identity.node_id().to_string();
@@ -268,6 +275,35 @@ fn prepare(env: &Env, options: &Options, listen: SocketAddr, identity: Option<&I
 
 pub(super) fn cannot_listen(options: &Options, error: &dyn std::fmt::Display) -> String {
     format!("Error listening on port: {}, \"{error}\"", host_port(&options.host, options.port))
+}
+
+async fn look_up(env: &Env, options: &Options) -> Result<Listen, String> {
+    let clients = resolve(env, &options.host, options.port).await;
+    let clients = clients.map_err(|error| cannot_listen(options, &error))?;
+    let websocket = match &options.websocket {
+        None => None,
+        Some(one) => Some(resolve(env, &one.host, one.port).await.map_err(|error| {
+            format!("Unable to listen for websocket connections: {}: {error}", host_port(&one.host, one.port))
+        })?),
+    };
+    Ok(Listen { clients, websocket })
+}
+
+/// Lets browsers connect where that is wanted; returns where, and how.
+fn listen_websocket(
+    log: &Log,
+    options: &Options,
+    broker: &Broker,
+) -> Result<Option<(&'static str, SocketAddr)>, String> {
+    let listening = broker.listen_websocket();
+    let at = listening.map_err(|error| format!("Unable to listen for websocket connections: {error}"))?;
+    let Some((at, wanted)) = at.zip(options.websocket.as_ref()) else { return Ok(None) };
+    let scheme = if wanted.tls.is_some() { "wss" } else { "ws" };
+    log.info(&format!("Listening for websocket clients on {scheme}://{}", host_port(&wanted.host, at.port())));
+    if wanted.tls.is_none() {
+        log.write(Level::Warning, "Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
+    }
+    Ok(Some((scheme, at)))
 }
 
 /// Answers HTTP where that is wanted, and returns where.

@@ -135,7 +135,7 @@ fn reviews() {
     let socket = vec![ConnectionType::WebSocket];
     assert_eq!(review(&change("b", &|user| Some(User { connection_types: socket.clone(), ..user.clone() }))), "denied");
     let open = Access::new(&Auth::default());
-    let anyone = open.anonymous().unwrap();
+    let anyone = open.anonymous(ConnectionType::Standard).unwrap();
     assert!(matches!(
         Access::new(&auth()).review(anyone, ConnectionType::Standard, None, SystemTime::UNIX_EPOCH),
         Review::Denied

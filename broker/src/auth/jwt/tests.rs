@@ -77,7 +77,7 @@ fn judge(access: &Access, connect: &Connect) -> Option<Arc<Identity>> {
 fn a_user_is_let_in_by_its_chain_alone() {
     let world = World::new();
     let access = world.access(&json!({}), &json!({}));
-    assert!(access.is_required() && access.wants_nonce() && access.anonymous().is_none());
+    assert!(access.is_required() && access.wants_nonce() && access.anonymous(ConnectionType::Standard).is_none());
     let identity = judge(&access, &world.user(&json!({}), &json!({ "exp": NOW + 5 }))).unwrap();
     assert_eq!(identity.user.as_deref(), Some(&*world.user.public_key()));
     assert_eq!((&*identity.account, &*identity.account_name), (&*world.account.public_key(), "ACC"));

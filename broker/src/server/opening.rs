@@ -1,0 +1,60 @@
+//! What comes before a connection by WebSocket: TLS where that is configured, and the request by HTTP.
+
+use super::conn::{self, Conn};
+use super::newcomer::{Caller, Door, Newcomer};
+use super::place::Place;
+use super::welcome::{bounded, secure};
+use crate::env::Stream;
+use crate::hub::Hub;
+use crate::tls::{TlsFacts, TlsOffer};
+use crate::websocket::{Accepted, WebSocket, accept};
+use std::io;
+use std::sync::Arc;
+
+/// Opens a WebSocket on `raw`, and serves its client until it ends; one over the limit is told so.
+pub(super) async fn welcome(
+    hub: Arc<Hub>,
+    websocket: Arc<WebSocket>,
+    door: Door,
+    raw: Arc<dyn Stream>,
+    place: Place,
+    is_refused: bool,
+) {
+    let peer = raw.peer_addr();
+    let opening = bounded(&hub.env, websocket.timeout, open(&websocket, raw));
+    let (accepted, facts) = match hub.stopping.run_until_cancelled(opening).await {
+        Some(Ok(opened)) => opened,
+        Some(Err(error)) => return tracing::debug!(%peer, "{error}"),
+        None => return,
+    };
+    let offer = TlsOffer {
+        required: facts.is_some(),
+        available: facts.is_some(),
+        verify: websocket.tls.as_ref().is_some_and(|tls| tls.verifies),
+    };
+    if let Some(client) = accepted.client_ip {
+        tracing::debug!(%peer, %client, "a proxy speaks for a client");
+    }
+    let caller = Caller { address: peer, cookies: accepted.cookies, tls: offer };
+    let mut newcomer = Newcomer::new(&hub, &door, caller, place);
+    if let Some(facts) = facts {
+        newcomer.secured(&hub, facts);
+    }
+    newcomer.greet();
+    let conn = Conn::new(&hub, Arc::new(accepted.stream), newcomer);
+    let conn = if is_refused { conn.refused() } else { conn };
+    // In a task of its own: what the opening needed is not kept for as long as the client stays.
+    hub.env.spawn(conn::run(conn));
+}
+
+async fn open(websocket: &WebSocket, raw: Arc<dyn Stream>) -> io::Result<(Accepted, Option<TlsFacts>)> {
+    let (stream, facts) = match &websocket.tls {
+        None => (raw, None),
+        Some(tls) => {
+            let (stream, facts) = secure(tls, raw).await?;
+            (stream, Some(facts))
+        }
+    };
+    let accepted = accept(stream, &websocket.rules, facts.is_some()).await.map_err(io::Error::other)?;
+    Ok((accepted, facts))
+}
