@@ -4,13 +4,14 @@
 //! one gets the present state first. A neighbour must therefore not call the broker while it holds a lock that
 //! its [`interest`](crate::Neighbor::interest) takes.
 
-use crate::auth::{AccountLimits, Auth, Import};
+use crate::auth::{AccountLimits, Auth, Import, SubjectMapping};
 use crate::crossing::Crossing;
 use crate::env::{Env, Rng};
 use crate::few::Few;
 use crate::generation::Generations;
 use crate::imports::Imports;
 use crate::lock::{lock, read, write};
+use crate::mappings::Mappings;
 use crate::message::UpstreamId;
 use crate::monitor::Record;
 use crate::neighbor::{InterestChange, InterestSource, NeighborKind};
@@ -47,6 +48,8 @@ pub(crate) struct Account {
     common: Arc<Common>,
     imports: Mutex<Imports>,
     has_imports: AtomicBool,
+    mappings: RwLock<Option<Arc<Mappings>>>,
+    has_mappings: AtomicBool,
     /// Requests of other accounts to services of this one.
     responses: Responses,
     name: Box<[u8]>,
@@ -157,6 +160,8 @@ impl Account {
             common: common.clone(),
             imports: Mutex::default(),
             has_imports: AtomicBool::new(false),
+            mappings: RwLock::default(),
+            has_mappings: AtomicBool::new(false),
             responses: Responses::default(),
             name: name.into(),
             generations: Generations::default(),
@@ -194,6 +199,20 @@ impl Account {
             imports.subscribed(&subscription);
         }
         self.generations.bump_all();
+    }
+
+    /// Sets what messages are sent to instead, which has been validated, in a server of `cluster`. Clients that are there
+    /// have to be told to look.
+    pub(crate) fn set_mappings(&self, configured: &[SubjectMapping], cluster: &str) {
+        let mappings = Mappings::new(configured, cluster).map(Arc::new);
+        let mut place = write(&self.mappings);
+        self.has_mappings.store(mappings.is_some(), Relaxed);
+        *place = mappings;
+    }
+
+    /// What messages are sent to instead, if to anything else at all.
+    pub(crate) fn mappings(&self) -> Option<Arc<Mappings>> {
+        self.has_mappings.load(Relaxed).then(|| read(&self.mappings).clone())?
     }
 
     /// Those of this account's own clients.

@@ -82,6 +82,8 @@ fn answer(of: &Weak<Account>, job: &Job<'_>, dice: &mut Dice, batch: &mut Batch)
 }
 
 fn hand_over(to: &Account, message: Message<'_>, job: &Job<'_>, dice: &mut Dice, batch: &mut Batch) -> usize {
+    let mapped = to.mappings().and_then(|mappings| mappings.apply(message.subject, dice));
+    let message = Message { subject: mapped.as_deref().unwrap_or(message.subject), ..message };
     let crossed = Job {
         account: to.name(),
         origin: Origin::Local,

@@ -232,6 +232,8 @@ impl Hub {
             let name = String::from_utf8_lossy(name);
             let imports = auth.account(&name).map(|account| &account.imports[..]).unwrap_or_default();
             account.set_imports(auth, imports, &accounts);
+            let mappings = auth.account(&name).map(|account| &account.mappings[..]).unwrap_or_default();
+            account.set_mappings(mappings, &self.config.cluster_name);
         }
         *write(&self.accounts) = accounts;
     }

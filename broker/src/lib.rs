@@ -51,6 +51,7 @@ pub mod leaf;
 mod local;
 mod lock;
 mod mapping;
+mod mappings;
 mod message;
 pub mod monitor;
 mod neighbor;
@@ -73,12 +74,13 @@ pub use attach::{Attachment, Publisher};
 pub use auth::jwt;
 pub use auth::{
     Access, AccountConfig, AccountLimits, AllowResponses, Auth, ConnectionType, Export, ExportKind, GLOBAL_ACCOUNT,
-    Identity, Import, LocalSubject, Login, Permissions, ResponseType, SYSTEM_ACCOUNT, Secret, SlowCheck, SubjectRules,
-    User,
+    Identity, Import, LocalSubject, Login, MappedTo, MappingError, Permissions, ResponseType, SYSTEM_ACCOUNT, Secret,
+    SlowCheck, SubjectMapping, SubjectRules, User,
 };
 pub use config::{Config, ConfigError};
 pub use credentials::Credentials;
 pub use local::{Local, LocalMessage, Subscription};
+pub use mapping::BadDestination;
 pub use message::{Groups, Message, Pick, UpstreamId};
 pub use neighbor::{Candidate, InterestChange, InterestSource, Neighbor, NeighborKind, Waiting, by_weight};
 pub use server::ListenError;

@@ -82,6 +82,8 @@ impl Local {
             return 0;
         }
         self.batch.begin(None, Stamp::default());
+        let mapped = self.account.mappings().and_then(|mappings| mappings.apply(message.subject, &mut self.dice));
+        let message = &Message { subject: mapped.as_deref().unwrap_or(message.subject), ..*message };
         let job = Job {
             account: self.account.name(),
             origin: Origin::Local,

@@ -1,44 +1,45 @@
-//! Two patterns of equal wildcards, and how subjects go from one to the other: `my.*.p` here is `priv.*` there.
+//! How subjects go from one pattern to another: `my.*.p` here is `priv.*` there.
 //!
-//! Used for imports: `here` is what the importing account calls it, `there` what the exporting one does.
+//! [`Mapping`] goes both ways between two patterns of equal wildcards, for imports: `here` is what the importing account
+//! calls it, `there` what the exporting one does. What goes one way only, and may be made of functions, is a pattern of
+//! [`destination`] filled with what one of [`source`] has captured; which of several is left to `mappings.rs`.
+
+mod function;
+mod one_way;
+mod pattern;
+
+pub use one_way::BadDestination;
+pub(crate) use one_way::{destination, source};
+pub(crate) use pattern::Pattern;
 
 use crate::subject::{is_filter, overlaps, tokens};
-use smallvec::SmallVec;
+use one_way::placeholder;
+use pattern::Part;
 
 /// A way from subjects to subjects, in both directions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mapping {
-    here: Vec<Part>,
-    there: Vec<Part>,
+    here: Pattern,
+    there: Pattern,
 }
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Literal(Box<[u8]>),
-    /// One token: the wildcard of that number, counted from 0 in the pattern there.
-    Token(usize),
-    /// The rest.
-    Tail,
-}
-
-/// What wildcards stood for.
-type Captured<'a> = SmallVec<[&'a [u8]; 4]>;
 
 impl Mapping {
     /// The mapping between `here` and `there`; without `here` they are the same. In `here` wildcards stand for those of
-    /// `there` in their order, or `$1`, `$2` … by their number. `None` when the two do not fit.
+    /// `there` in their order, or `$1`, `{{wildcard(2)}}` … by their number. `None` when the two do not fit.
     pub(crate) fn new(here: Option<&[u8]>, there: &[u8]) -> Option<Self> {
         let here = here.unwrap_or(there);
         if !is_filter(there) || !is_filter(here) {
             return None;
         }
-        let (here, there) = (parts(here)?, parts(there)?);
-        let kinds = |parts: &[Part]| {
-            let mut numbers: Vec<usize> = parts.iter().filter_map(Part::number).collect();
+        let pattern = |text| pattern(std::str::from_utf8(text).ok()?);
+        let (here, there) = (pattern(here)?, pattern(there)?);
+        let numbers = |pattern: &Pattern| {
+            let mut numbers: Vec<usize> = pattern.0.iter().filter_map(Part::number).collect();
             numbers.sort_unstable();
-            (numbers, parts.contains(&Part::Tail))
+            numbers
         };
-        (kinds(&here) == kinds(&there)).then_some(Self { here, there })
+        let fits = numbers(&here) == numbers(&there) && here.has_tail() == there.has_tail();
+        fits.then_some(Self { here, there })
     }
 
     /// As [`Self::new`] with `prefix.there` here.
@@ -48,99 +49,37 @@ impl Mapping {
 
     /// What `subject`, which is one here, is called there.
     pub(crate) fn to_there(&self, subject: &[u8]) -> Option<Vec<u8>> {
-        carry(&self.here, &self.there, subject)
+        self.there.fill(&self.here.capture(subject)?, &mut || 0)
     }
 
     /// What `subject`, which is one there, is called here.
     pub(crate) fn to_here(&self, subject: &[u8]) -> Option<Vec<u8>> {
-        carry(&self.there, &self.here, subject)
+        self.here.fill(&self.there.capture(subject)?, &mut || 0)
     }
 
     /// The subjects there of which a subscription to `filter` here is to have the messages.
     pub(crate) fn wanted_there(&self, filter: &[u8]) -> Option<Vec<u8>> {
-        let here = pattern(&self.here);
-        self.to_there(&common(filter, &here)?)
+        self.to_there(&common(filter, &self.here.filter())?)
     }
 }
 
-impl Part {
-    fn number(&self) -> Option<usize> {
-        match self {
-            Self::Token(number) => Some(*number),
-            Self::Literal(_) | Self::Tail => None,
-        }
-    }
-}
-
-fn parts(pattern: &[u8]) -> Option<Vec<Part>> {
+fn pattern(text: &str) -> Option<Pattern> {
     let mut stars = 0;
-    let parts = tokens(pattern).map(|token| match token {
-        b"*" => {
+    let parts = text.split('.').map(|token| match token {
+        "*" => {
             stars += 1;
             Some(Part::Token(stars - 1))
         }
-        b">" => Some(Part::Tail),
-        [b'$', digits @ ..] if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
-            let number: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
-            Some(Part::Token(number.checked_sub(1)?))
-        }
-        literal => Some(Part::Literal(literal.into())),
+        ">" => Some(Part::Tail),
+        // Numbers that the other side does not have are found when the two are compared.
+        token => match placeholder(token, usize::MAX) {
+            Some(Ok(Part::Token(number))) => Some(Part::Token(number)),
+            // There is no way back from what functions make.
+            Some(_) => None,
+            None => Some(Part::Literal(token.as_bytes().into())),
+        },
     });
-    parts.collect()
-}
-
-fn pattern(parts: &[Part]) -> Vec<u8> {
-    let texts: Vec<&[u8]> = parts
-        .iter()
-        .map(|part| match part {
-            Part::Literal(text) => text,
-            Part::Token(_) => &b"*"[..],
-            Part::Tail => b">",
-        })
-        .collect();
-    texts.join(&b'.')
-}
-
-/// `subject`, which may have wildcards where `from` has some, in the form of `to`.
-fn carry(from: &[Part], to: &[Part], subject: &[u8]) -> Option<Vec<u8>> {
-    let none: &[u8] = &[];
-    let mut captured: Captured<'_> = from.iter().filter(|part| part.number().is_some()).map(|_| none).collect();
-    let mut rest = subject;
-    let mut tail = None;
-    for (at, part) in from.iter().enumerate() {
-        let is_last = at + 1 == from.len();
-        let end = rest.iter().position(|byte| *byte == b'.').unwrap_or(rest.len());
-        let token = &rest[..end];
-        if token.is_empty() {
-            return None;
-        }
-        match part {
-            Part::Tail => {
-                tail = Some(rest);
-                break;
-            }
-            Part::Token(number) => *captured.get_mut(*number)? = token,
-            Part::Literal(text) if **text == *token => {}
-            Part::Literal(_) => return None,
-        }
-        match (rest.get(end + 1..), is_last) {
-            (Some(more), false) => rest = more,
-            (None, true) => {}
-            (Some(_), true) | (None, false) => return None,
-        }
-    }
-    if tail.is_some_and(|tail| tokens(tail).any(<[u8]>::is_empty)) {
-        return None;
-    }
-    let texts: Option<Vec<&[u8]>> = to
-        .iter()
-        .map(|part| match part {
-            Part::Literal(text) => Some(&**text),
-            Part::Token(number) => captured.get(*number).copied(),
-            Part::Tail => tail,
-        })
-        .collect();
-    Some(texts?.join(&b'.'))
+    parts.collect::<Option<Vec<Part>>>().map(Pattern)
 }
 
 /// The filter of all subjects that match both.
@@ -201,6 +140,8 @@ mod tests {
             assert_eq!(shown(prefix.wanted_there(filter.as_bytes())).as_deref(), wanted, "{filter}");
         }
         assert_eq!(shown(Mapping::new(Some(b"add"), b"svc.add").unwrap().to_there(b"add")).as_deref(), Some("svc.add"));
+        let by_name = Mapping::new(Some(b"my.{{wildcard(2)}}.{{wildcard(1)}}"), b"priv.*.*").unwrap();
+        assert_eq!(shown(by_name.to_there(b"my.b.a")).as_deref(), Some("priv.a.b"));
         for subject in ["svc", "svc.add.x", "svc..add", ""] {
             assert_eq!(shown(Mapping::new(None, b"svc.*").unwrap().to_there(subject.as_bytes())), None, "{subject}");
         }
@@ -217,6 +158,7 @@ mod tests {
             ("a.*", "b.>"),
             ("a..b", "a"),
             ("a.$0", "a.*"),
+            ("a.{{left(1,2)}}", "a.*"),
         ] {
             assert_eq!(Mapping::new(Some(here.as_bytes()), there.as_bytes()), None, "{here} {there}");
         }

@@ -210,7 +210,9 @@ impl<S: Clone> Session<S> {
             State::Draining | State::Closed => return Action::None,
         }
         match op {
-            Op::Publish { message, has_headers, wire } => self.publish(now, message, has_headers, wire, out),
+            Op::Publish { message, has_headers, wire } => {
+                self.publish(now, message, message.subject, has_headers, wire, out)
+            }
             Op::Subscribe { subject, queue, sid } => self.subscribe(subject, queue, sid, out),
             Op::Unsubscribe { sid, max } => self.unsubscribe(sid, max, out),
             Op::Connect(json) => self.connect(now, json, out),
@@ -224,6 +226,23 @@ impl<S: Clone> Session<S> {
             }
             Op::Ignored => Action::None,
             Op::Error => self.close(CloseReason::ParseError, b"", out),
+        }
+    }
+
+    /// As [`Session::handle`] with a message that goes to `subject` in the place of its own; an empty one is nobody's.
+    pub fn handle_mapped<'a>(
+        &mut self,
+        now: Instant,
+        op: Op<'a>,
+        subject: &'a [u8],
+        out: &mut Vec<u8>,
+    ) -> Action<'a, S> {
+        match (&self.state, op) {
+            (State::Open, Op::Publish { message, has_headers, wire }) => {
+                let mapped = Message { subject, ..message };
+                self.publish(now, mapped, message.subject, has_headers, wire, out)
+            }
+            (_, op) => self.handle(now, op, out),
         }
     }
 
@@ -512,6 +531,7 @@ impl<S: Clone> Session<S> {
         &mut self,
         now: Instant,
         message: Message<'a>,
+        sent: &[u8],
         has_headers: bool,
         wire: Option<&'a [u8]>,
         out: &mut Vec<u8>,
@@ -519,7 +539,7 @@ impl<S: Clone> Session<S> {
         if has_headers && !self.headers {
             return self.close(CloseReason::ProtocolViolation, b"", out);
         }
-        if self.pedantic && !subject::is_literal(message.subject) {
+        if self.pedantic && !subject::is_literal(sent) {
             encode::error(out, b"Invalid Publish Subject");
         }
         let is_special = message.subject.first().is_some_and(|byte| matches!(byte, b'$' | b'_'));

@@ -13,10 +13,11 @@ mod transcript;
 use lattice_broker::env::Env;
 use lattice_broker::{
     AccountConfig, AccountLimits, AllowResponses, Auth, Broker, Config, ConnectionType, Export, ExportKind, Import,
-    LocalSubject, Permissions, ResponseType, SubjectRules, User,
+    LocalSubject, MappedTo, Permissions, ResponseType, SubjectMapping, SubjectRules, User,
 };
 use line::{Line, nonce};
 use nats_server::NatsServer;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -166,6 +167,81 @@ fn events() -> Auth {
     services()
 }
 
+/// A mapping whose destinations are each written as `subject | weight | cluster`.
+fn mapping(source: &str, destinations: &[&str]) -> SubjectMapping {
+    let destinations = destinations.iter().map(|text| {
+        let words: Vec<&str> = text.split(" | ").collect();
+        let weight = words.get(1).map_or(100, |weight| weight.parse().unwrap());
+        MappedTo { cluster: words.get(2).copied().unwrap_or_default().to_owned(), ..MappedTo::new(words[0], weight) }
+    });
+    SubjectMapping { source: source.to_owned(), destinations: destinations.collect() }
+}
+
+fn with_mappings(account: AccountConfig, mappings: &[(&str, &[&str])]) -> AccountConfig {
+    let mappings = mappings.iter().map(|(source, destinations)| mapping(source, destinations));
+    AccountConfig { mappings: mappings.collect(), ..account }
+}
+
+fn global(mappings: &[(&str, &[&str])]) -> Auth {
+    Auth { accounts: vec![with_mappings(AccountConfig::new("$G"), mappings)], ..Auth::default() }
+}
+
+fn mappings() -> Auth {
+    global(&[
+        ("plain", &["plain.new"]),
+        ("swap.*.*", &["swapped.$2.{{wildcard(1)}}"]),
+        ("drop.*.*", &["dropped.$2"]),
+        ("tail.*.>", &["tailed.>"]),
+        ("part.*", &["p.{{partition(10,1)}}"]),
+        ("parts.*.*", &["ps.{{partition(7, 2, 1)}}.{{Partition(5,1)}}"]),
+        ("whole.*", &["w.{{partition(100)}}"]),
+        ("sfl.*", &["cut.{{SplitFromLeft(1,2)}}"]),
+        ("sfr.*", &["cut.{{splitFromRight(1, 2)}}"]),
+        ("cfl.*", &["cut.{{SliceFromLeft(1,2)}}"]),
+        ("cfr.*", &["cut.{{sliceFromRight(1,2)}}"]),
+        ("split.*", &["cut.{{split(1,-)}}"]),
+        ("chars.*", &["cut.{{Split(1,)}}"]),
+        ("ends.*", &["cut.{{left(1,2)}}.{{Right(1,2)}}"]),
+        ("zero.*", &["z.{{random(1)}}.{{partition(1,1)}}"]),
+        ("literal", &["{{wildcard(1)}}x.$a"]),
+        ("lost", &["lost | 0"]),
+        ("all", &["all.1 | 100"]),
+        ("none", &["none.1 | 0"]),
+        ("other", &["other.1 | 100 | other"]),
+        ("whoami", &["$SYS.REQ.USER.INFO"]),
+        ("reserved", &["$NRG.x"]),
+        ("same", &["same"]),
+        ("gone", &["gone.1"]),
+        ("changes", &["changes.1"]),
+    ])
+}
+
+fn remapped() -> Auth {
+    global(&[("plain", &["plain.new"]), ("changes", &["changes.2"]), ("new.*", &["new.1.$1"])])
+}
+
+fn mapped_accounts() -> Auth {
+    let a = AccountConfig { exports: vec![Export::service("svc.*")], ..AccountConfig::new("A") };
+    let ask = Import { local: LocalSubject::To("ask.*".to_owned()), ..Import::service("A", "svc.*") };
+    let b = AccountConfig { imports: vec![ask], ..AccountConfig::new("B") };
+    let of_b: &[(&str, &[&str])] = &[
+        ("in", &["out"]),
+        ("mine", &["other"]),
+        ("odd", &["odd | 0"]),
+        ("call.*", &["ask.$1"]),
+        ("inbox.*", &["told.$1"]),
+    ];
+    Auth {
+        accounts: vec![with_mappings(a, &[("svc.*", &["work.$1"]), ("news.*", &["old.$1"])]), with_mappings(b, of_b)],
+        ..Auth::users(vec![
+            user("a"),
+            user("b").in_account("B"),
+            user("rights").in_account("B").with_permissions(publish(&["out", "out.*"], &[])),
+            user("mine").in_account("B").with_permissions(publish(&[], &["mine"])),
+        ])
+    }
+}
+
 fn token_hashed() -> Auth {
     Auth::token(HASHED)
 }
@@ -181,10 +257,10 @@ fn config(auth: Auth) -> Config {
     Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), auth, ..Config::default() }
 }
 
-fn with_broker(auth: Auth, play: impl FnOnce(&Broker, SocketAddr)) {
+fn with_broker(config: Config, play: impl FnOnce(&Broker, SocketAddr)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _context = runtime.enter();
-    let broker = Broker::new(Env::tokio(), config(auth)).unwrap();
+    let broker = Broker::new(Env::tokio(), config).unwrap();
     play(&broker, broker.listen().unwrap());
     runtime.block_on(broker.drain());
 }
@@ -192,7 +268,7 @@ fn with_broker(auth: Auth, play: impl FnOnce(&Broker, SocketAddr)) {
 fn play_broker(name: &str, auth: Auth, reloaded: Option<Auth>) {
     let transcript = Transcript::read(name);
     assert!(transcript.settings().is_empty(), "the settings are in files of their own");
-    with_broker(auth, |broker, address| {
+    with_broker(config(auth), |broker, address| {
         transcript.play_with(address, &mut || broker.reload(&config(reloaded.clone().unwrap())).unwrap());
     });
 }
@@ -219,6 +295,8 @@ transcripts! {
     events
     imports
     logins
+    mapped_accounts
+    mappings => remapped
     permissions
     reload => reloaded
     responses
@@ -264,6 +342,75 @@ fn play_answers(address: SocketAddr) {
     ask.fence();
 }
 
+/// A request goes by the mappings of the account that asks and of the one that serves, its answer by those of the first.
+fn play_mapped_answers(address: SocketAddr) {
+    let (mut serve, mut ask) = (enter(address, "a"), enter(address, "b"));
+    serve.say("SUB work.* 1\r\nSUB svc.* 2\r\n");
+    ask.say("SUB told.* 1\r\nSUB inbox.* 2\r\n");
+    serve.fence();
+    ask.fence();
+    ask.say("PUB call.x inbox.1 2\r\nhi\r\n");
+    let reply = serve.hear_request("hi");
+    serve.say(&format!("PUB {reply} 2\r\nho\r\n"));
+    assert_eq!((ask.hear(), ask.hear()), ("MSG told.1 1 2".to_owned(), "ho".to_owned()));
+    serve.fence();
+    ask.fence();
+}
+
+const SHARES: &str = r#"
+    server_name: one
+    cluster { name: here, port: -1 }
+    mappings {
+        "half.*": [ { dest: "h.$1", weight: 50% } ]
+        three: [ { dest: t.1, weight: 20% }, { dest: t.2, weight: 30% }, { dest: t.3, weight: 50% } ]
+        lossy: [ { dest: lossy, weight: 30 }, { dest: l.2, weight: 30 } ]
+        own: [ { dest: o.1, weight: 50, cluster: here }, { dest: o.2, weight: 100, cluster: there }, { dest: o.3, weight: 100 } ]
+        rest: [ { dest: rest, weight: 100, cluster: there } ]
+        random: "r.{{random(4)}}"
+    }
+"#;
+
+fn shares() -> Config {
+    let auth = global(&[
+        ("half.*", &["h.$1 | 50"]),
+        ("three", &["t.1 | 20", "t.2 | 30", "t.3 | 50"]),
+        ("lossy", &["lossy | 30", "l.2 | 30"]),
+        ("own", &["o.1 | 50 | here", "o.2 | 100 | there", "o.3 | 100"]),
+        ("rest", &["rest | 100 | there"]),
+        ("random", &["r.{{random(4)}}"]),
+    ]);
+    Config { cluster_name: "here".to_owned(), ..config(auth) }
+}
+
+/// Weights are shares of the messages, in each cluster its own.
+fn play_shares(address: SocketAddr) {
+    for (subject, expected) in [
+        ("half.x", &[("h.x", 500), ("half.x", 500)][..]),
+        ("three", &[("t.1", 200), ("t.2", 300), ("t.3", 500)]),
+        ("lossy", &[("lossy", 300), ("l.2", 300)]),
+        ("own", &[("o.1", 500), ("own", 500)]),
+        ("rest", &[]),
+        ("random", &[("r.0", 250), ("r.1", 250), ("r.2", 250), ("r.3", 250)]),
+    ] {
+        let mut line = Line::open(address);
+        line.say("CONNECT {\"verbose\":false}\r\nSUB > 1\r\n");
+        line.say(&format!("PUB {subject} 0\r\n\r\n").repeat(1000));
+        line.say("PING\r\n");
+        assert!(line.hear().starts_with("INFO "));
+        let mut heard: BTreeMap<String, u32> = BTreeMap::new();
+        while let Some(subject) = line.hear().strip_prefix("MSG ").and_then(|rest| rest.split(' ').next()) {
+            *heard.entry(subject.to_owned()).or_default() += 1;
+            line.hear();
+        }
+        assert_eq!(heard.len(), expected.len(), "{subject}: {heard:?}");
+        for (subject, share) in expected {
+            let count = heard.get(*subject).copied().unwrap_or_default();
+            // Six standard deviations of the widest.
+            assert!(count.abs_diff(*share) < 96, "{subject}: {heard:?}");
+        }
+    }
+}
+
 /// Whoever has the key can sign the nonce.
 fn play_key(address: SocketAddr, key: &nkeys::KeyPair) {
     let mut line = Line::open(address);
@@ -284,7 +431,28 @@ fn answers_real() {
 
 #[test]
 fn answers_broker() {
-    with_broker(imports(), |_, address| play_answers(address));
+    with_broker(config(imports()), |_, address| play_answers(address));
+}
+
+#[test]
+fn mapped_answers_real() {
+    let config = std::fs::read_to_string(root().join("tests/wire/mapped_accounts.conf")).unwrap();
+    play_mapped_answers(NatsServer::start(&config).address());
+}
+
+#[test]
+fn mapped_answers_broker() {
+    with_broker(config(mapped_accounts()), |_, address| play_mapped_answers(address));
+}
+
+#[test]
+fn shares_real() {
+    play_shares(NatsServer::start(SHARES).address());
+}
+
+#[test]
+fn shares_broker() {
+    with_broker(shares(), |_, address| play_shares(address));
 }
 
 #[test]
@@ -297,7 +465,8 @@ fn keys_real() {
 #[test]
 fn keys_broker() {
     let key = nkeys::KeyPair::new_user();
-    with_broker(Auth::users(vec![User::with_nkey(key.public_key())]), |_, address| play_key(address, &key));
+    let auth = Auth::users(vec![User::with_nkey(key.public_key())]);
+    with_broker(config(auth), |_, address| play_key(address, &key));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! What it does at run time is in `crate::account`.
 
-use super::Auth;
+use super::{Auth, SubjectMapping};
 use crate::config::ConfigError;
 use crate::mapping::Mapping;
 use crate::subject::{covers, is_filter};
@@ -18,6 +18,8 @@ pub struct AccountConfig {
     pub exports: Vec<Export>,
     /// What it has from others, each of which is exported there.
     pub imports: Vec<Import>,
+    /// What messages of its clients are sent to instead; each source once, in any order.
+    pub mappings: Vec<SubjectMapping>,
 }
 
 /// What the clients of an account may use; `None` is what the server allows.
@@ -89,7 +91,7 @@ pub enum LocalSubject {
 }
 
 impl AccountConfig {
-    /// An account without limits, exports and imports.
+    /// An account without limits, exports, imports and mappings.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
@@ -107,6 +109,15 @@ impl AccountConfig {
             }
             if import.mapping().is_none() {
                 return refuse("auth.accounts.imports", value, "subjects with the same wildcards here and there");
+            }
+        }
+        for (at, mapping) in self.mappings.iter().enumerate() {
+            let value = |what: String| format!("{:?} of {:?}: {what}", mapping.source, self.name);
+            if let Err(error) = mapping.validate() {
+                return refuse("auth.accounts.mappings", value(error.to_string()), "mappings that can be");
+            }
+            if self.mappings[..at].iter().any(|other| other.source == mapping.source) {
+                return refuse("auth.accounts.mappings", value("twice".to_owned()), "each source once");
             }
         }
         Ok(())

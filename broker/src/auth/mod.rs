@@ -6,6 +6,7 @@
 mod access;
 mod account;
 pub mod jwt;
+mod mapping;
 mod permissions;
 mod replies;
 mod rules;
@@ -14,11 +15,13 @@ mod user;
 
 pub use access::{Access, Identity, SlowCheck};
 pub use account::{AccountConfig, AccountLimits, Export, ExportKind, Import, LocalSubject, ResponseType};
+pub use mapping::{MappedTo, MappingError, SubjectMapping};
 pub use permissions::{AllowResponses, Permissions, SubjectRules};
 pub use secret::Secret;
 pub use user::{ConnectionType, Login, User};
 
 pub(crate) use access::{Expiring, Review, Showing, Verdict};
+pub(crate) use mapping::WEIGHTS;
 pub(crate) use replies::Replies;
 pub(crate) use rules::{Rules, Verdicts};
 

@@ -18,9 +18,10 @@ use crate::config::Config;
 use crate::delivery::{Dice, Job, Origin, deliver};
 use crate::env::{Stream, Timer};
 use crate::hub::Hub;
+use crate::mappings::Mappings;
 use crate::message::{Groups, Message};
 use crate::monitor::Record;
-use crate::proto::{Step, encode, parse};
+use crate::proto::{Op, Step, encode, parse};
 use crate::route::RouteCache;
 use crate::session::{Action, Session};
 use crate::stats::{CloseReason, add, sub};
@@ -64,6 +65,8 @@ pub(super) struct Conn {
     client: Arc<Client>,
     account: Arc<Account>,
     _place: Place,
+    /// What its messages are sent to instead.
+    mappings: Option<Arc<Mappings>>,
     /// The account counts this connection: after its CONNECT.
     is_counted: bool,
     session: Session<Arc<Subscription>>,
@@ -118,6 +121,7 @@ impl Conn {
             config,
             stream,
             client,
+            mappings: account.mappings(),
             account,
             _place: place,
             is_counted: false,
@@ -240,6 +244,7 @@ impl Conn {
     fn revise(&mut self, now: Instant) {
         let mut out = Vec::new();
         self.config = self.hub.live();
+        self.mappings = self.account.mappings();
         let (wall, terms) = (self.hub.env.wall(), self.hub.terms());
         let action = self.session.revise(now, wall, terms, |entry| (&entry.filter, entry.queue.as_deref()), &mut out);
         if !out.is_empty() {
@@ -384,7 +389,11 @@ impl Conn {
         while matches!(self.phase, Phase::Running) && self.checking.is_none() {
             match parse(&input[used..], self.session.limits()) {
                 Ok(Step::Op { op, len }) => {
-                    let action = self.session.handle(now, op, batch.own());
+                    let subject = self.mapped(&op);
+                    let action = match &subject {
+                        None => self.session.handle(now, op, batch.own()),
+                        Some(subject) => self.session.handle_mapped(now, op, subject, batch.own()),
+                    };
                     self.act(action, input, batch, now);
                     used += len;
                     if batch.is_full() {
@@ -410,6 +419,14 @@ impl Conn {
             self.stall = Stall::new(&self.hub, congested).map(Box::new);
         }
         used
+    }
+
+    /// What a message goes to in the place of its subject.
+    #[inline]
+    fn mapped(&mut self, op: &Op<'_>) -> Option<Vec<u8>> {
+        let mappings = self.mappings.as_ref()?;
+        let Op::Publish { message, .. } = op else { return None };
+        mappings.apply(message.subject, &mut self.dice)
     }
 
     #[inline]
@@ -457,6 +474,7 @@ impl Conn {
             && account.enter()
         {
             (self.account, self.is_counted) = (account, true);
+            self.mappings = self.account.mappings();
             self.routes.clear();
             self.client.set_manners(&self.hub.env, identity, self.session.replies());
             self.client.figures.set_who(|who| {
