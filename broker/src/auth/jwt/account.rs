@@ -1,6 +1,7 @@
 //! The token of an account to the settings that a configured account has.
 
 use super::claims::{self, Account, Activation, NO_LIMIT, Rules};
+use super::mappings;
 use super::token::{JwtError, Token, decode, public_key};
 use crate::auth::{
     AccountConfig, AccountLimits, AllowResponses, Export, ExportKind, Import, LocalSubject, Permissions, ResponseType,
@@ -44,12 +45,8 @@ pub(super) fn check(account: &Account) -> Result<(), JwtError> {
         let accepted = "none: asking a service who may connect is not here".to_owned();
         return fail("nats.authorization.auth_users", format!("{} users", users.len()), accepted);
     }
-    if let Some(subject) = account.mappings.keys().next() {
-        return fail(
-            "nats.mappings",
-            format!("one of {subject:?}"),
-            "none: mappings of subjects are not here".to_owned(),
-        );
+    if let Err((value, accepted)) = mappings::check(&account.mappings) {
+        return fail("nats.mappings", value, accepted.to_owned());
     }
     permissions(&account.default_permissions).map(drop)
 }
@@ -60,6 +57,7 @@ pub(super) fn settings(accounts: &Accounts) -> Vec<AccountConfig> {
         limits: limits(&token.nats.limits),
         exports: token.nats.exports.iter().filter_map(|one| export(accounts, key, one)).collect(),
         imports: token.nats.imports.iter().filter_map(|one| import(accounts, key, one)).collect(),
+        mappings: mappings::settings(key, &token.nats.mappings),
         ..AccountConfig::new(key)
     });
     made.collect()

@@ -30,7 +30,7 @@ pub(super) struct Account {
     pub(super) revocations: BTreeMap<String, i64>,
     pub(super) default_permissions: Permissions,
     pub(super) authorization: Authorization,
-    pub(super) mappings: BTreeMap<String, serde_json::Value>,
+    pub(super) mappings: BTreeMap<String, Vec<Weighted>>,
     pub(super) tags: Vec<String>,
 }
 
@@ -78,6 +78,16 @@ pub(super) struct Import {
     pub(super) local_subject: String,
     #[serde(rename = "type")]
     pub(super) kind: String,
+}
+
+/// What becomes of a part of the messages to a subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct Weighted {
+    pub(super) subject: String,
+    /// 0 is all.
+    pub(super) weight: u8,
+    pub(super) cluster: String,
 }
 
 /// A key that signs users for an account.

@@ -12,6 +12,7 @@
 mod account;
 mod claims;
 mod login;
+mod mappings;
 mod operator;
 mod template;
 mod token;

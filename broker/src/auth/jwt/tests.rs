@@ -213,6 +213,8 @@ fn tokens_that_are_none_are_told_apart() {
     let mut add = |text: &str| operator.add_account(text).map_err(|error| error.to_string());
     let good = make::account(&world.operator, &world.account, &empty, &empty);
     assert_eq!(add(&good), Ok(public.clone()));
+    let mapped =
+        |mappings: &Value| make::account(&world.operator, &world.account, &json!({ "mappings": mappings }), &empty);
     let other = KeyPair::new_operator();
     // With the signature of another.
     let (signed, signature) =
@@ -244,7 +246,13 @@ fn tokens_that_are_none_are_told_apart() {
             ),
             "nats.authorization.auth_users",
         ),
-        (make::account(&world.operator, &world.account, &json!({ "mappings": { "a": [] } }), &empty), "nats.mappings"),
+        (
+            mapped(&json!({ "a": [{ "subject": "b", "weight": 60 }, { "subject": "c", "weight": 41 }] })),
+            "weights of 101",
+        ),
+        (mapped(&json!({ "a": [{ "subject": "b" }, { "subject": "c", "weight": 1 }] })), "weights of 101"),
+        (mapped(&json!({ "a": [{ "subject": "{{random(1, 2)}} " }] })), "nats.mappings"),
+        (mapped(&json!({ "a..b": [] })), "nats.mappings"),
     ] {
         let error = add(&text).unwrap_err();
         assert!(error.contains(part), "{error}");
