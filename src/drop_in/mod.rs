@@ -1,7 +1,7 @@
 //! The broker in the place of a nats-server: that server's flags, config file, log lines, files and signals.
 //!
 //! [`flags`] and [`grammar`] read what was typed and written, [`read`] and [`users`] make [`options`] of it, [`refused`]
-//! names what there is no equivalent of, [`operator`] reads JWTs, [`cluster`] joins several servers, [`to_broker`] turns the options into the broker's own settings. [`log`],
+//! names what there is no equivalent of, `mappings` reads subjects that become others, [`operator`] reads JWTs, [`cluster`] joins several servers, [`to_broker`] turns the options into the broker's own settings. [`log`],
 //! [`files`] and [`signal`] are how the process is seen from outside; [`reload`] says what may change while it runs.
 //! The process itself is `src/cli/nats_server.rs`.
 
@@ -10,6 +10,7 @@ pub mod files;
 pub mod flags;
 pub mod grammar;
 pub mod log;
+mod mappings;
 pub mod operator;
 pub mod options;
 pub mod read;

@@ -84,6 +84,8 @@ fn beside(auth: &Auth) -> Option<&'static str> {
     let has_users = !auth.users.is_empty() || auth.single.is_some() || auth.token.is_some();
     if !auth.accounts.is_empty() {
         Some("operators do not allow Accounts to be configured directly: leave accounts out, or operator")
+    } else if !auth.mappings.is_empty() {
+        Some("operators do not allow mappings to be configured directly: leave mappings out, or operator")
     } else if has_users || auth.no_auth_user.is_some() {
         Some("operators do not allow users to be configured directly: leave authorization out, or operator")
     } else {

@@ -2,7 +2,7 @@
 
 use super::grammar::{Block, Entry, Item, Place, Value, scalar};
 use super::options::Options;
-use super::{cluster, operator, refused, tls, users, websocket};
+use super::{cluster, mappings, operator, refused, tls, users, websocket};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -365,6 +365,7 @@ fn auth(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) ->
         }
         "cluster" => options.cluster = cluster::read(entry, faults),
         "accounts" => options.auth.accounts = users::accounts(entry, faults),
+        "mappings" | "maps" => mappings::read(entry, &mut options.auth.mappings, faults),
         "no_auth_user" => options.auth.no_auth_user = faults.text(entry),
         "system_account" | "system" => options.auth.system_account = faults.text(entry),
         _ => return false,

@@ -64,7 +64,6 @@ pub const REFUSED: &[Refused] = &[
         ],
         instead: "name the operator's JWT in operator, and its accounts in resolver_preload",
     },
-    Refused { what: "mappings of subjects", flags: &[], keys: &["mappings", "maps"], instead: LATER },
     Refused {
         what: "the address that other servers and clients are told",
         flags: &["client_advertise"],

@@ -1,7 +1,7 @@
 //! Options to the broker's settings; what the broker cannot do yet is refused by name.
 
 use super::options::Options;
-use super::users::{Account, Export, Import, Kind, Permissions, Proof, Rules, User};
+use super::users::{Account, Auth, Export, Import, Kind, Permissions, Proof, Rules, User};
 use lattice_broker as broker;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ fn auth(options: &Options) -> Result<broker::Auth, Unsupported> {
         by_certificate: by_certificate(options),
         websocket_no_auth_user: options.websocket.as_ref().and_then(|websocket| websocket.no_auth_user.clone()),
         no_auth_user: auth.no_auth_user.clone(),
-        accounts: auth.accounts.iter().map(account).collect::<Result<_, _>>()?,
+        accounts: auth.accounts.iter().map(account).chain(global(auth).map(Ok)).collect::<Result<_, _>>()?,
         system_account,
         operator: None,
     })
@@ -130,6 +130,12 @@ fn by_certificate(options: &Options) -> Vec<broker::ConnectionType> {
     let all =
         [(options.tls.as_ref(), broker::ConnectionType::Standard), (websocket, broker::ConnectionType::WebSocket)];
     all.into_iter().filter(|(tls, _)| tls.is_some_and(|tls| tls.maps)).map(|(_, over)| over).collect()
+}
+
+/// The account of those who are in no other, when there is anything to say of it.
+fn global(auth: &Auth) -> Option<broker::AccountConfig> {
+    let mappings = Some(auth.mappings.clone()).filter(|mappings| !mappings.is_empty())?;
+    Some(broker::AccountConfig { mappings, ..broker::AccountConfig::new(broker::GLOBAL_ACCOUNT) })
 }
 
 fn user(user: &User, default: Option<&Permissions>, account: &str) -> Result<broker::User, Unsupported> {
@@ -172,6 +178,7 @@ fn account(account: &Account) -> Result<broker::AccountConfig, Unsupported> {
     Ok(broker::AccountConfig {
         exports: account.exports.iter().map(|one| export(&account.name, one)).collect::<Result<_, _>>()?,
         imports: account.imports.iter().map(|one| import(&account.name, one)).collect::<Result<_, _>>()?,
+        mappings: account.mappings.clone(),
         ..broker::AccountConfig::new(&account.name)
     })
 }
@@ -215,7 +222,7 @@ fn import(account: &str, import: &Import) -> Result<broker::Import, Unsupported>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drop_in::users::{Auth, Responses, Secret};
+    use crate::drop_in::users::{Responses, Secret};
 
     fn listen() -> Listen {
         Listen { clients: SocketAddr::from(([127, 0, 0, 1], 0)), websocket: None }
@@ -277,8 +284,9 @@ mod tests {
         let mut options = Options::default();
         options.auth.accounts = vec![
             Account { exports: vec![export], ..one("A", "ann") },
-            Account { imports: vec![import], ..one("B", "bob") },
+            Account { imports: vec![import], mappings: vec![broker::SubjectMapping::all("a", "b")], ..one("B", "bob") },
         ];
+        options.auth.mappings = vec![broker::SubjectMapping::all("c", "d")];
         let made = config(&options, listen()).unwrap().auth;
         let user = |at: usize| (&*made.users[at].name, &*made.users[at].account, &made.users[at].connection_types[..]);
         let standard = &[broker::ConnectionType::Standard][..];
@@ -290,6 +298,9 @@ mod tests {
         let given = broker::Export { subject: "help".to_owned(), kind, accounts: vec!["B".to_owned()] };
         assert_eq!(made.accounts[0].exports, [given]);
         assert_eq!(made.accounts[1].imports[0].local, broker::LocalSubject::To("ask".to_owned()));
+        assert_eq!(made.accounts[1].mappings, [broker::SubjectMapping::all("a", "b")]);
+        let global = &made.accounts[2];
+        assert_eq!((&*global.name, &global.mappings[..]), ("$G", &[broker::SubjectMapping::all("c", "d")][..]));
     }
 
     #[test]

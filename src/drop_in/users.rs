@@ -4,6 +4,7 @@
 
 mod read;
 
+use lattice_broker::SubjectMapping;
 use std::fmt;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct Auth {
     pub timeout: Option<Duration>,
     /// `accounts`.
     pub accounts: Vec<Account>,
+    /// What messages of users without an account are sent to instead.
+    pub mappings: Vec<SubjectMapping>,
     /// Who those are that show nothing.
     pub no_auth_user: Option<String>,
     /// The account whose users may ask about the server.
@@ -112,6 +115,8 @@ pub struct Account {
     pub exports: Vec<Export>,
     /// What it uses of others.
     pub imports: Vec<Import>,
+    /// What messages of its users are sent to instead.
+    pub mappings: Vec<SubjectMapping>,
 }
 
 /// Messages, or answers.

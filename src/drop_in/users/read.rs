@@ -2,6 +2,7 @@
 
 use super::{Account, Auth, Export, Import, Kind, Permissions, Proof, Responses, Rules, Secret, User};
 use crate::drop_in::grammar::{Block, Entry, Item, Place, Value};
+use crate::drop_in::mappings;
 use crate::drop_in::options::Options;
 use crate::drop_in::read::Faults;
 use lattice_broker::is_filter;
@@ -213,7 +214,8 @@ fn account(name: &str, block: &Block, faults: &mut Faults) -> Account {
             "exports" => account.exports = each(entry, faults, export),
             "imports" => account.imports = each(entry, faults, import),
             "jetstream" if matches!(entry.item.value, Value::Boolean(false)) => {}
-            "jetstream" | "mappings" | "maps" | "limits" | "msg_trace" | "trace_dest" | "cluster_traffic" => {
+            "mappings" | "maps" => mappings::read(entry, &mut account.mappings, faults),
+            "jetstream" | "limits" | "msg_trace" | "trace_dest" | "cluster_traffic" => {
                 let what = format!("{:?} of account {name:?} is not here: leave it out", entry.key);
                 faults.error(&entry.place, what);
             }
