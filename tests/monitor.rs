@@ -22,7 +22,8 @@ server_tags: ["a:b", c]
 server_metadata: { x: y }
 max_subscriptions: 1000
 accounts {
-  A { users: [ {user: a, password: p} ], exports: [ {stream: "pub.>"}, {service: svc} ] }
+  A { users: [ {user: a, password: p} ], exports: [ {stream: "pub.>"}, {service: svc} ],
+      mappings: { m: n, "half.*.x": [ {dest: "h.$1", weight: 60%}, {dest: c, weight: 10, cluster: other} ] } }
   B { users: [ {user: b, password: p} ]
       imports: [ {stream: {account: A, subject: "pub.>"}}, {service: {account: A, subject: svc}} ] }
   $SYS { users: [ {user: s, password: p} ] }
@@ -206,6 +207,8 @@ fn answers_have_the_shape_of_the_real_ones() {
                 answer["account_detail"]["imports"] = own.cloned().collect();
             }
         }
+        let mappings = |answer: &Value| answer["account_detail"]["mappings"].clone();
+        assert_eq!(mappings(&ours), mappings(&real), "{path}");
         compare(path, [&ours, &real]);
     }
 }

@@ -51,17 +51,12 @@ impl Mappings {
 impl Rule {
     fn new(mapping: &SubjectMapping, cluster: &str) -> Option<Self> {
         let source = source(mapping.source.as_bytes())?;
-        let of = |name: &str| mapping.destinations.iter().filter(|to| to.cluster == name).collect::<Vec<_>>();
-        let own = of(cluster);
-        let (mut sum, mut choices) = (0, Vec::new());
-        for to in if own.is_empty() { of("") } else { own } {
-            sum += to.weight;
-            choices.push(Choice { below: sum, to: Some(destination(&to.subject, &source).ok()?) });
-        }
-        if !mapping.destinations.iter().any(|to| to.subject == mapping.source) {
-            choices.push(Choice { below: WEIGHTS, to: None });
-        }
-        Some(Self { source, choices })
+        let own = if mapping.clusters().contains(cluster) { cluster } else { "" };
+        let choices = mapping.bounds(own).into_iter().map(|(to, below)| {
+            let to = to.map(|to| destination(&to.subject, &source)).transpose().ok()?;
+            Some(Choice { below, to })
+        });
+        Some(Self { choices: choices.collect::<Option<_>>()?, source })
     }
 
     /// True when all messages have the first choice.

@@ -3,7 +3,7 @@
 //! How a destination is chosen is in `crate::mappings`, how it is made of the subject in `crate::mapping`.
 
 use crate::mapping::{BadDestination, destination, source};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Weights are parts of this.
 pub(crate) const WEIGHTS: u8 = 100;
@@ -56,6 +56,29 @@ impl SubjectMapping {
     #[must_use]
     pub fn all(source: impl Into<String>, destination: impl Into<String>) -> Self {
         Self { source: source.into(), destinations: vec![MappedTo::new(destination, WEIGHTS)] }
+    }
+
+    /// What becomes of messages by the destinations of `cluster`, the least first: of a hundred, those from the bound of
+    /// the one before to its own. `None` leaves them what they are; those past the last bound are lost.
+    pub(crate) fn bounds(&self, cluster: &str) -> Vec<(Option<&MappedTo>, u8)> {
+        let own = self.destinations.iter().filter(|to| to.cluster == cluster);
+        let mut parts: Vec<(Option<&MappedTo>, u8)> = own.map(|to| (Some(to), to.weight)).collect();
+        let rest = WEIGHTS.saturating_sub(parts.iter().fold(0, |sum: u8, (_, weight)| sum.saturating_add(*weight)));
+        if rest > 0 && !self.destinations.iter().any(|to| to.subject == self.source) {
+            parts.push((None, rest));
+        }
+        parts.sort_by_key(|(_, weight)| *weight);
+        let mut bound = 0_u8;
+        for (_, weight) in &mut parts {
+            bound = bound.saturating_add(*weight);
+            *weight = bound;
+        }
+        parts
+    }
+
+    /// The clusters that have destinations of their own.
+    pub(crate) fn clusters(&self) -> BTreeSet<&str> {
+        self.destinations.iter().map(|to| to.cluster.as_str()).filter(|cluster| !cluster.is_empty()).collect()
     }
 
     /// Checks that it can be.

@@ -3,10 +3,11 @@
 use super::BadQuestion;
 use super::SublistStats;
 use super::text::serialize_time;
-use crate::auth::{AccountConfig, ExportKind, Import, LocalSubject, ResponseType};
+use crate::auth::{AccountConfig, ExportKind, Import, LocalSubject, MappedTo, ResponseType, SubjectMapping};
 use crate::clock::Stamp;
 use crate::hub::Hub;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 /// Which account is wanted.
@@ -50,12 +51,25 @@ pub struct AccountDetail {
     pub leafnode_connections: usize,
     pub client_connections: usize,
     pub subscriptions: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mappings: BTreeMap<String, Vec<MappingInfo>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exports: Vec<ExportInfo>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<ImportInfo>,
     pub name_tag: String,
     pub sublist_stats: SublistStats,
+}
+
+/// What a part of the messages to a subject becomes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the protocol, and documented there")]
+pub struct MappingInfo {
+    pub subject: String,
+    /// Its own and that of all before it in the same cluster.
+    pub weight: u8,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
 }
 
 /// What others may have.
@@ -118,11 +132,34 @@ pub(super) fn detail(hub: &Hub, name: &str) -> Result<AccountDetail, BadQuestion
         leafnode_connections: 0,
         client_connections: account.connections(),
         subscriptions: stats.num_subscriptions,
+        mappings: configured.mappings.iter().map(|one| (one.source.clone(), mapping(one))).collect(),
         exports: exports(&configured),
         imports: configured.imports.iter().map(import).collect(),
         name_tag: name.to_owned(),
         sublist_stats: stats,
     })
+}
+
+fn mapping(mapping: &SubjectMapping) -> Vec<MappingInfo> {
+    let mut stars = 0;
+    // Itself, as a destination would be written.
+    let same = mapping.source.split('.').map(|token| match token {
+        "*" => {
+            stars += 1;
+            format!("${stars}")
+        }
+        token => token.to_owned(),
+    });
+    let same = same.collect::<Vec<String>>().join(".");
+    let of = |cluster: &str| {
+        let info = |(to, weight): (Option<&MappedTo>, u8)| MappingInfo {
+            subject: to.map_or_else(|| same.clone(), |to| to.subject.clone()),
+            weight,
+            cluster: cluster.to_owned(),
+        };
+        mapping.bounds(cluster).into_iter().map(info).collect::<Vec<MappingInfo>>()
+    };
+    std::iter::once("").chain(mapping.clusters()).flat_map(of).collect()
 }
 
 fn exports(account: &AccountConfig) -> Vec<ExportInfo> {

@@ -17,7 +17,7 @@ mod subsz;
 mod text;
 mod varz;
 
-pub use accountz::{AccountDetail, Accountz, AccountzOptions, ExportInfo, ImportInfo};
+pub use accountz::{AccountDetail, Accountz, AccountzOptions, ExportInfo, ImportInfo, MappingInfo};
 pub use accstatz::{AccountStat, Accstatz, AccstatzOptions, Flow};
 pub use connz::{ConnInfo, ConnState, Connz, ConnzOptions, PeerCert, SortBy};
 pub use elsewhere::{Gatewayz, Jsz, Routez};
