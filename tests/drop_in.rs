@@ -38,6 +38,13 @@ const GOOD: &[&str] = &[
     "jetstream: disabled\nstore_dir: /tmp/x",
     "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"4s\"",
     "pid_file: /tmp/x\nlogfile_size_limit: 5\nlogfile: y",
+    "mappings { a: b, \"c.*.*\": \"d.$2.{{wildcard(1)}}\" }\naccounts { A { maps { \"a.>\": \"b.>\" } } }",
+    "mappings { a: { dest: b, weight: 5% }, c: [ { destination: d, weight: \"5\" }, { dest: e, weight: 95 } ], f: [] }",
+    "mappings { a: [ { dest: b, weight: 100%, cluster: c }, { dest: d, weight: 100%, cluster: e } ] }",
+    "mappings { \"a.*\": \"b.{{ Partition( 10, 1 ) }}.{{partition(3)}}.{{random(5)}}\" }",
+    "mappings { \"a.*\": \"{{splitFromLeft(1,2)}}.{{SplitfromRight(1,2)}}.{{sliceFromLeft(1,2)}}.{{SliceFromRight(1,2)}}\" }",
+    "mappings { \"a.*\": \"b.{{left(1,2)}}.{{Right(1,2)}}.{{split(1,-)}}.{{Split(1,)}}\" }",
+    "mappings { \"a.*\": \"b.x{{wildcard(5)}}.{{}}.$x.$\" }",
 ];
 
 /// Config files that cannot.
@@ -69,7 +76,39 @@ const BAD: &[&str] = &[
     "lame_duck_duration: 1s",
     "max_payload: 99999999999999999999",
     "x [1 2]",
-    "",
+    "mappings: a",
+    "mappings [ a ]",
+    "mappings { a: 5 }",
+    "mappings { a..b: c }",
+    "mappings { \"a b\": c }",
+    "mappings { a: b..c }",
+    "mappings { a: \"b c\" }",
+    "mappings { a: \"b.>\" }",
+    "mappings { \"a.>\": b }",
+    "mappings { \"a.>\": \"b.>.c\" }",
+    "mappings { \"a.*\": \"b.*\" }",
+    "mappings { \"a.*\": \"b.$2\" }",
+    "mappings { a: \"b.{{wildcard(1)}}\" }",
+    "mappings { \"a.*\": \"b.{{wildcard()}}\" }",
+    "mappings { \"a.*\": \"b.{{WILDCARD(1)}}\" }",
+    "mappings { \"a.*\": \"b.{{partition(x,1)}}\" }",
+    "mappings { \"a.*\": \"b.{{partition(2147483648,1)}}\" }",
+    "mappings { \"a.*\": \"b.{{partition(3,2)}}\" }",
+    "mappings { \"a.*\": \"b.{{random(1,2)}}\" }",
+    "mappings { \"a.*\": \"b.{{split(1)}}\" }",
+    "mappings { \"a.*\": \"b.{{split(1,a b)}}\" }",
+    "mappings { \"a.*\": \"b.{{left(1,x)}}\" }",
+    "mappings { \"a.*\": \"b.{{nothing(1)}}\" }",
+    "mappings { a: { to: b, weight: 5 } }",
+    "mappings { a: { dest: b } }",
+    "mappings { a: { dest: b, weight: 101 } }",
+    "mappings { a: { dest: b, weight: -1 } }",
+    "mappings { a: { dest: b, weight: 5.5 } }",
+    "mappings { a: { dest: b, weight: x } }",
+    "mappings { a: [ { dest: b, weight: 60 }, { dest: c, weight: 60 } ] }",
+    "mappings { a: [ { dest: b, weight: 6, cluster: c }, { dest: b, weight: 6 } ] }",
+    "accounts { A { mappings { a: \"b.$1\" } } }",
+    "accounts { A { maps: 5 } }",
 ];
 
 /// Goal: a config file that one server takes is taken by the other, and one that is refused is refused by both.
@@ -254,6 +293,37 @@ fn a_reload_changes_limits_and_users() {
         assert!(a.hear("PONG").contains("PONG"), "{whose:?}");
         assert!(Client::new(address, &login("c")).hear("PONG").contains("\"max_payload\":500"), "{whose:?}");
         assert!(Client::new(address, &login("b")).hear("-ERR").contains("'Authorization Violation'"), "{whose:?}");
+    }
+}
+
+/// Goal: a reload changes what messages are sent to, of clients of an account and of those in none.
+#[test]
+fn a_reload_changes_mappings() {
+    let config = |to: &str| {
+        let accounts = format!("accounts {{ A {{ users [ {{user: a, password: p}} ], maps {{ a: \"a.{to}\" }} }} }}");
+        let users = "authorization { users [ {user: g, password: p} ] }";
+        format!("port: -1\n{accounts}\n{users}\nmappings {{ \"x.*\": \"{to}.$1\" }}\n")
+    };
+    for whose in BOTH {
+        let folder = folder();
+        let file = write(&folder, "t.conf", &config("one"));
+        let (mut server, address) = whose.start(&["-c", &file]);
+        let login = |user| format!("{{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"p\"}}");
+        let mut clients = ["a", "g"].map(|user| Client::new(address, &login(user)));
+        clients.iter_mut().for_each(|client| drop(client.hear("PONG")));
+        let mut arrive = |expected: [&str; 2]| {
+            for (client, expected) in clients.iter_mut().zip(expected) {
+                client.send("SUB > 1\r\nPUB a 0\r\n\r\nPUB x.y 0\r\n\r\nPING\r\n");
+                let heard = client.hear("PONG");
+                assert!(heard.contains(expected), "{whose:?}: {heard}");
+            }
+        };
+        arrive(["MSG a.one 1 0\r\n\r\nMSG x.y 1 0\r\n", "MSG a 1 0\r\n\r\nMSG one.y 1 0\r\n"]);
+        write(&folder, "t.conf", &config("two"));
+        assert_eq!(whose.run(&["--signal", &format!("reload={}", server.id())]).code, Some(0));
+        server
+            .wait_line("it has reloaded", |line| line.contains("Reloaded server configuration (sha256:").then_some(()));
+        arrive(["MSG a.two 1 0\r\n\r\nMSG x.y 1 0\r\n", "MSG a 1 0\r\n\r\nMSG two.y 1 0\r\n"]);
     }
 }
 

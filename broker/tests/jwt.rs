@@ -317,6 +317,35 @@ fn imports(cast: &Cast, server: &Server) {
     assert_eq!((b.hear(), b.hear()), ("MSG inbox 4 2".to_owned(), "ho".to_owned()));
 }
 
+/// Mappings send messages to other subjects, as long as the account says so. What cannot be is left out.
+fn mappings(cast: &Cast, server: &Server) {
+    let none = json!({});
+    let mut line = server.client(cast, &cast.user(&none, &none));
+    line.say("SUB > 1\r\n");
+    let mut arrives = |subject: &str, as_what: &str| {
+        line.say(&format!("PUB {subject} 0\r\n\r\n"));
+        assert_eq!((line.hear(), line.hear()), (format!("MSG {as_what} 1 0"), String::new()), "{subject}");
+    };
+    for (subject, as_what) in [
+        ("moved.x", "new.x"),
+        ("part.order", "p.1"),
+        ("all", "all.1"),
+        ("beyond.x", "beyond.x"),
+        ("elsewhere", "elsewhere"),
+        ("empty", "empty"),
+    ] {
+        arrives(subject, as_what);
+    }
+    let changed = json!({ "mappings": { "moved.*": [{ "subject": "newer.$1" }], "more": [{ "subject": "more.1" }] } });
+    server.reload(cast, &[cast.a(&changed, &none), cast.account(&cast.b, &none, &none)]);
+    for (subject, as_what) in [("moved.x", "newer.x"), ("all", "all"), ("more", "more.1")] {
+        arrives(subject, as_what);
+    }
+    let mut other = server.client(cast, &jwt::user(&cast.b, &cast.user, &none, &none));
+    other.say("SUB > 1\r\nPUB more 0\r\n\r\n");
+    assert_eq!(other.hear(), "MSG more 1 0");
+}
+
 fn of_logins(cast: &Cast) -> Vec<String> {
     let scope = cast.scope(&json!({ "subs": -1, "data": -1, "payload": -1 }));
     let revoked = json!({ "revocations": { "*": now() } });
@@ -355,6 +384,19 @@ fn of_imports(cast: &Cast) -> Vec<String> {
     vec![cast.a(&exports, &json!({})), cast.account(&cast.b, &imports, &json!({}))]
 }
 
+fn of_mappings(cast: &Cast) -> Vec<String> {
+    let mappings = json!({ "mappings": {
+        "moved.*": [{ "subject": "new.$1", "weight": 100 }],
+        "part.*": [{ "subject": "p.{{partition(10,1)}}" }],
+        // Without a weight it is all of them.
+        "all": [{ "subject": "all.1" }],
+        "beyond.*": [{ "subject": "beyond.$2" }],
+        "elsewhere": [{ "subject": "there", "cluster": "other" }],
+        "empty": [],
+    }});
+    vec![cast.a(&mappings, &json!({})), cast.account(&cast.b, &json!({}), &json!({}))]
+}
+
 macro_rules! stories {
     ($($name:ident of $accounts:ident)*) => {
         mod real {
@@ -381,4 +423,5 @@ stories! {
     reload of of_reload
     keys of of_reload
     imports of of_imports
+    mappings of of_mappings
 }

@@ -92,6 +92,7 @@ fn what_cannot_work_is_named() {
         ("resolver: { type: full, dir: a, colour: red }".to_owned(), "unknown field \"colour\""),
         (format!("{}accounts {{ A {{}} }}", world.text()), "do not allow Accounts"),
         (format!("{}authorization {{ token: a }}", world.text()), "do not allow users"),
+        (format!("{}mappings {{ a: b }}", world.text()), "do not allow mappings"),
         (format!("{}system_account: AB", world.text()), "t.conf:6:1: system_account \"AB\" is not known"),
         (format!("operator: {operator}\nresolver: MEM\n{}", other.preload()), "is no key of the operator"),
         (
