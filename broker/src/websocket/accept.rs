@@ -59,7 +59,7 @@ fn judge(head: &[u8], rules: &Rules, is_tls: bool) -> Result<Option<(Upgrade, us
     Ok(Some((request.upgrade(rules, is_tls)?, len)))
 }
 
-/// Reads until there may be something new to find in `head`.
+/// Reads more of the head.
 async fn read(inner: &dyn Stream, head: &mut Vec<u8>) -> Result<(), AcceptError> {
     loop {
         poll_fn(|cx| inner.poll_read_ready(cx)).await?;
@@ -69,9 +69,7 @@ async fn read(inner: &dyn Stream, head: &mut Vec<u8>) -> Result<(), AcceptError>
         head.truncate(start + read.as_ref().map_or(0, |len| *len));
         match read {
             Ok(0) => return Err(AcceptError::Left),
-            // Nothing ends within a line; to look at each byte of one would take its length squared.
-            Ok(_) if head[start..].contains(&b'\n') || head.len() == HEAD_MAX => return Ok(()),
-            Ok(_) => {}
+            Ok(_) => return Ok(()),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => return Err(error.into()),
         }
