@@ -1,7 +1,8 @@
 //! Opens a WebSocket on a stream: reads the request, answers it, and hands over what comes after.
 
+use super::Rules;
 use super::handshake::{AcceptError, Cookies, HEAD_MAX, Refusal, Upgrade, parse};
-use super::{Rules, WsStream};
+use super::stream::{WsStream, is_passing};
 use crate::env::Stream;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -70,7 +71,7 @@ async fn read(inner: &dyn Stream, head: &mut Vec<u8>) -> Result<(), AcceptError>
         match read {
             Ok(0) => return Err(AcceptError::Left),
             Ok(_) => return Ok(()),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -82,7 +83,7 @@ async fn write(inner: &dyn Stream, mut bytes: &[u8]) -> io::Result<()> {
         match inner.try_write_vectored(&[IoSlice::new(bytes)]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(len) => bytes = &bytes[len..],
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error),
         }
     }

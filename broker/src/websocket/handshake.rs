@@ -96,23 +96,24 @@ impl Refusal {
 
     /// What the client gets.
     pub(super) fn response(&self) -> Vec<u8> {
-        let text = match self.status() {
-            403 => "Forbidden",
-            404 => "Not Found",
-            405 => "Method Not Allowed",
-            431 => "Request Header Fields Too Large",
-            505 => "HTTP Version Not Supported",
-            _ => "Bad Request",
+        let text = match self {
+            Self::TooLong => "Request Header Fields Too Large",
+            Self::Version => "HTTP Version Not Supported",
+            Self::NotServed(_) => "Not Found",
+            Self::Method(_) => "Method Not Allowed",
+            Self::Origin(_) => "Forbidden",
+            Self::Malformed | Self::NoHost | Self::EmptyHost | Self::Upgrade | Self::Connection => "Bad Request",
+            Self::NoKey | Self::Key | Self::WebSocketVersion => "Bad Request",
         };
         match self {
             Self::Malformed | Self::TooLong => self.bare(text),
             Self::NoHost | Self::Version => self.bare(&format!("{text}: {self}")),
-            // What follows is HTTP that is understood.
             Self::Method(method) if method == "HEAD" => self.full(text, ""),
             _ => self.full(text, &format!("{text}\n")),
         }
     }
 
+    /// Of what is no HTTP that could be understood, as Go answers it.
     fn bare(&self, text: &str) -> Vec<u8> {
         let line = format!("{} {text}", self.status());
         format!("HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n{line}").into()
@@ -263,7 +264,7 @@ impl<'h> Request<'h> {
         let is_deflating = rules.compression && offers_deflate;
         let agent = self.value("User-Agent").unwrap_or_default();
         let is_browser = agent.starts_with("Mozilla/");
-        // Chrome says it is Safari, but only that says its version so. It gets compressed messages in one piece.
+        // Chrome names Safari too, but no version so. Safari cannot read a compressed message in fragments.
         let is_safari = is_browser && agent.contains("Version/") && agent.contains("Safari/");
         let terms = Terms {
             needs_mask: self.value("Nats-No-Masking") != Some("true"),

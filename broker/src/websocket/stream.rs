@@ -120,15 +120,16 @@ impl Stream for WsStream {
         for _ in 0..PULLS_MAX {
             let is_readable = state.is_readable();
             // What is sent without being asked for, a pong or the last close, has no other driver.
-            let _ = state.poll_flush(&*self.inner, cx)?;
+            let flushed = state.poll_flush(&*self.inner, cx);
             if is_readable {
                 return Poll::Ready(Ok(()));
             }
+            let _ = flushed?;
             if self.inner.poll_read_ready(cx)?.is_pending() {
                 return Poll::Pending;
             }
             match state.pull(&*self.inner) {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
+                Err(error) if !is_passing(&error) => return Poll::Ready(Err(error)),
                 Ok(()) | Err(_) => {}
             }
         }
@@ -139,10 +140,9 @@ impl Stream for WsStream {
     fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let mut state = lock(&self.state);
         let read = state.read(&*self.inner, buf);
-        match state.flush(&*self.inner) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock && read.is_ok() => Err(error),
-            Ok(()) | Err(_) => read,
-        }
+        // What the client sent counts even if it hears no more.
+        let _ = state.flush(&*self.inner);
+        read
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -288,9 +288,11 @@ impl State {
     fn flush(&mut self, inner: &dyn Stream) -> io::Result<()> {
         loop {
             while self.written < self.records.len() {
-                match inner.try_write_vectored(&[IoSlice::new(&self.records[self.written..])])? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    len => self.written += len,
+                match inner.try_write_vectored(&[IoSlice::new(&self.records[self.written..])]) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(len) => self.written += len,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
                 }
             }
             self.written = 0;
@@ -322,7 +324,7 @@ impl State {
     fn poll_flush(&mut self, inner: &dyn Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             match self.flush(inner) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_passing(&error) => {}
                 done => return Poll::Ready(done),
             }
             if inner.poll_write_ready(cx)?.is_pending() {
@@ -330,6 +332,11 @@ impl State {
             }
         }
     }
+}
+
+/// Whether `error` leaves the stream as it is.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// The first `max` bytes of `bufs`.

@@ -25,6 +25,8 @@ struct Pipe(Mutex<Ends>);
 struct Ends {
     to_server: VecDeque<u8>,
     has_client_left: bool,
+    /// Writes fail.
+    is_broken: bool,
     to_client: Vec<u8>,
     is_shut: bool,
     /// Bytes that `to_client` takes.
@@ -36,7 +38,8 @@ struct Ends {
 impl Default for Ends {
     fn default() -> Self {
         let (to_server, to_client) = (VecDeque::new(), Vec::new());
-        Self { to_server, has_client_left: false, to_client, is_shut: false, room: usize::MAX, step: usize::MAX }
+        let (has_client_left, is_broken, is_shut) = (false, false, false);
+        Self { to_server, has_client_left, is_broken, to_client, is_shut, room: usize::MAX, step: usize::MAX }
     }
 }
 
@@ -57,11 +60,14 @@ impl Stream for Pipe {
 
     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let ends = lock(&self.0);
-        if ends.to_client.len() < ends.room { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if ends.is_broken || ends.to_client.len() < ends.room { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut ends = lock(&self.0);
+        if ends.is_broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         assert!(!ends.is_shut, "nothing is written behind the end");
         let len = bufs[0].len().min(ends.step).min(ends.room.saturating_sub(ends.to_client.len()));
         ends.to_client.extend_from_slice(&bufs[0][..len]);

@@ -126,6 +126,17 @@ fn a_client_that_leaves_without_a_close_is_at_its_end() {
     assert!(pipe.receive().is_empty());
 }
 
+#[test]
+fn what_a_client_said_is_read_even_if_it_hears_no_more() {
+    let (pipe, stream) = open("");
+    pipe.send(&[frame(0x89, b"?"), frame(0x82, b"PING\r\n"), frame(0x88, b"")].concat());
+    lock(&pipe.0).is_broken = true;
+    let (data, end) = read_all(&stream, 100);
+    assert_eq!(data, b"PING\r\n");
+    assert!(end.unwrap().is_ok());
+    assert_eq!(stream.try_write_vectored(&[IoSlice::new(b"PONG\r\n")]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+}
+
 /// Both the reader and the client are told what is wrong, and what came before it is read.
 #[test]
 fn each_breach_of_the_protocol_is_named() {
