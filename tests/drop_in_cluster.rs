@@ -138,6 +138,28 @@ async fn accounts_span_servers(whose: Whose) {
     assert!(far.next().now_or_never().is_none());
 }
 
+const MAPPINGS: &str = "mappings {
+    t.a: t.b
+    t.b: t.c
+    t.d: [ {dest: t.here, weight: 100%, cluster: X}, {dest: t.there, weight: 100%, cluster: Y}, {dest: t.e, weight: 100%} ]
+}";
+
+/// Goal: a message is mapped once, where it is published, and by what is said of that cluster.
+async fn mapped_once(whose: Whose) {
+    let servers = three(whose, MAPPINGS);
+    let urls: Vec<String> = servers.iter().map(Server::url).collect();
+    let clients = connect_all(&urls).await;
+    let mut arrived = clients[2].subscribe("t.>").await.unwrap();
+    joined(&clients[0], &clients[2]).await;
+    for subject in ["t.a", "t.b", "t.d"] {
+        clients[0].publish(subject, "".into()).await.unwrap();
+    }
+    for expected in ["t.b", "t.c", "t.here"] {
+        let message = tokio::time::timeout(LIMIT, arrived.next()).await.unwrap().unwrap();
+        assert_eq!(message.subject.as_str(), expected, "{whose:?}");
+    }
+}
+
 /// Goal: a route to a real nats-server, which can come to nothing, is told of by name.
 #[test]
 fn a_real_server_at_the_other_end_is_told_of() {
@@ -165,4 +187,5 @@ of_both! {
     one_service
     strangers_stay_out
     accounts_span_servers
+    mapped_once
 }

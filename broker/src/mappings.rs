@@ -6,6 +6,7 @@
 use crate::auth::{SubjectMapping, WEIGHTS};
 use crate::delivery::Dice;
 use crate::mapping::{Pattern, destination, source};
+use crate::proto::Op;
 use crate::subject::tokens;
 
 /// Mappings of an account, the one that says most first.
@@ -34,6 +35,13 @@ impl Mappings {
         ordered.sort_by_cached_key(|mapping| tokens(mapping.source.as_bytes()).map(breadth).collect::<Vec<u8>>());
         let rules: Vec<Rule> = ordered.into_iter().filter_map(|mapping| Rule::new(mapping, cluster)).collect();
         (!rules.is_empty()).then_some(Self(rules))
+    }
+
+    /// As [`Self::apply`] to the message of `op`, if it is one and there are mappings.
+    #[inline]
+    pub(crate) fn of_op(mappings: Option<&Self>, op: &Op<'_>, dice: &mut Dice) -> Option<Vec<u8>> {
+        let (Some(mappings), Op::Publish { message, .. }) = (mappings, op) else { return None };
+        mappings.apply(message.subject, dice)
     }
 
     /// What a message to `subject` is sent to instead: `None` when it stays what it is, nothing when it is lost.

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 
 use lattice_broker::env::Env;
-use lattice_broker::{Broker, Config, ListenError, Message};
+use lattice_broker::{AccountConfig, Auth, Broker, Config, GLOBAL_ACCOUNT, ListenError, Message, SubjectMapping};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -341,4 +341,17 @@ async fn inside_and_outside_clients_meet() {
     assert_eq!(message.reply.as_deref(), Some(&b"back"[..]));
     assert_eq!(local.publish(&Message { subject: b"out", reply: Some(b"r"), header_len: 0, body: b"yes" }), 1);
     outside.expect("MSG out 1 r 3\r\nyes\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_inside_clients_publish_is_mapped() {
+    let mappings = vec![SubjectMapping::all("a.*", "b.$1"), SubjectMapping::all("b.*", "c.$1")];
+    let global = AccountConfig { mappings, ..AccountConfig::new(GLOBAL_ACCOUNT) };
+    let auth = Auth { accounts: vec![global], ..Auth::default() };
+    let (broker, _) = start(Config { auth, ..config() });
+    let mut local = broker.local();
+    let mut inside = local.subscribe(b">", None, 10).unwrap();
+    assert_eq!(local.publish(&Message { subject: b"a.x", reply: Some(b"a.r"), header_len: 0, body: b"" }), 1);
+    let message = inside.next().await;
+    assert_eq!((&message.subject[..], message.reply.as_deref()), (&b"b.x"[..], Some(&b"a.r"[..])));
 }

@@ -21,7 +21,7 @@ use crate::hub::Hub;
 use crate::mappings::Mappings;
 use crate::message::{Groups, Message};
 use crate::monitor::Record;
-use crate::proto::{Op, Step, encode, parse};
+use crate::proto::{Step, encode, parse};
 use crate::route::RouteCache;
 use crate::session::{Action, Session};
 use crate::stats::{CloseReason, add, sub};
@@ -389,7 +389,7 @@ impl Conn {
         while matches!(self.phase, Phase::Running) && self.checking.is_none() {
             match parse(&input[used..], self.session.limits()) {
                 Ok(Step::Op { op, len }) => {
-                    let subject = self.mapped(&op);
+                    let subject = Mappings::of_op(self.mappings.as_deref(), &op, &mut self.dice);
                     let action = match &subject {
                         None => self.session.handle(now, op, batch.own()),
                         Some(subject) => self.session.handle_mapped(now, op, subject, batch.own()),
@@ -419,14 +419,6 @@ impl Conn {
             self.stall = Stall::new(&self.hub, congested).map(Box::new);
         }
         used
-    }
-
-    /// What a message goes to in the place of its subject.
-    #[inline]
-    fn mapped(&mut self, op: &Op<'_>) -> Option<Vec<u8>> {
-        let mappings = self.mappings.as_ref()?;
-        let Op::Publish { message, .. } = op else { return None };
-        mappings.apply(message.subject, &mut self.dice)
     }
 
     #[inline]
