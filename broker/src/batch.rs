@@ -195,6 +195,10 @@ impl Batch {
                 self.congested.push(Congested::Neighbor(attached, waiting.buffer));
             }
         }
+        // Before the client hears anything that follows from it: it may ask for the figures then.
+        if let Some(own) = &self.stages[0].client {
+            own.figures.published(self.published);
+        }
         for at in (1..self.used).chain([0]) {
             self.carried += self.stages[at].carried;
             if let Some(client) = self.stages[at].write(input, stall_pending, self.now) {
@@ -202,9 +206,6 @@ impl Batch {
             }
         }
         let own = self.stages[0].client.take();
-        if let Some(own) = &own {
-            own.figures.published(self.published);
-        }
         for (at, stage) in self.stages[..self.used].iter_mut().enumerate() {
             let room = if at < STAGES_KEPT { CAPACITY_KEPT.saturating_sub(self.kept - stage.kept) } else { 0 };
             self.kept -= stage.kept;

@@ -177,6 +177,29 @@ pub trait Stream: Send + Sync + fmt::Debug + 'static {
     fn local_addr(&self) -> SocketAddr;
 }
 
+/// Whether `error` leaves a stream as it is: the same may be tried again.
+#[must_use]
+pub fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Writes all of `bytes`, which nobody else writes to `stream` meanwhile. Dropped before, a part of them is written.
+///
+/// # Errors
+/// As [`Stream::try_write_vectored`]; [`io::ErrorKind::WriteZero`] when the stream takes nothing more.
+pub async fn write_all(stream: &dyn Stream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        poll_fn(|cx| stream.poll_write_ready(cx)).await?;
+        match stream.try_write_vectored(&[IoSlice::new(bytes)]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if is_passing(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Accepts streams. Dropping it closes the port.
 pub trait Listener: Send + fmt::Debug + 'static {
     /// The next stream. An error concerns one attempt (or a passing lack of descriptors), not the listener.

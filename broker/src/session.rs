@@ -9,7 +9,7 @@
 //! exist). Whom a message goes to is left to the delivery; how bytes reach the socket, to the connection.
 //! Contract: after `handle` do what the action says, write `out`, and arm `poll_timeout`.
 
-use crate::auth::{ConnectionType, Expiring, Identity, Replies, Review, Showing, SlowCheck, Verdict};
+use crate::auth::{ConnectionType, Expiring, Identity, Replies, Review, Showing, Verdict};
 use crate::message::Message;
 use crate::proto::{Connect, Info, Limits, Op, ParseError, encode, quoted};
 use crate::stats::CloseReason;
@@ -22,10 +22,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 mod about;
+mod action;
 mod grant;
 mod terms;
 
 pub use about::About;
+pub use action::Action;
 pub use terms::{News, Peer, Terms};
 
 use grant::Grant;
@@ -34,70 +36,6 @@ use grant::Grant;
 const FIRST_PING: Duration = Duration::from_secs(2);
 /// The round-trip time is measured again after this.
 const RTT_VALID: Duration = Duration::from_secs(3600);
-
-/// What the caller has to do. `S` is its handle of a subscription.
-#[derive(Debug)]
-pub enum Action<'a, S> {
-    /// Nothing but to write what was put out.
-    None,
-    /// It takes long to find out whether the client is who it says: handle nothing more before [`Session::verified`].
-    Verify(SlowCheck),
-    /// The client is (again) who it says: apply the options, remove the subscriptions of its former life, and tell
-    /// [`Session::admitted`], or [`Session::refuse_account`].
-    Connected {
-        /// Who it is.
-        identity: Arc<Identity>,
-        /// Whether it understands headers.
-        headers: bool,
-        /// Subscriptions to remove.
-        stale: Vec<S>,
-    },
-    /// Deliver a message.
-    Publish {
-        /// The message.
-        message: Message<'a>,
-        /// It came as `HPUB`.
-        has_headers: bool,
-        /// As in [`Op::Publish`].
-        wire: Option<&'a [u8]>,
-    },
-    /// Deliver a message that may be a question to the server itself, and answer it then.
-    Ask {
-        /// The message.
-        message: Message<'a>,
-        /// It came as `HPUB`.
-        has_headers: bool,
-        /// As in [`Op::Publish`].
-        wire: Option<&'a [u8]>,
-    },
-    /// The round-trip time has been measured: see [`Session::rtt`].
-    Measured,
-    /// A message that was refused, and answered.
-    Refused,
-    /// Make a subscription and tell [`Session::subscribed`].
-    Subscribe {
-        /// A valid filter.
-        subject: &'a [u8],
-        /// The queue group.
-        queue: Option<&'a [u8]>,
-        /// Its name.
-        sid: &'a [u8],
-    },
-    /// Limit a subscription to `max` messages from its start; when it has had them already, remove it and tell
-    /// [`Session::expired`].
-    Limit {
-        /// The subscription.
-        subscription: S,
-        /// Messages in all.
-        max: u64,
-    },
-    /// Remove a subscription.
-    Remove(S),
-    /// Remove subscriptions that are not allowed any more, and apply who the client is now.
-    Revised(Vec<S>),
-    /// Write what was put out, then close.
-    Close(CloseReason),
-}
 
 #[derive(Debug)]
 enum State {
@@ -164,7 +102,7 @@ impl<S: Clone> Session<S> {
             timeout: now,
             expires: None,
         };
-        session.begin(now);
+        session.begin(now, None);
         session
     }
 
@@ -173,14 +111,10 @@ impl<S: Clone> Session<S> {
         encode::info(out, &self.info());
     }
 
-    /// The connection is encrypted since now, by a client with a certificate of these names.
-    pub fn secured(&mut self, now: Instant, certificate: Option<Arc<CertificateNames>>) {
+    /// The client's time for CONNECT begins: at the start, and again after what came between INFO and that. `certificate`
+    /// is what it has shown in a TLS handshake.
+    pub fn begin(&mut self, now: Instant, certificate: Option<Arc<CertificateNames>>) {
         self.peer.certificate = certificate;
-        self.begin(now);
-    }
-
-    /// The client's time for CONNECT begins.
-    fn begin(&mut self, now: Instant) {
         let first = if matches!(self.state, State::AwaitConnect) {
             self.terms.auth_timeout
         } else {
@@ -460,7 +394,7 @@ impl<S: Clone> Session<S> {
             ldm: news.is_lame,
             host: peer.host.to_string(),
             port: peer.port,
-            auth_required: self.terms.access.is_asked_for(),
+            auth_required: self.terms.access.is_asked_for(peer.over),
             nonce: peer.nonce.as_deref().map(str::to_owned),
             client_id: Some(peer.client_id),
             client_ip: peer.client_ip.to_string(),

@@ -10,12 +10,11 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use facts::TlsFacts;
+pub use facts::{ShownCertificate, TlsFacts};
 pub use names::CertificateNames;
 pub use settings::{HandshakeFirst, Tls, TlsOffer};
 
-pub(crate) use facts::{key_digest, sha256};
-pub(crate) use names::{Attributes, parse as parse_name, subject as subject_of};
+pub(crate) use names::{Attributes, parse as parse_name};
 
 use crate::env::Stream;
 use crate::lock::lock;
@@ -28,6 +27,9 @@ use std::task::{Context, Poll};
 
 /// Bytes of records that may wait for room in the stream below.
 const RECORDS_MAX: usize = 64 << 10;
+
+/// Times that one read takes records in: a peer may send them empty for as long as it likes.
+const PULLS_MAX: usize = 128;
 
 /// The server's end of a TLS connection whose handshake is over.
 ///
@@ -81,6 +83,12 @@ impl TlsStream {
         TlsFacts::of(&lock(&self.state).tls)
     }
 
+    /// The names of the certificate that the client has shown; `None` when it has shown none.
+    #[must_use]
+    pub fn names(&self) -> Option<CertificateNames> {
+        CertificateNames::of(lock(&self.state).tls.peer_certificates()?.first()?)
+    }
+
     fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = lock(&self.state);
         loop {
@@ -124,15 +132,18 @@ impl Stream for TlsStream {
 
     fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let mut state = lock(&self.state);
-        let mut filled = 0;
+        let (mut filled, mut pulls) = (0, 0);
         while filled < buf.len() {
             let read = match state.tls.reader().read(&mut buf[filled..]) {
                 // Many clients leave without a notice; the protocol inside has its own ends of operations.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match state.pull(&*self.inner) {
-                    Ok(_) => continue,
-                    Err(error) => Err(error),
-                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && pulls < PULLS_MAX => {
+                    pulls += 1;
+                    match state.pull(&*self.inner) {
+                        Ok(_) => continue,
+                        Err(error) => Err(error),
+                    }
+                }
                 read => read,
             };
             match read {

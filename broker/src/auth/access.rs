@@ -170,7 +170,8 @@ impl Access {
             has_nkeys: of(true).next().is_some(),
             passwords: of(false).map(known).collect(),
             nkeys: of(true).map(known).collect(),
-            by_certificate: auth.by_certificate.clone(),
+            // They name users; where there are none, a token decides.
+            by_certificate: if of(false).next().is_some() { auth.by_certificate.clone() } else { Vec::new() },
             distinguished: if auth.by_certificate.is_empty() { BTreeMap::new() } else { distinguished(&auth.users) },
             token: auth.token.clone(),
             operator: auth.operator.clone(),
@@ -199,8 +200,9 @@ impl Access {
     }
 
     /// True when INFO says, before CONNECT, that credentials are wanted.
-    pub(crate) fn is_asked_for(&self) -> bool {
-        self.is_required && self.no_auth_user.is_none()
+    pub(crate) fn is_asked_for(&self, over: ConnectionType) -> bool {
+        // As nats-server has it: a page is told so even where it need not show anything.
+        self.is_required && (over == ConnectionType::WebSocket || self.silent(over).is_none())
     }
 
     /// True when clients may have to sign a nonce.
@@ -213,10 +215,12 @@ impl Access {
         if self.is_required { self.silent(over) } else { Some(&self.anyone) }
     }
 
-    /// The user that need not show anything.
+    /// The user that need not show anything. Where certificates name users it has to have a key.
     fn silent(&self, over: ConnectionType) -> Option<&Arc<Identity>> {
         let websocket = self.websocket_no_auth_user.as_ref().filter(|_| over == ConnectionType::WebSocket);
-        websocket.or(self.no_auth_user.as_ref())
+        let silent = websocket.or(self.no_auth_user.as_ref())?;
+        let has_key = silent.user.as_ref().is_some_and(|user| self.nkeys.contains_key(user));
+        (has_key || !self.by_certificate.contains(&over)).then_some(silent)
     }
 
     /// Who a client is before it is anyone: in the account of those without one, as far as it may do anything at all.
@@ -338,8 +342,7 @@ impl Access {
         match self.passwords.get(name).filter(|known| known.user.may_use(over)) {
             // A user that only a certificate makes known has none, and an empty one shall not do.
             Some(known) if known.has_password() => known.judge(connect),
-            Some(_) => Verdict::Denied,
-            None => self.decoy.as_ref().map_or(Verdict::Denied, |decoy| compare(decoy, given, None)),
+            Some(_) | None => self.decoy.as_ref().map_or(Verdict::Denied, |decoy| compare(decoy, given, None)),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::auth::ConnectionType;
 use crate::clock::Stamp;
 use crate::hub::Hub;
 use crate::subscription::{Subscription, Taker};
-use crate::tls::{TlsFacts, key_digest, sha256, subject_of};
+use crate::tls::TlsFacts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -295,9 +295,10 @@ fn info(hub: &Hub, record: &Record, options: &ConnzOptions, lists: &Lists, now: 
 
 fn peer_certs(tls: &TlsFacts) -> Vec<PeerCert> {
     let hex = |digest: [u8; 32]| data_encoding::HEXLOWER.encode(&digest);
-    let shown = tls.certificates.iter().filter_map(|der| {
-        let (subject, key) = (subject_of(der)?, key_digest(der)?);
-        Some(PeerCert { subject, spki_sha256: hex(key), cert_sha256: hex(sha256(der)) })
+    let shown = tls.shown.iter().map(|one| PeerCert {
+        subject: one.subject.clone(),
+        spki_sha256: hex(one.key),
+        cert_sha256: hex(one.digest),
     });
     shown.collect()
 }

@@ -100,7 +100,9 @@ fn admit(hub: &Arc<Hub>, door: &Door, stream: Arc<dyn crate::env::Stream>) {
         return;
     }
     let (place, is_refused) = (Place::take(hub), connections >= max);
-    if let (ConnectionType::WebSocket, Some(websocket)) = (door.over, &config.websocket) {
+    if door.over == ConnectionType::WebSocket {
+        // Other settings may have none, and the door stays.
+        let Some(websocket) = &config.websocket else { return };
         let (hub, websocket, door) = (hub.clone(), websocket.clone(), door.clone());
         return hub.clone().env.spawn(opening::welcome(hub, websocket, door, stream, place, is_refused));
     }
@@ -108,13 +110,13 @@ fn admit(hub: &Arc<Hub>, door: &Door, stream: Arc<dyn crate::env::Stream>) {
     let offer = tls.map(|tls| tls.offer()).unwrap_or_default();
     let caller = Caller { address: stream.peer_addr(), cookies: Cookies::default(), tls: offer };
     let mut newcomer = Newcomer::new(hub, door, caller, place);
-    newcomer.greet();
-    match tls {
-        // Who is refused is told so in the clear.
-        _ if is_refused => hub.env.spawn(conn::run(Conn::new(hub, stream, newcomer).refused())),
-        Some(tls) => hub.env.spawn(welcome::welcome(hub.clone(), tls.clone(), stream, newcomer)),
-        None => hub.env.spawn(conn::run(Conn::new(hub, stream, newcomer))),
+    if let Some(tls) = tls.filter(|_| !is_refused) {
+        return hub.env.spawn(welcome::welcome(hub.clone(), tls.clone(), stream, newcomer));
     }
+    // Who is refused is told so in the clear.
+    newcomer.greet();
+    let conn = Conn::new(hub, stream, newcomer);
+    hub.env.spawn(conn::run(if is_refused { conn.refused() } else { conn }));
 }
 
 fn is_about_one_attempt(error: &io::Error) -> bool {

@@ -16,14 +16,14 @@ use crate::auth::{Identity, SlowCheck};
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::delivery::{Dice, Job, Origin, deliver};
-use crate::env::{Stream, Timer};
+use crate::env::{Stream, Timer, is_passing};
 use crate::hub::Hub;
 use crate::mappings::Mappings;
 use crate::message::{Groups, Message};
 use crate::monitor::Record;
 use crate::proto::{Step, encode, parse};
 use crate::route::RouteCache;
-use crate::session::{Action, Session};
+use crate::session::{Action, News, Session, Terms};
 use crate::stats::{CloseReason, add, sub};
 use crate::subject::Filter;
 use crate::subscription::{Subscription, Taker};
@@ -64,7 +64,7 @@ pub(super) struct Conn {
     stream: Arc<dyn Stream>,
     client: Arc<Client>,
     account: Arc<Account>,
-    _place: Place,
+    place: Place,
     /// What its messages are sent to instead.
     mappings: Option<Arc<Mappings>>,
     /// The account counts this connection: after its CONNECT.
@@ -93,37 +93,40 @@ pub(super) async fn run(mut conn: Conn) {
     conn.end(reason);
 }
 
+/// Makes a client known, and has it learn what has changed since its session was made of these.
+fn enter(hub: &Hub, client: &Arc<Client>, terms: &Arc<Terms>, news: &Arc<News>) {
+    hub.enter(client);
+    // What changed before it was there to be told.
+    if !Arc::ptr_eq(terms, &hub.terms()) {
+        client.revise();
+    }
+    if !Arc::ptr_eq(news, &hub.news()) {
+        client.tell_news();
+    }
+    if hub.stopping.is_cancelled() {
+        client.drain();
+    }
+}
+
 impl Conn {
     /// A connection that goes on over `stream`; what it is owed of a greeting is written.
     pub(super) fn new(hub: &Arc<Hub>, stream: Arc<dyn Stream>, newcomer: Newcomer) -> Self {
-        let (are_terms_old, is_news_old) = newcomer.is_behind(hub);
-        let Newcomer { id, session, figures, greeting, place, .. } = newcomer;
-        let config = hub.live();
-        let client = Arc::new(Client::new(id, stream.clone(), config.max_pending, figures));
-        hub.enter(&client);
-        // What changed before it was there to be told.
-        if are_terms_old {
-            client.revise();
-        }
-        if is_news_old {
-            client.tell_news();
-        }
+        let Newcomer { id, session, figures, greeting, place, terms, news } = newcomer;
+        let client = Arc::new(Client::new(id, stream.clone(), hub.live().max_pending, figures));
+        enter(hub, &client, &terms, &news);
         client.set_manners(&hub.env, session.identity(), session.replies());
         let account = hub.account(session.identity().account.as_bytes());
         let account = account.unwrap_or_else(|| hub.global_account().clone());
-        if hub.stopping.is_cancelled() {
-            client.drain();
-        }
         client.outbox.say(std::iter::once(&greeting[..]));
         let armed = session.poll_timeout();
         Self {
             hub: hub.clone(),
-            config,
+            config: hub.live(),
             stream,
             client,
             mappings: account.mappings(),
             account,
-            _place: place,
+            place,
             is_counted: false,
             session,
             checking: None,
@@ -281,7 +284,7 @@ impl Conn {
             match self.read(now) {
                 Ok(0) => return Poll::Ready(CloseReason::ClientClosed),
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error) if is_passing(&error) => {}
                 Err(_) => return Poll::Ready(CloseReason::ReadError),
             }
             if !matches!(self.phase, Phase::Running) || self.client.outbox.is_closed() || self.checking.is_some() {
@@ -410,10 +413,10 @@ impl Conn {
                 }
             }
         }
+        self.client.figures.set_subscriptions(self.session.subscriptions());
         batch.write(input, self.hub.config.stall_pending, &self.hub.counters);
         self.hub.expire(batch);
         let congested = batch.end();
-        self.client.figures.set_subscriptions(self.session.subscriptions());
         if !congested.is_empty() {
             self.client.figures.stalled();
             self.stall = Stall::new(&self.hub, congested).map(Box::new);
@@ -632,7 +635,7 @@ impl Conn {
                 // The peer sends no more, but may still read; readiness would only repeat itself.
                 Ok(0) => return Poll::Pending,
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error) if is_passing(&error) => {}
                 Err(_) => return Poll::Ready(reason),
             }
         }
@@ -673,6 +676,8 @@ impl Conn {
         events::disconnected(&self.hub, &record, &self.account);
         self.hub.remember(record.with_subscriptions(&subscriptions));
         self.hub.counters.close(reason);
+        // Whoever waits for the last one to leave finds none.
+        drop(self.place);
         self.hub.leave(self.client.id);
         tracing::debug!(cid = self.client.id, peer = %self.stream.peer_addr(), reason = reason.text(), "client closed");
     }

@@ -4,12 +4,13 @@
 
 use super::figures::Figures;
 use super::place::Place;
+use super::welcome::Secured;
 use crate::auth::ConnectionType;
 use crate::hub::Hub;
 use crate::session::{News, Peer, Session, Terms};
 use crate::stats::add;
 use crate::subscription::Subscription;
-use crate::tls::{CertificateNames, TlsFacts, TlsOffer};
+use crate::tls::TlsOffer;
 use crate::websocket::Cookies;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,8 +39,8 @@ pub(super) struct Newcomer {
     pub(super) greeting: Vec<u8>,
     pub(super) place: Place,
     /// What the session was made of.
-    terms: Arc<Terms>,
-    news: Arc<News>,
+    pub(super) terms: Arc<Terms>,
+    pub(super) news: Arc<News>,
 }
 
 impl Newcomer {
@@ -69,15 +70,12 @@ impl Newcomer {
         self.session.greet(&mut self.greeting);
     }
 
-    /// Has been shaken hands with.
-    pub(super) fn secured(&mut self, hub: &Hub, facts: TlsFacts) {
-        let names = CertificateNames::of(&facts).map(Arc::new);
-        self.session.secured(hub.env.now(), names);
-        self.figures.set_tls(facts);
-    }
-
-    /// Whether it has yet to learn what has changed since its session was made: the terms, the news.
-    pub(super) fn is_behind(&self, hub: &Hub) -> (bool, bool) {
-        (!Arc::ptr_eq(&self.terms, &hub.terms()), !Arc::ptr_eq(&self.news, &hub.news()))
+    /// It has been shaken hands with, or left in the clear: its time for CONNECT begins.
+    pub(super) fn begin(&mut self, hub: &Hub, secured: Option<Secured>) {
+        let (facts, names) = secured.map(|secured| (secured.facts, secured.names)).unzip();
+        self.session.begin(hub.env.now(), names.flatten().map(Arc::new));
+        if let Some(facts) = facts {
+            self.figures.set_tls(facts);
+        }
     }
 }

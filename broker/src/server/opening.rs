@@ -3,10 +3,10 @@
 use super::conn::{self, Conn};
 use super::newcomer::{Caller, Door, Newcomer};
 use super::place::Place;
-use super::welcome::{bounded, secure};
+use super::welcome::{Secured, bounded, secure};
 use crate::env::Stream;
 use crate::hub::Hub;
-use crate::tls::{TlsFacts, TlsOffer};
+use crate::tls::TlsOffer;
 use crate::websocket::{Accepted, WebSocket, accept};
 use std::io;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ pub(super) async fn welcome(
 ) {
     let peer = raw.peer_addr();
     let opening = bounded(&hub.env, websocket.timeout, open(&websocket, raw));
-    let (accepted, facts) = match hub.stopping.run_until_cancelled(opening).await {
+    let (accepted, secured) = match hub.stopping.run_until_cancelled(opening).await {
         Some(Ok(opened)) => opened,
         Some(Err(error)) => return tracing::debug!(%peer, "{error}"),
         None => return,
     };
     let offer = TlsOffer {
-        required: facts.is_some(),
-        available: facts.is_some(),
+        required: secured.is_some(),
+        available: secured.is_some(),
         verify: websocket.tls.as_ref().is_some_and(|tls| tls.verifies),
     };
     if let Some(client) = accepted.client_ip {
@@ -37,9 +37,7 @@ pub(super) async fn welcome(
     }
     let caller = Caller { address: peer, cookies: accepted.cookies, tls: offer };
     let mut newcomer = Newcomer::new(&hub, &door, caller, place);
-    if let Some(facts) = facts {
-        newcomer.secured(&hub, facts);
-    }
+    newcomer.begin(&hub, secured);
     newcomer.greet();
     let conn = Conn::new(&hub, Arc::new(accepted.stream), newcomer);
     let conn = if is_refused { conn.refused() } else { conn };
@@ -47,14 +45,14 @@ pub(super) async fn welcome(
     hub.env.spawn(conn::run(conn));
 }
 
-async fn open(websocket: &WebSocket, raw: Arc<dyn Stream>) -> io::Result<(Accepted, Option<TlsFacts>)> {
-    let (stream, facts) = match &websocket.tls {
+async fn open(websocket: &WebSocket, raw: Arc<dyn Stream>) -> io::Result<(Accepted, Option<Secured>)> {
+    let (stream, secured) = match &websocket.tls {
         None => (raw, None),
         Some(tls) => {
-            let (stream, facts) = secure(tls, raw).await?;
-            (stream, Some(facts))
+            let (stream, secured) = secure(tls, raw).await?;
+            (stream, Some(secured))
         }
     };
-    let accepted = accept(stream, &websocket.rules, facts.is_some()).await.map_err(io::Error::other)?;
-    Ok((accepted, facts))
+    let accepted = accept(stream, &websocket.rules, secured.is_some()).await.map_err(io::Error::other)?;
+    Ok((accepted, secured))
 }

@@ -1,6 +1,6 @@
 //! Looking at the first byte of a stream, which whoever reads it afterwards gets as well.
 
-use crate::env::Stream;
+use crate::env::{Stream, is_passing};
 use crate::lock::lock;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -19,7 +19,7 @@ pub(super) async fn peek(stream: &Arc<dyn Stream>) -> io::Result<(Option<u8>, Ar
                 let first_byte = Mutex::new(Some(first[0]));
                 return Ok((Some(first[0]), Arc::new(Peeked { inner: stream.clone(), first: first_byte })));
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error),
         }
     }

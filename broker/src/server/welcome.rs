@@ -13,12 +13,11 @@
 use super::conn::{self, Conn};
 use super::newcomer::Newcomer;
 use super::peek::peek;
-use crate::env::{Env, Stream};
+use crate::env::{Env, Stream, write_all};
 use crate::hub::Hub;
 use crate::stats::CloseReason;
-use crate::tls::{HandshakeFirst, Tls, TlsFacts, TlsStream};
-use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use crate::tls::{CertificateNames, HandshakeFirst, Tls, TlsFacts, TlsStream};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,14 +26,12 @@ const HANDSHAKE: u8 = 0x16;
 
 /// Welcomes a client, and serves it until it ends.
 pub(super) async fn welcome(hub: Arc<Hub>, tls: Arc<Tls>, raw: Arc<dyn Stream>, mut newcomer: Newcomer) {
-    let opening = open(&hub.env, &tls, raw.clone(), &mut newcomer.greeting);
+    let opening = open(&hub.env, &tls, raw.clone(), &mut newcomer);
     let opened = hub.stopping.run_until_cancelled(opening).await;
     let (id, peer) = (newcomer.id, raw.peer_addr());
     match opened {
-        Some(Ok((stream, facts))) => {
-            if let Some(facts) = facts {
-                newcomer.secured(&hub, facts);
-            }
+        Some(Ok((stream, secured))) => {
+            newcomer.begin(&hub, secured);
             // In a task of its own: what the handshake needed is not kept for as long as the client stays.
             hub.env.spawn(conn::run(Conn::new(&hub, stream, newcomer)));
         }
@@ -50,57 +47,67 @@ pub(super) async fn welcome(hub: Arc<Hub>, tls: Arc<Tls>, raw: Arc<dyn Stream>, 
     }
 }
 
-/// What the connection goes on with. Takes `greeting` when that is written.
+/// What a handshake has come to.
+pub(super) struct Secured {
+    pub(super) facts: TlsFacts,
+    /// Of the certificate that the client has shown.
+    pub(super) names: Option<CertificateNames>,
+}
+
+/// What the connection goes on with; `newcomer` has been greeted, or is owed its greeting.
 async fn open(
     env: &Env,
     tls: &Tls,
     raw: Arc<dyn Stream>,
-    greeting: &mut Vec<u8>,
-) -> io::Result<(Arc<dyn Stream>, Option<TlsFacts>)> {
+    newcomer: &mut Newcomer,
+) -> io::Result<(Arc<dyn Stream>, Option<Secured>)> {
     let (is_first, mut raw) = match tls.first {
         HandshakeFirst::Always => (true, raw),
-        HandshakeFirst::Within(wait) => begins_tls(env, wait, raw).await?,
+        HandshakeFirst::Within(wait) => {
+            let (first, raw) = first_byte(env, wait, raw).await?;
+            // Who says something else has to be in for that.
+            (first == Some(HANDSHAKE) || (first.is_some() && !tls.is_optional()), raw)
+        }
         HandshakeFirst::Never => (false, raw),
     };
+    newcomer.greet();
     if !is_first {
-        bounded(env, tls.timeout, write(&*raw, greeting)).await?;
-        greeting.clear();
+        bounded(env, tls.timeout, write_all(&*raw, &newcomer.greeting)).await?;
+        newcomer.greeting.clear();
         if tls.is_optional() {
-            let (begins, looked_at) = begins_tls(env, tls.timeout, raw).await?;
+            let (first, looked_at) = first_byte(env, tls.timeout, raw).await?;
             raw = looked_at;
-            if !begins {
+            if first != Some(HANDSHAKE) {
                 return Ok((raw, None));
             }
         }
     }
-    let (stream, facts) = bounded(env, tls.timeout, secure(tls, raw)).await?;
-    Ok((stream, Some(TlsFacts { is_first, ..facts })))
+    let (stream, mut secured) = bounded(env, tls.timeout, secure(tls, raw)).await?;
+    secured.facts.is_first = is_first;
+    Ok((stream, Some(secured)))
 }
 
 /// Shakes hands with who begins to.
-pub(super) async fn secure(tls: &Tls, raw: Arc<dyn Stream>) -> io::Result<(Arc<dyn Stream>, TlsFacts)> {
+pub(super) async fn secure(tls: &Tls, raw: Arc<dyn Stream>) -> io::Result<(Arc<dyn Stream>, Secured)> {
     let stream = match peek(&raw).await? {
         (Some(HANDSHAKE), raw) => TlsStream::accept(raw, tls.server.clone()).await?,
         // Who does not speak TLS would not know what an alert is.
         (Some(_), _) => return Err(io::Error::new(io::ErrorKind::InvalidData, "the client does not speak TLS")),
         (None, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
     };
-    let facts = stream.facts();
-    if !tls.pinned.is_empty() && !facts.key_digest().is_some_and(|digest| tls.pinned.contains(&digest)) {
+    let (facts, names) = (stream.facts(), stream.names());
+    if !tls.pinned.is_empty() && !facts.shown.first().is_some_and(|own| tls.pinned.contains(&own.key)) {
         let what = "the client's certificate is not among the pinned ones";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     }
-    Ok((Arc::new(stream), facts))
+    Ok((Arc::new(stream), Secured { facts, names }))
 }
 
-/// Whether the client begins a handshake within `wait`, and the stream to go on with.
-async fn begins_tls(env: &Env, wait: Duration, stream: Arc<dyn Stream>) -> io::Result<(bool, Arc<dyn Stream>)> {
+/// The first byte that comes within `wait`, if one does, and the stream to go on with.
+async fn first_byte(env: &Env, wait: Duration, stream: Arc<dyn Stream>) -> io::Result<(Option<u8>, Arc<dyn Stream>)> {
     match env.timeout(wait, peek(&stream)).await {
-        Ok(peeked) => {
-            let (byte, stream) = peeked?;
-            Ok((byte == Some(HANDSHAKE), stream))
-        }
-        Err(_) => Ok((false, stream)),
+        Ok(peeked) => peeked,
+        Err(_) => Ok((None, stream)),
     }
 }
 
@@ -108,16 +115,4 @@ async fn begins_tls(env: &Env, wait: Duration, stream: Arc<dyn Stream>) -> io::R
 pub(super) async fn bounded<T>(env: &Env, max: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("took longer than {max:?}"));
     env.timeout(max, step).await.map_err(late)?
-}
-
-async fn write(stream: &dyn Stream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        poll_fn(|cx| stream.poll_write_ready(cx)).await?;
-        match stream.try_write_vectored(&[IoSlice::new(bytes)]) {
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

@@ -1,10 +1,14 @@
 //! What a handshake has come to: what was agreed on, and whose certificates were shown.
 
-use rustls::pki_types::CertificateDer;
+use super::names::subject;
 use rustls::{CipherSuite, ProtocolVersion, ServerConnection};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// What is known of an encrypted connection.
+/// Certificates of a chain that are remembered, and bytes of a name.
+const SHOWN_MAX: usize = 4;
+const NAME_MAX: usize = 512;
+
+/// What is known of an encrypted connection. At most some kilobytes, whatever the client has shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFacts {
     /// The version, as `1.3`.
@@ -12,9 +16,20 @@ pub struct TlsFacts {
     /// The cipher suite by its name in the registry, as `TLS_AES_128_GCM_SHA256`.
     pub cipher: String,
     /// What the client has shown, its own certificate first; each has been verified, or none was asked for.
-    pub certificates: Vec<CertificateDer<'static>>,
+    pub shown: Vec<ShownCertificate>,
     /// The handshake came before INFO.
     pub is_first: bool,
+}
+
+/// A certificate that a client has shown, as those see it who watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownCertificate {
+    /// Its subject, as RFC 2253 writes it; the start of a long one.
+    pub subject: String,
+    /// The SHA-256 of its key.
+    pub key: [u8; 32],
+    /// The SHA-256 of all of it.
+    pub digest: [u8; 32],
 }
 
 impl TlsFacts {
@@ -25,19 +40,19 @@ impl TlsFacts {
             _ => "",
         };
         let cipher = tls.negotiated_cipher_suite().map(|suite| name(suite.suite())).unwrap_or_default();
-        let certificates = tls.peer_certificates().unwrap_or_default().iter().map(|one| one.clone().into_owned());
-        Self { version, cipher, certificates: certificates.collect(), is_first: false }
-    }
-
-    /// The digest of the key that the client has proven to hold; `None` when it has shown none.
-    #[must_use]
-    pub fn key_digest(&self) -> Option<[u8; 32]> {
-        key_digest(self.certificates.first()?)
+        let shown = tls.peer_certificates().unwrap_or_default().iter().take(SHOWN_MAX).filter_map(|der| show(der));
+        Self { version, cipher, shown: shown.collect(), is_first: false }
     }
 }
 
+fn show(der: &[u8]) -> Option<ShownCertificate> {
+    let mut subject = subject(der)?;
+    subject.truncate(subject.floor_char_boundary(NAME_MAX));
+    Some(ShownCertificate { subject, key: key_digest(der)?, digest: sha256(der) })
+}
+
 /// The digest of the public key, as DER of a `SubjectPublicKeyInfo`, of a certificate in DER.
-pub(crate) fn key_digest(certificate: &[u8]) -> Option<[u8; 32]> {
+fn key_digest(certificate: &[u8]) -> Option<[u8; 32]> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     Some(sha256(certificate.public_key().raw))
 }
@@ -48,7 +63,7 @@ fn name(suite: CipherSuite) -> String {
     name.replacen("TLS13_", "TLS_", 1)
 }
 
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     let mut out = [0; 32];
     out.copy_from_slice(digest.as_ref());

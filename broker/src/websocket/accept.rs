@@ -2,15 +2,16 @@
 
 use super::Rules;
 use super::handshake::{AcceptError, Cookies, HEAD_MAX, Refusal, Upgrade, parse};
-use super::stream::{WsStream, is_passing};
-use crate::env::Stream;
+use super::stream::WsStream;
+use crate::env::{Stream, is_passing, write_all};
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Bytes of a request that are read at a time.
 const READ: usize = 2048;
+/// Bytes that are read from a client after its refusal.
+const REST_MAX: usize = 64 << 10;
 
 /// A WebSocket that is open.
 #[derive(Debug)]
@@ -42,13 +43,14 @@ pub async fn accept(inner: Arc<dyn Stream>, rules: &Rules, is_tls: bool) -> Resu
             }
             Ok(None) => read(&*inner, &mut head).await?,
             Err(refusal) => {
-                write(&*inner, &refusal.response()).await?;
+                write_all(&*inner, &refusal.response()).await?;
                 inner.shutdown_write();
+                hear_out(&*inner).await;
                 return Err(refusal.into());
             }
         }
     };
-    write(&*inner, &upgrade.response(rules)).await?;
+    write_all(&*inner, &upgrade.response(rules)).await?;
     let stream = WsStream::new(inner, upgrade.terms, head);
     Ok(Accepted { stream, cookies: upgrade.cookies, client_ip: upgrade.client_ip })
 }
@@ -77,15 +79,15 @@ async fn read(inner: &dyn Stream, head: &mut Vec<u8>) -> Result<(), AcceptError>
     }
 }
 
-async fn write(inner: &dyn Stream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        poll_fn(|cx| inner.poll_write_ready(cx)).await?;
-        match inner.try_write_vectored(&[IoSlice::new(bytes)]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(len) => bytes = &bytes[len..],
+/// Reads what a client that was refused still sends: left unread, it would undo the answer on its way.
+async fn hear_out(inner: &dyn Stream) {
+    let (mut chunk, mut left) = ([0; READ], REST_MAX);
+    while left > 0 && poll_fn(|cx| inner.poll_read_ready(cx)).await.is_ok() {
+        match inner.try_read(&mut chunk) {
+            Ok(0) => return,
+            Ok(len) => left = left.saturating_sub(len),
             Err(error) if is_passing(&error) => {}
-            Err(error) => return Err(error),
+            Err(_) => return,
         }
     }
-    Ok(())
 }

@@ -8,6 +8,7 @@ use super::{Rules, Terms};
 use crate::proto::Connect;
 use data_encoding::BASE64;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use std::fmt;
 use std::net::IpAddr;
 
 /// The longest head of a request.
@@ -129,7 +130,7 @@ impl Refusal {
 }
 
 /// What the cookies that the rules name hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Cookies {
     /// Of [`Rules::jwt_cookie`].
     pub jwt: Option<String>,
@@ -139,6 +140,13 @@ pub struct Cookies {
     pub pass: Option<String>,
     /// Of [`Rules::token_cookie`].
     pub token: Option<String>,
+}
+
+/// Shown without what they hold.
+impl fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cookies").finish_non_exhaustive()
+    }
 }
 
 impl Cookies {

@@ -4,7 +4,7 @@ use super::Terms;
 use super::frame::{Opcode, close_payload};
 use super::incoming::{Fault, Incoming, Stop};
 use super::outgoing::{push_control, push_payload};
-use crate::env::Stream;
+use crate::env::{Stream, is_passing};
 use crate::lock::lock;
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
@@ -332,11 +332,6 @@ impl State {
             }
         }
     }
-}
-
-/// Whether `error` leaves the stream as it is.
-pub(super) fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// The first `max` bytes of `bufs`.
