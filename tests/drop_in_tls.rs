@@ -241,9 +241,7 @@ fn a_certificate_may_name_the_user() {
             let mut stream = encrypt(stream, world.client(Some(certificate)));
             let heard = greet(&mut stream, OPEN);
             assert!(heard.contains("PONG\r\n"), "{whose:?} {certificate} {heard}");
-            stream.write_all(b"SUB in 1\r\nPUB $SYS.REQ.USER.INFO in 0\r\n\r\n").unwrap();
-            let heard = hear(&mut stream, "}}\r\n");
-            assert!(heard.contains(&format!("\"user\":{user:?},\"account\":\"A\"")), "{whose:?} {certificate} {heard}");
+            assert_eq!(who(&mut stream), user, "{whose:?} {certificate}");
         }
         // A name that is said does not count.
         let said = "{\"verbose\":false,\"user\":\"edge-1.example\"}";
@@ -254,6 +252,58 @@ fn a_certificate_may_name_the_user() {
         let said = "{\"verbose\":false,\"pass\":\"x\"}";
         let heard = upgrade(at, world.client(Some("mail")), said);
         assert!(heard.contains("-ERR 'Authorization Violation'"), "{whose:?} {heard}");
+    }
+}
+
+/// Whom a client is taken for, once it is in.
+fn who(stream: &mut (impl Read + Write)) -> String {
+    stream.write_all(b"SUB in 1\r\nPUB $SYS.REQ.USER.INFO in 0\r\n\r\n").unwrap();
+    let heard = hear(stream, "}}\r\n");
+    let user = heard.split_once("\"data\":{\"user\":\"").and_then(|(_, rest)| rest.split('"').next());
+    user.unwrap_or(&heard).to_owned()
+}
+
+#[test]
+fn nobody_gets_round_the_certificate() {
+    let world = World::new();
+    world.issue("joe", &[], |_| {});
+    let users = "allow_non_tls: true\nno_auth_user: guest\n\
+                 authorization { users [ {user: \"CN=joe,O=lattice\"}, {user: guest, password: x} ] }";
+    for whose in BOTH {
+        let (_server, at) = start(whose, &world.config("verify_and_map: true", users));
+        for connect in [OPEN, "{\"verbose\":false,\"user\":\"CN=joe,O=lattice\"}"] {
+            let mut plain = dial(at);
+            hear(&mut plain, "\r\n");
+            let heard = greet(&mut plain, connect);
+            assert!(heard.contains("-ERR 'Authorization Violation'"), "{whose:?} {connect} {heard}");
+        }
+        let mut silent = dial(at);
+        hear(&mut silent, "\r\n");
+        silent.write_all(b"PING\r\n").unwrap();
+        let heard = hear(&mut silent, "PONG");
+        assert!(heard.contains("-ERR 'Authorization Violation'"), "{whose:?} {heard}");
+        let mut stream = dial(at);
+        hear(&mut stream, "\r\n");
+        let mut stream = encrypt(stream, world.client(Some("joe")));
+        assert!(greet(&mut stream, OPEN).contains("PONG\r\n"), "{whose:?}");
+        assert_eq!(who(&mut stream), "CN=joe,O=lattice", "{whose:?}");
+    }
+}
+
+#[test]
+fn certificates_name_those_of_a_list_alone() {
+    let world = World::new();
+    world.issue("joe", &[], |_| {});
+    for whose in BOTH {
+        for (rest, connect) in [
+            ("authorization { token: secret }", "{\"verbose\":false,\"auth_token\":\"secret\"}"),
+            ("authorization { user: a, password: b }", "{\"verbose\":false,\"user\":\"a\",\"pass\":\"b\"}"),
+        ] {
+            let (_server, at) = start(whose, &world.config("verify_and_map: true", rest));
+            assert!(upgrade(at, world.client(Some("joe")), connect).contains("PONG\r\n"), "{whose:?} {rest}");
+            let heard = upgrade(at, world.client(Some("joe")), OPEN);
+            assert!(heard.contains("-ERR 'Authorization Violation'"), "{whose:?} {rest} {heard}");
+        }
     }
 }
 

@@ -175,6 +175,24 @@ fn a_page_shows_cookies() {
     }
 }
 
+/// Goal: a page is told that credentials are wanted, though it need not show any.
+#[test]
+fn info_asks_a_page_for_credentials() {
+    for whose in BOTH {
+        let users = "no_auth_user: a\nauthorization { users = [ {user: a, password: x} ] }";
+        let server = start(whose, "no_tls: true", users);
+        let (mut page, _) = Page::open(server.websocket, "");
+        assert_eq!(page.who(OPEN), "a", "{whose:?}");
+        let (mut page, _) = Page::open(server.websocket, "");
+        assert!(page.hear("\r\n").contains("\"auth_required\":true"), "{whose:?}");
+        let mut other = TcpStream::connect(server.nats).unwrap();
+        other.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut info = [0; 2048];
+        let len = other.read(&mut info).unwrap();
+        assert!(!String::from_utf8_lossy(&info[..len]).contains("auth_required"), "{whose:?}");
+    }
+}
+
 /// Goal: what INFO says of the place; whom a proxy speaks for is not in it.
 #[test]
 fn info_tells_of_the_websocket() {

@@ -6,12 +6,12 @@ use super::handshake::Opened;
 use super::incoming::{self, Op};
 use super::{Message, Options, WhenFull};
 use bytes::BytesMut;
-use lattice_broker::env::{Env, Stream};
+use lattice_broker::env::{Env, Stream, write_all};
 use lattice_broker::proto::{Info, client};
 use rand_core::Rng as _;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -466,19 +466,6 @@ fn read_now(stream: &dyn Stream, input: &mut BytesMut, chunk: usize) -> io::Resu
     let read = stream.try_read(&mut input[old..]);
     input.truncate(old + read.as_ref().map_or(0, |len| *len));
     read
-}
-
-pub(super) async fn write_all(stream: &dyn Stream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        poll_fn(|cx| stream.poll_write_ready(cx)).await?;
-        match stream.try_write_vectored(&[IoSlice::new(bytes)]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// What would break the protocol's line apart is refused; all else is the server's to judge.

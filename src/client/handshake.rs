@@ -4,7 +4,7 @@ use super::error::ClientError;
 use super::incoming::{self, Op};
 use super::{Credentials, Options, ServerUrl, connection};
 use bytes::BytesMut;
-use lattice_broker::env::{Env, Stream};
+use lattice_broker::env::{Env, Stream, write_all};
 use lattice_broker::proto::{Connect, Info, client};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,14 +33,14 @@ pub(super) async fn open(
         return Err(ClientError::TlsRequired);
     }
     let introduction = introduction(server, options, opened.info.headers);
-    connection::write_all(opened.stream.as_ref(), &introduction).await.map_err(|error| ClientError::lost(&error))?;
+    write_all(opened.stream.as_ref(), &introduction).await.map_err(|error| ClientError::lost(&error))?;
     loop {
         match opened.next().await? {
             Op::Pong => return Ok(opened),
             Op::Error(text) => return Err(ClientError::Refused { text }),
             Op::Info(info) => opened.info = *info,
             Op::Ping => {
-                let written = connection::write_all(opened.stream.as_ref(), client::PONG).await;
+                let written = write_all(opened.stream.as_ref(), client::PONG).await;
                 written.map_err(|error| ClientError::lost(&error))?;
             }
             // Nothing is subscribed yet, and nothing asked for a confirmation.

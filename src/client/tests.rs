@@ -1,6 +1,7 @@
 //! Against a real nats-server: `LATTICE_NATS_SERVER` names the program, else `.work/nats-server` in the repository.
 
 use super::*;
+use lattice_broker::env::write_all;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -204,7 +205,7 @@ fn what_is_no_server_is_told_in_time() {
         env.spawn(async move {
             while let Ok(stream) = std::future::poll_fn(|cx| listener.poll_accept(cx)).await {
                 // The first stream belongs to the attempt that has been given up.
-                let _ = connection::write_all(stream.as_ref(), b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+                let _ = write_all(stream.as_ref(), b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
             }
         });
         let options = Options { connect_timeout: Duration::from_secs(20), ..Options::default() };

@@ -101,7 +101,8 @@ fn auth(options: &Options) -> Result<broker::Auth, Unsupported> {
     Ok(broker::Auth {
         users,
         token: auth.token.as_ref().filter(|_| !listed).map(|token| broker::Secret::new(&token.0)),
-        by_certificate: by_certificate(options),
+        // They name those of a list.
+        by_certificate: if listed { by_certificate(options) } else { Vec::new() },
         websocket_no_auth_user: options.websocket.as_ref().and_then(|websocket| websocket.no_auth_user.clone()),
         no_auth_user: auth.no_auth_user.clone(),
         accounts: auth.accounts.iter().map(account).chain(global(auth).map(Ok)).collect::<Result<_, _>>()?,

@@ -1,9 +1,9 @@
 //! Streams and timers of an [`Env`] in the shape that hyper wants.
 
 use hyper::rt::{ReadBufCursor, Sleep};
-use lattice_broker::env::{Env, Stream, Timer};
+use lattice_broker::env::{Env, Stream, Timer, is_passing};
 use std::future::Future;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -15,10 +15,6 @@ const CHUNK: usize = 4096;
 /// A stream.
 #[derive(Debug)]
 pub(super) struct Transport(pub(super) Arc<dyn Stream>);
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
 
 impl hyper::rt::Read for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {

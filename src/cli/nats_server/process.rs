@@ -114,20 +114,8 @@ impl Server {
         };
         log.info(&format!("Listening for client connections on {}", host_port(&options.host, at.port())));
         introduce_tls(&log, &broker);
-        let watched = if options.monitoring.is_secure { "https" } else { "http" };
-        let ports = Ports {
-            clients: at,
-            cluster: node.as_deref().map(Node::link),
-            monitoring: http.map(|at| (watched, at)),
-            websocket,
-        };
-        let ports_file = match &options.ports_file_dir {
-            Some(folder) => Some(
-                PortsFile::write(folder, std::process::id(), env, &ports)
-                    .map_err(|error| format!("Error writing ports file in {}: {error}", folder.display()))?,
-            ),
-            None => None,
-        };
+        let cluster_at = node.as_deref().map(Node::link);
+        let ports_file = write_ports(env, &options, at, cluster_at, http, websocket)?;
         log.info("Server is ready");
         if let Some((cluster, node)) = options.cluster.as_ref().zip(node.as_ref()) {
             introduce_cluster(&log, cluster, node);
@@ -304,6 +292,22 @@ fn listen_websocket(
         log.write(Level::Warning, "Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
     }
     Ok(Some((scheme, at)))
+}
+
+/// Says in a file where the server is reached, where that is wanted.
+fn write_ports(
+    env: &Env,
+    options: &Options,
+    clients: SocketAddr,
+    cluster: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    websocket: Option<(&'static str, SocketAddr)>,
+) -> Result<Option<PortsFile>, String> {
+    let Some(folder) = &options.ports_file_dir else { return Ok(None) };
+    let scheme = if options.monitoring.is_secure { "https" } else { "http" };
+    let ports = Ports { clients, cluster, monitoring: http.map(|at| (scheme, at)), websocket };
+    let written = PortsFile::write(folder, std::process::id(), env, &ports);
+    written.map(Some).map_err(|error| format!("Error writing ports file in {}: {error}", folder.display()))
 }
 
 /// Answers HTTP where that is wanted, and returns where.

@@ -1,3 +1,5 @@
+//! What a `tls` block may say, what it may not, and when two say the same.
+
 use super::super::read::tests::read;
 use std::fs;
 
