@@ -4,12 +4,16 @@ use super::conn::{self, Conn};
 use super::newcomer::{Caller, Door, Newcomer};
 use super::place::Place;
 use super::welcome::{Secured, bounded, secure};
-use crate::env::Stream;
+use crate::env::{Stream, is_passing};
 use crate::hub::Hub;
 use crate::tls::TlsOffer;
 use crate::websocket::{Accepted, WebSocket, accept};
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+
+/// Bytes that are read from a client after its refusal.
+const REST_MAX: usize = 64 << 10;
 
 /// Opens a WebSocket on `raw`, and serves its client until it ends; one over the limit is told so.
 pub(super) async fn welcome(
@@ -21,10 +25,16 @@ pub(super) async fn welcome(
     is_refused: bool,
 ) {
     let peer = raw.peer_addr();
-    let opening = bounded(&hub.env, websocket.timeout, open(&websocket, raw));
+    let opening = bounded(&hub.env, websocket.timeout, open(&websocket, raw.clone()));
     let (accepted, secured) = match hub.stopping.run_until_cancelled(opening).await {
         Some(Ok(opened)) => opened,
-        Some(Err(error)) => return tracing::debug!(%peer, "{error}"),
+        Some(Err(error)) => {
+            tracing::debug!(%peer, "{error}");
+            let heard = hub.env.timeout(websocket.timeout, hear_out(&*raw));
+            // Either way there is no more to be done for it.
+            let _ = hub.stopping.run_until_cancelled(heard).await;
+            return;
+        }
         None => return,
     };
     let offer = TlsOffer {
@@ -43,6 +53,19 @@ pub(super) async fn welcome(
     let conn = if is_refused { conn.refused() } else { conn };
     // In a task of its own: what the opening needed is not kept for as long as the client stays.
     hub.env.spawn(conn::run(conn));
+}
+
+/// Reads what a client that was refused still sends: left unread, it would undo the answer on its way.
+async fn hear_out(raw: &dyn Stream) {
+    let (mut chunk, mut left) = ([0; 1024], REST_MAX);
+    while left > 0 && poll_fn(|cx| raw.poll_read_ready(cx)).await.is_ok() {
+        match raw.try_read(&mut chunk) {
+            Ok(0) => return,
+            Ok(len) => left = left.saturating_sub(len),
+            Err(error) if is_passing(&error) => {}
+            Err(_) => return,
+        }
+    }
 }
 
 async fn open(websocket: &WebSocket, raw: Arc<dyn Stream>) -> io::Result<(Accepted, Option<Secured>)> {

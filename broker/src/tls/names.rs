@@ -66,7 +66,7 @@ pub(crate) fn parse(text: &str) -> Option<Attributes> {
     let mut attributes = Vec::new();
     for part in split(text) {
         let (kind, value) = part.split_once('=')?;
-        attributes.push((kind.trim().to_uppercase(), unescaped(value.trim())));
+        attributes.push((kind.trim().to_uppercase(), unescaped(trimmed(value))));
     }
     attributes.sort();
     (!attributes.is_empty()).then_some(attributes)
@@ -81,6 +81,14 @@ fn split(text: &str) -> Vec<&str> {
         ends
     })
     .collect()
+}
+
+/// Without blanks around it, but for one that is escaped.
+fn trimmed(value: &str) -> &str {
+    let value = value.trim_start();
+    let end = value.trim_end().len();
+    let escapes = value[..end].bytes().rev().take_while(|byte| *byte == b'\\').count();
+    if escapes % 2 == 1 { &value[..(end + 1).min(value.len())] } else { &value[..end] }
 }
 
 fn unescaped(text: &str) -> String {

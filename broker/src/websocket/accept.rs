@@ -10,8 +10,6 @@ use std::sync::Arc;
 
 /// Bytes of a request that are read at a time.
 const READ: usize = 2048;
-/// Bytes that are read from a client after its refusal.
-const REST_MAX: usize = 64 << 10;
 
 /// A WebSocket that is open.
 #[derive(Debug)]
@@ -45,7 +43,6 @@ pub async fn accept(inner: Arc<dyn Stream>, rules: &Rules, is_tls: bool) -> Resu
             Err(refusal) => {
                 write_all(&*inner, &refusal.response()).await?;
                 inner.shutdown_write();
-                hear_out(&*inner).await;
                 return Err(refusal.into());
             }
         }
@@ -75,19 +72,6 @@ async fn read(inner: &dyn Stream, head: &mut Vec<u8>) -> Result<(), AcceptError>
             Ok(_) => return Ok(()),
             Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Reads what a client that was refused still sends: left unread, it would undo the answer on its way.
-async fn hear_out(inner: &dyn Stream) {
-    let (mut chunk, mut left) = ([0; READ], REST_MAX);
-    while left > 0 && poll_fn(|cx| inner.poll_read_ready(cx)).await.is_ok() {
-        match inner.try_read(&mut chunk) {
-            Ok(0) => return,
-            Ok(len) => left = left.saturating_sub(len),
-            Err(error) if is_passing(&error) => {}
-            Err(_) => return,
         }
     }
 }

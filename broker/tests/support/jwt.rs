@@ -22,6 +22,17 @@ pub fn sign(issuer: &KeyPair, subject: &str, mut nats: Value, more: &Value) -> S
     format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature))
 }
 
+/// A token of version 1 of the format: its type stands beside `nats`, and the claims alone are signed.
+pub fn sign_first(issuer: &KeyPair, subject: &str, kind: &str, nats: &Value) -> String {
+    let claims = json!({
+        "jti": "ID", "iat": ISSUED, "iss": issuer.public_key(), "name": kind, "sub": subject, "type": kind, "nats": nats,
+    });
+    let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+    let signed = part(&claims);
+    let signature = BASE64URL_NOPAD.encode(&issuer.sign(signed.as_bytes()).unwrap());
+    format!("{}.{signed}.{signature}", part(&json!({ "typ": "jwt", "alg": "ed25519" })))
+}
+
 /// `base` with the keys of `more`, those inside of blocks too.
 pub fn merged(mut base: Value, more: &Value) -> Value {
     for (key, value) in more.as_object().into_iter().flatten() {

@@ -91,7 +91,7 @@ fn keys() {
 #[test]
 fn who_shows_nothing() {
     let access = Access::new(&Auth { no_auth_user: Some("b".to_owned()), ..auth() });
-    assert!(!access.is_asked_for());
+    assert!(!access.is_asked_for(ConnectionType::Standard));
     assert_eq!(judge(&access, &Connect::default()).as_deref(), Some("b@B"));
     for (name, pass, token) in [("nope", "", ""), ("", "nope", ""), ("", "", "nope"), ("a", "2", "")] {
         assert_eq!(judge(&access, &login(name, pass, token)), None);

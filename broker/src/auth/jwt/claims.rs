@@ -203,12 +203,24 @@ impl Claims for User {
     const KIND: &'static str = "user";
     const ISSUERS: &'static [u8] = b"A";
     const SUBJECT: u8 = b'U';
+
+    /// There were fewer limits, and none where nothing is said.
+    fn migrated(mut self, _kind: String) -> Self {
+        for limit in [&mut self.rights.subs, &mut self.rights.data, &mut self.rights.payload] {
+            *limit = if *limit == 0 { NO_LIMIT } else { *limit };
+        }
+        self
+    }
 }
 
 impl Claims for Activation {
     const KIND: &'static str = "activation";
     const ISSUERS: &'static [u8] = b"AO";
     const SUBJECT: u8 = b'A';
+
+    fn migrated(self, kind: String) -> Self {
+        Self { kind, ..self }
+    }
 }
 
 /// Networks are written as a list, or in one text with commas.

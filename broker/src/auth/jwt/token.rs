@@ -1,6 +1,7 @@
 //! One token: `header.claims.signature`, each in base64 for URLs, signed with the key of its issuer.
 //!
-//! What the claims mean is in `claims.rs`; whether the issuer may have issued it is left to who asks.
+//! Tokens of version 1 of the format are read as well: their header names another algorithm, which is the same over the
+//! claims alone, and their type stands beside `nats`. What the claims mean is in `claims.rs`; whether the issuer may have issued it is left to who asks.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
@@ -24,7 +25,9 @@ pub enum JwtError {
     #[error("it is no JWT: three parts of base64 for URLs are accepted, joined by dots")]
     Form,
     /// It says that it is something else.
-    #[error("its header says type {kind:?} and algorithm {algorithm:?}; JWT and ed25519-nkey are accepted")]
+    #[error(
+        "its header says type {kind:?} and algorithm {algorithm:?}; JWT and ed25519-nkey are accepted, or ed25519 of version 1"
+    )]
     Header {
         /// The type.
         kind: String,
@@ -35,7 +38,7 @@ pub enum JwtError {
     #[error("its claims cannot be read: {0}")]
     Claims(String),
     /// It is of another kind, or another version.
-    #[error("it is of type {kind:?} and version {version}; {wanted:?} and version 2 are accepted")]
+    #[error("it is of type {kind:?} and version {version}; {wanted:?} and versions 1 and 2 are accepted")]
     Kind {
         /// Its type.
         kind: String,
@@ -87,12 +90,18 @@ pub enum JwtError {
 }
 
 /// What a kind of token holds.
-pub(super) trait Claims: DeserializeOwned {
+pub(super) trait Claims: Default + DeserializeOwned {
     /// Its name in `nats.type`.
     const KIND: &'static str;
     /// First letters of the public keys that issue it, and that it is about.
     const ISSUERS: &'static [u8];
     const SUBJECT: u8;
+
+    /// What a token of version 1 means in version 2; `kind` is what it says for `nats.type`.
+    #[must_use]
+    fn migrated(self, _kind: String) -> Self {
+        self
+    }
 }
 
 /// A token whose signature is that of its issuer.
@@ -111,6 +120,7 @@ pub(super) struct Token<C> {
     pub(super) expires: i64,
     #[serde(rename = "nbf", default)]
     pub(super) not_before: i64,
+    #[serde(default)]
     pub(super) nats: C,
 }
 
@@ -124,6 +134,9 @@ struct Header {
 
 #[derive(Deserialize)]
 struct Outline {
+    /// Of version 1.
+    #[serde(rename = "type", default)]
+    kind: String,
     #[serde(default)]
     nats: Generic,
 }
@@ -142,16 +155,24 @@ pub(super) fn decode<C: Claims>(text: &str) -> Result<Token<C>, JwtError> {
         return Err(JwtError::TooLong { len: text.len(), max: TOKEN_BYTES_MAX });
     }
     let (signed, signature) = text.rsplit_once('.').ok_or(JwtError::Form)?;
-    let (header, claims) = signed.split_once('.').filter(|(_, claims)| !claims.contains('.')).ok_or(JwtError::Form)?;
+    let (header, claims_text) =
+        signed.split_once('.').filter(|(_, claims)| !claims.contains('.')).ok_or(JwtError::Form)?;
     let bytes = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| JwtError::Form);
-    let (header, claims, signature) = (bytes(header)?, bytes(claims)?, bytes(signature)?);
-    check_header(&header)?;
-    let outline: Outline = json(&claims)?;
-    let Generic { kind, version } = outline.nats;
-    if kind != C::KIND || version != 2 {
-        return Err(JwtError::Kind { kind, version, wanted: C::KIND });
+    let (header, claims, signature) = (bytes(header)?, bytes(claims_text)?, bytes(signature)?);
+    let format = format(&header)?;
+    let Outline { kind: outer, nats: Generic { kind: inner, version } } = json(&claims)?;
+    let (kind, version, signed) = match format {
+        // What says that it is of version 2 in there is not what it was signed as.
+        Format::One => (&outer, if version == 0 { 1 } else { version }, claims_text),
+        Format::Two => (&inner, version, signed),
+    };
+    if kind != C::KIND || version != format as i64 {
+        return Err(JwtError::Kind { kind: kind.clone(), version, wanted: C::KIND });
     }
-    let token: Token<C> = json(&claims)?;
+    let mut token: Token<C> = json(&claims)?;
+    if matches!(format, Format::One) {
+        token.nats = token.nats.migrated(inner);
+    }
     let key = public_key(&token.issuer, C::ISSUERS)
         .ok_or_else(|| JwtError::Issuer { issuer: token.issuer.clone(), accepted: keys(C::ISSUERS) })?;
     if public_key(&token.subject, &[C::SUBJECT]).is_none() {
@@ -163,12 +184,20 @@ pub(super) fn decode<C: Claims>(text: &str) -> Result<Token<C>, JwtError> {
     Ok(token)
 }
 
-fn check_header(bytes: &[u8]) -> Result<(), JwtError> {
-    let header: Header = json(bytes)?;
-    if header.typ.eq_ignore_ascii_case("JWT") && header.alg.eq_ignore_ascii_case("ed25519-nkey") {
-        return Ok(());
+/// A version of the format.
+#[derive(Clone, Copy)]
+enum Format {
+    One = 1,
+    Two = 2,
+}
+
+fn format(header: &[u8]) -> Result<Format, JwtError> {
+    let header: Header = json(header)?;
+    match header.alg.to_ascii_lowercase().as_str() {
+        "ed25519-nkey" if header.typ.eq_ignore_ascii_case("JWT") => Ok(Format::Two),
+        "ed25519" if header.typ.eq_ignore_ascii_case("JWT") => Ok(Format::One),
+        _ => Err(JwtError::Header { kind: header.typ, algorithm: header.alg }),
     }
-    Err(JwtError::Header { kind: header.typ, algorithm: header.alg })
 }
 
 fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JwtError> {
