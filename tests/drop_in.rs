@@ -45,6 +45,8 @@ const GOOD: &[&str] = &[
     "mappings { \"a.*\": \"{{splitFromLeft(1,2)}}.{{SplitfromRight(1,2)}}.{{sliceFromLeft(1,2)}}.{{SliceFromRight(1,2)}}\" }",
     "mappings { \"a.*\": \"b.{{left(1,2)}}.{{Right(1,2)}}.{{split(1,-)}}.{{Split(1,)}}\" }",
     "mappings { \"a.*\": \"b.x{{wildcard(5)}}.{{}}.$x.$\" }",
+    "authorization { users: [ {user: a, password: b} ], auth_callout { issuer: ABWEG7E4NPGALLXWQNSP7HHAS7CDD2DIMDFRSCK5HHQA4TYZNWAFCYES, auth_users: [a] } }",
+    "authorization { user: a, password: b, auth_hook { issuer: ABWEG7E4NPGALLXWQNSP7HHAS7CDD2DIMDFRSCK5HHQA4TYZNWAFCYES, users: [a], acc: B, allowed_accounts: [B] } }\naccounts { B {} }",
 ];
 
 /// Config files that cannot.
@@ -109,6 +111,15 @@ const BAD: &[&str] = &[
     "mappings { a: [ { dest: b, weight: 6, cluster: c }, { dest: b, weight: 6 } ] }",
     "accounts { A { mappings { a: \"b.$1\" } } }",
     "accounts { A { maps: 5 } }",
+    "authorization { auth_callout: 5 }",
+    "authorization { auth_callout {} }",
+    "authorization { user: a, password: b, auth_callout { issuer: ABWEG7E4NPGALLXWQNSP7HHAS7CDD2DIMDFRSCK5HHQA4TYZNWAFCYES } }",
+    "authorization { user: a, password: b, auth_callout { issuer: ABWEG7E4NPGALLXWQNSP7HHAS7CDD2DIMDFRSCK5HHQA4TYZNWAFCYES, auth_users: a } }",
+    "authorization { user: a, password: b, auth_callout { issuer: x, auth_users: [a] } }",
+    "authorization { user: a, password: b, auth_callout { auth_users: [a] } }",
+    "authorization { user: a, password: b, auth_callout { issuer: ABWEG7E4NPGALLXWQNSP7HHAS7CDD2DIMDFRSCK5HHQA4TYZNWAFCYES, auth_users: [a], xkey: x } }",
+    "authorization { user: a, password: b, auth_callout { issuer: ABWEG7E4NPGALLXWQNSP7HHAS7CDD2DIMDFRSCK5HHQA4TYZNWAFCYES, auth_users: [a], color: red } }",
+    "authorization { user: a, password: b, auth_callout { issuer: ABWEG7E4NPGALLXWQNSP7HHAS7CDD2DIMDFRSCK5HHQA4TYZNWAFCYES, auth_users: [a], allowed_accounts: [B] } }",
 ];
 
 /// Goal: a config file that one server takes is taken by the other, and one that is refused is refused by both.

@@ -137,6 +137,11 @@ impl Config {
                 timed("websocket.ping_interval", interval, ms(10), day, "10 ms to 1 day")?;
             }
         }
+        if self.auth.callout.is_some() && !self.server_id.is_empty() {
+            let value = "a service to ask, and a server_id beside it".to_owned();
+            let range = "servers that make their key, as requests are signed with it";
+            return Err(ConfigError { key: "auth.callout", value, range });
+        }
         self.auth.validate()
     }
 }
@@ -164,6 +169,9 @@ mod tests {
         assert_eq!(Config::default().validate(), Ok(()));
         let bad = Config { max_payload: 0, ..Config::default() };
         assert_eq!(bad.validate().unwrap_err().key, "max_payload");
+        let auth = Auth { callout: Some(crate::auth::Callout::default()), ..Auth::default() };
+        let bad = Config { server_id: "N".to_owned(), auth, ..Config::default() };
+        assert!(bad.validate().unwrap_err().to_string().contains("server_id beside it"));
         let bad = Config { ping_interval: Duration::ZERO, ..Config::default() };
         assert_eq!(bad.validate().unwrap_err().to_string(), "ping_interval is 0ns, which is not in 10 ms to 1 day");
     }

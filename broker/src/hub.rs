@@ -12,15 +12,17 @@ use crate::monitor::{Record, ReloadDesk, Surroundings};
 use crate::neighbor::NeighborKind;
 use crate::proto::{Info, Limits};
 use crate::route::Attached;
-use crate::server::Client;
+use crate::server::{CALLOUTS_MAX, Client};
 use crate::session::{News, Terms};
 use crate::stats::{Counters, sub};
 use crate::sublist::NeighborId;
 use crate::subscription::Taker;
+use nkeys::{KeyPair, KeyPairType};
 use rand_core::Rng as _;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::time::SystemTime;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +46,8 @@ pub(crate) struct Hub {
     /// Cancelled when no more clients are taken in.
     pub(crate) listening: CancellationToken,
     pub(crate) info: Info,
+    /// What the server's id is the public part of; `None` when the secret is kept elsewhere.
+    pub(crate) server_key: Option<KeyPair>,
     /// Where clients connect, once they can.
     listened: OnceLock<(String, u16)>,
     websocket_listened: OnceLock<(String, u16)>,
@@ -51,7 +55,9 @@ pub(crate) struct Hub {
     terms: RwLock<Arc<Terms>>,
     /// Leave to compare a password with a hash: so many at a time, and the other cores are left to the clients that
     /// are in already.
-    pub(crate) slow_checks: Semaphore,
+    slow_checks: Arc<Semaphore>,
+    /// Leave to ask a service about a client.
+    pub(crate) callouts: Semaphore,
     pub(crate) counters: Counters,
     pub(crate) stopping: CancellationToken,
     /// Told whenever a connection has ended.
@@ -80,7 +86,8 @@ impl Hub {
         let mut rng = env.rng("broker");
         let mut key = [0; 32];
         rng.fill_bytes(&mut key);
-        let id = if config.server_id.is_empty() { server_id(key) } else { config.server_id.clone() };
+        let server_key = config.server_id.is_empty().then(|| server_key(key));
+        let id = server_key.as_ref().map_or_else(|| config.server_id.clone(), KeyPair::public_key);
         let info = Info {
             server_name: if config.server_name.is_empty() { id.clone() } else { config.server_name.clone() },
             server_id: id,
@@ -102,9 +109,11 @@ impl Hub {
             listening: stopping.child_token(),
             terms: RwLock::new(Arc::new(terms(&config, &info))),
             info,
+            server_key,
             listened: OnceLock::new(),
             websocket_listened: OnceLock::new(),
-            slow_checks: Semaphore::new(slow_checks_max()),
+            slow_checks: Arc::new(Semaphore::new(slow_checks_max())),
+            callouts: Semaphore::new(CALLOUTS_MAX),
             counters: Counters::default(),
             stopping,
             closed: Notify::new(),
@@ -257,6 +266,22 @@ impl Hub {
         read(&self.terms).clone()
     }
 
+    /// Runs `work`, which gets the time, beside the tasks when its turn comes; dropping the future before that gives it
+    /// up. `None` when it has panicked.
+    pub(crate) async fn work_slowly<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(SystemTime) -> T + Send + 'static,
+    ) -> Option<T> {
+        let leave = self.slow_checks.clone().acquire_owned().await.ok()?;
+        let wall = self.env.wall();
+        let work = move || {
+            // For as long as it runs, whoever still waits for it.
+            let _leave = leave;
+            work(wall)
+        };
+        self.env.work(work).await
+    }
+
     /// Something that nobody can foresee, for a client to sign.
     pub(crate) fn nonce(&self) -> Box<str> {
         let mut bytes = [0; NONCE_LEN];
@@ -391,9 +416,7 @@ fn slow_checks_max() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
-/// A public server key, `N…`, of a secret that nobody keeps: it only has to be unlike others.
-fn server_id(secret: [u8; 32]) -> String {
-    nkeys::KeyPair::new_from_raw(nkeys::KeyPairType::Server, secret)
-        .expect("any 32 bytes are a secret key")
-        .public_key()
+/// The key pair that a server is, of a secret that nothing else has.
+fn server_key(secret: [u8; 32]) -> KeyPair {
+    KeyPair::new_from_raw(KeyPairType::Server, secret).expect("any 32 bytes are a secret key")
 }

@@ -73,9 +73,9 @@ pub mod websocket;
 pub use attach::{Attachment, Publisher};
 pub use auth::jwt;
 pub use auth::{
-    Access, AccountConfig, AccountLimits, AllowResponses, Auth, ConnectionType, Export, ExportKind, GLOBAL_ACCOUNT,
-    Identity, Import, LocalSubject, Login, MappedTo, MappingError, Permissions, ResponseType, SYSTEM_ACCOUNT, Secret,
-    SlowCheck, SubjectMapping, SubjectRules, User,
+    Access, AccountConfig, AccountLimits, AllowResponses, Auth, Callout, CalloutCheck, ConnectionType, Export,
+    ExportKind, GLOBAL_ACCOUNT, Identity, Import, LocalSubject, Login, MappedTo, MappingError, Permissions,
+    ResponseType, SYSTEM_ACCOUNT, Secret, SlowCheck, SubjectMapping, SubjectRules, User,
 };
 pub use config::{Config, ConfigError};
 pub use credentials::Credentials;

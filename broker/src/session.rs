@@ -40,10 +40,18 @@ const RTT_VALID: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 enum State {
     AwaitConnect,
-    Checking(Box<Connect>),
+    Checking(Box<Connect>, Late),
     Open,
     Draining,
     Closed,
+}
+
+/// What a client is told that could not be judged in time.
+#[derive(Clone, Copy, Debug)]
+enum Late {
+    TooLate,
+    /// A service that does not answer lets nobody in.
+    Denied,
 }
 
 /// One client connection.
@@ -128,7 +136,7 @@ impl<S: Clone> Session<S> {
     pub fn handle<'a>(&mut self, now: Instant, op: Op<'a>, out: &mut Vec<u8>) -> Action<'a, S> {
         match self.state {
             State::Open => {}
-            State::Checking(_) => return Action::None,
+            State::Checking(..) => return Action::None,
             State::AwaitConnect => {
                 return match op {
                     Op::Connect(json) => self.connect(now, json, out),
@@ -138,7 +146,7 @@ impl<S: Clone> Session<S> {
                     | Op::Ping
                     | Op::Pong
                     | Op::Ignored
-                    | Op::Error => self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out),
+                    | Op::Error => self.deny(out),
                 };
             }
             State::Draining | State::Closed => return Action::None,
@@ -192,7 +200,8 @@ impl<S: Clone> Session<S> {
             return Action::None;
         }
         match self.state {
-            State::AwaitConnect | State::Checking(_) => {
+            State::Checking(_, Late::Denied) => self.deny(out),
+            State::AwaitConnect | State::Checking(_, Late::TooLate) => {
                 self.close(CloseReason::AuthenticationTimeout, b"Authentication Timeout", out)
             }
             State::Open => match self.expires.filter(|(at, _)| now >= *at) {
@@ -216,7 +225,7 @@ impl<S: Clone> Session<S> {
     /// The bytes cannot be read: says why.
     pub fn parse_failed(&mut self, error: ParseError, out: &mut Vec<u8>) -> Action<'static, S> {
         if matches!(self.state, State::AwaitConnect) && error == ParseError::UnknownOperation {
-            return self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out);
+            return self.deny(out);
         }
         let (reason, text): (_, &[u8]) = match error {
             ParseError::UnknownOperation => (CloseReason::ProtocolViolation, b"Unknown Protocol Operation"),
@@ -250,12 +259,13 @@ impl<S: Clone> Session<S> {
         out: &mut Vec<u8>,
     ) -> Action<'static, S> {
         match std::mem::replace(&mut self.state, State::Open) {
-            State::Checking(connect) => match identity {
+            // The terms may be others than those that it was judged by.
+            State::Checking(connect, _) => match identity.and_then(|identity| self.still(&identity, wall)) {
                 Some(identity) => {
                     self.expires = expiry(now, wall, &identity);
                     self.admit(now, &connect, identity, out)
                 }
-                None => self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out),
+                None => self.deny(out),
             },
             state => {
                 self.state = state;
@@ -290,9 +300,7 @@ impl<S: Clone> Session<S> {
             }
             Review::Revoked => return self.close(CloseReason::Revocation, b"User Authentication Revoked", out),
             Review::Gone => return self.close(CloseReason::ClientClosed, b"", out),
-            Review::Denied => {
-                return self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out);
-            }
+            Review::Denied => return self.deny(out),
         }
         let grant = &self.grant;
         let ended = self.subscriptions.extract_if(.., |sid, subscription| {
@@ -319,7 +327,7 @@ impl<S: Clone> Session<S> {
     /// Takes no more operations.
     pub fn drain(&mut self) {
         match self.state {
-            State::AwaitConnect | State::Checking(_) | State::Open => self.state = State::Draining,
+            State::AwaitConnect | State::Checking(..) | State::Open => self.state = State::Draining,
             State::Draining | State::Closed => {}
         }
     }
@@ -425,13 +433,30 @@ impl<S: Clone> Session<S> {
         };
         match self.terms.access.judge(&shown) {
             Verdict::Admitted(identity) => self.admit(now, &connect, identity, out),
-            Verdict::Denied => self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out),
+            Verdict::Denied => self.deny(out),
             Verdict::Slow(check) => {
-                self.state = State::Checking(Box::new(Connect { pass: None, auth_token: None, jwt: None, ..connect }));
-                self.timeout = now + self.terms.auth_timeout;
+                self.await_check(now, connect, Late::TooLate);
                 Action::Verify(check)
             }
+            Verdict::Asked(check) => {
+                self.await_check(now, connect, Late::Denied);
+                Action::Consult(check)
+            }
         }
+    }
+
+    /// Who `identity` is by the terms of now, if it may be here.
+    fn still(&self, identity: &Arc<Identity>, wall: SystemTime) -> Option<Arc<Identity>> {
+        match self.terms.access.review(identity, self.peer.over, self.from(), wall) {
+            Review::Stays(identity) => Some(identity),
+            Review::Revoked | Review::Gone | Review::Denied => None,
+        }
+    }
+
+    fn await_check(&mut self, now: Instant, connect: Connect, late: Late) {
+        let kept = Connect { pass: None, auth_token: None, jwt: None, ..connect };
+        self.state = State::Checking(Box::new(kept), late);
+        self.timeout = now + self.terms.auth_timeout;
     }
 
     fn admit(
@@ -442,7 +467,7 @@ impl<S: Clone> Session<S> {
         out: &mut Vec<u8>,
     ) -> Action<'static, S> {
         if connect.account.is_some() || connect.new_account {
-            return self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out);
+            return self.deny(out);
         }
         if !(0..=1).contains(&connect.protocol) {
             return self.close(CloseReason::BadProtocolVersion, b"invalid client protocol", out);
@@ -585,6 +610,10 @@ impl<S: Clone> Session<S> {
 
     fn ping_interval(&self) -> Duration {
         self.terms.ping_interval(self.peer.over)
+    }
+
+    fn deny<'a>(&mut self, out: &mut Vec<u8>) -> Action<'a, S> {
+        self.close(CloseReason::AuthenticationFailure, b"Authorization Violation", out)
     }
 
     fn expire(&mut self, whose: Expiring, out: &mut Vec<u8>) -> Action<'static, S> {

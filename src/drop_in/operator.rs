@@ -81,7 +81,7 @@ impl Trust {
 
 /// What may not be there beside an operator.
 fn beside(auth: &Auth) -> Option<&'static str> {
-    let has_users = !auth.users.is_empty() || auth.single.is_some() || auth.token.is_some();
+    let has_users = !auth.users.is_empty() || auth.single.is_some() || auth.token.is_some() || auth.callout.is_some();
     if !auth.accounts.is_empty() {
         Some("operators do not allow Accounts to be configured directly: leave accounts out, or operator")
     } else if !auth.mappings.is_empty() {

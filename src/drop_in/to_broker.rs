@@ -85,6 +85,11 @@ fn auth(options: &Options) -> Result<broker::Auth, Unsupported> {
     if let Some(operator) = &auth.operator {
         return Ok(broker::Auth { system_account, ..broker::Auth::operator(operator.clone()) });
     }
+    if auth.callout.is_some() && options.cluster.is_some() {
+        // Requests are signed with the server's key, which is that of its links then.
+        let what = "auth_callout beside a cluster asks with a key that is kept for routes";
+        return Err(unsupported(what, "leave cluster out, or name users in users: [ … ] instead of auth_callout"));
+    }
     let mut users = Vec::new();
     for one in &auth.users {
         users.push(user(one, auth.default_permissions.as_ref(), "")?);
@@ -108,6 +113,7 @@ fn auth(options: &Options) -> Result<broker::Auth, Unsupported> {
         accounts: auth.accounts.iter().map(account).chain(global(auth).map(Ok)).collect::<Result<_, _>>()?,
         system_account,
         operator: None,
+        callout: auth.callout.clone(),
     })
 }
 
@@ -223,6 +229,7 @@ fn import(account: &str, import: &Import) -> Result<broker::Import, Unsupported>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drop_in::cluster::Cluster;
     use crate::drop_in::users::{Responses, Secret};
 
     fn listen() -> Listen {
@@ -317,6 +324,11 @@ mod tests {
         let account = Account { name: "A".to_owned(), nkey: Some("AB".to_owned()), ..Account::default() };
         options.auth = Auth { accounts: vec![account], ..Auth::default() };
         assert!(refused(&options).contains("account \"A\" has an nkey of its own"));
+        let mut options = Options::default();
+        options.auth.callout = Some(broker::Callout::default());
+        assert!(refused(&options).contains("auth.callout.issuer is \"\""));
+        options.cluster = Some(Cluster::default());
+        assert!(refused(&options).contains("auth_callout beside a cluster"));
         let mut options = Options::default();
         options.limits.max_control_line = 5;
         assert!(refused(&options).starts_with("max_control_line is 5"));

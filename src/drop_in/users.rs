@@ -2,9 +2,10 @@
 //!
 //! It knows what the file may say, not what the broker can do: `to_broker.rs` compares the two.
 
+mod callout;
 mod read;
 
-use lattice_broker::SubjectMapping;
+use lattice_broker::{Callout, SubjectMapping};
 use std::fmt;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Auth {
     pub system_account: Option<String>,
     /// Those who vouch for accounts and users, in the place of all of the above.
     pub operator: Option<lattice_broker::jwt::Operator>,
+    /// Who says who may connect.
+    pub callout: Option<Callout>,
 }
 
 /// How a user proves who it is.

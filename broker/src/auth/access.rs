@@ -3,8 +3,9 @@
 //! Made from an [`Auth`] once, and again at each reload. A password that is kept as a hash takes long to compare: that
 //! is handed back as a [`SlowCheck`], so that whoever runs the session can have it done beside it.
 
-use super::account::AccountConfig;
-use super::jwt::{Login as JwtLogin, LoginCheck, Operator, Refusal, Shown};
+use super::callout::{self, CalloutCheck, Service};
+use super::identity::{Identity, Proof};
+use super::jwt::{LoginCheck, Operator, Refusal};
 use super::rules::Rules;
 use super::secret::{Comparison, Secret};
 use super::user::{ConnectionType, Login, User};
@@ -31,6 +32,8 @@ pub struct Access {
     token: Option<Secret>,
     /// Whoever it vouches for, and nobody else.
     operator: Option<Arc<Operator>>,
+    /// Who is asked.
+    service: Option<Arc<Service>>,
     no_auth_user: Option<Arc<Identity>>,
     websocket_no_auth_user: Option<Arc<Identity>>,
     /// Of those who need not show anything, or a token.
@@ -43,45 +46,6 @@ pub struct Access {
 struct Known {
     identity: Arc<Identity>,
     user: User,
-}
-
-/// Who a client is, once it has been let in.
-#[derive(Debug)]
-pub struct Identity {
-    /// Its name or public key; `None` when it had to show neither.
-    pub user: Option<Box<str>>,
-    /// Its account.
-    pub account: Box<str>,
-    /// What its account and it are called, where these have public keys.
-    pub(crate) account_name: Box<str>,
-    pub(crate) user_name: Box<str>,
-    /// When its token ends, and its account's.
-    pub(crate) user_until: Option<SystemTime>,
-    pub(crate) account_until: Option<SystemTime>,
-    /// What it may do; `None` is everything.
-    pub(crate) rules: Option<Arc<Rules>>,
-    /// Subscriptions of one connection, and bytes of a message, that the account allows.
-    pub(crate) subscriptions_max: usize,
-    pub(crate) payload_max: usize,
-    proof: Proof,
-}
-
-/// By what a client was let in: a reload that changes it shows the client out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Proof {
-    Nothing,
-    NoAuthUser,
-    Token(Secret),
-    Password(Secret),
-    NKey,
-    Jwt(Shown),
-}
-
-/// Whose token it is that ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expiring {
-    User,
-    Account,
 }
 
 /// What a client shows.
@@ -104,6 +68,8 @@ pub(crate) enum Verdict {
     Denied,
     /// It depends on a comparison that takes long.
     Slow(SlowCheck),
+    /// It depends on what a service says.
+    Asked(Box<CalloutCheck>),
 }
 
 /// A comparison with a hash, or signatures, that have yet to be looked at. Shown without secrets.
@@ -133,6 +99,14 @@ pub(crate) enum Review {
 }
 
 impl SlowCheck {
+    /// Where a client is that passes; `None` when that is not known before, or nowhere.
+    fn account(&self) -> Option<&str> {
+        match &self.0 {
+            Check::Hash { identity, .. } => identity.as_ref().map(|identity| &*identity.account),
+            Check::Jwt(_) => None,
+        }
+    }
+
     /// Makes the comparison, which takes the CPU for tens of milliseconds to seconds, or looks at the signatures. The
     /// time is `wall`.
     pub(crate) fn run(self, wall: SystemTime) -> Option<Arc<Identity>> {
@@ -162,7 +136,7 @@ impl Access {
     /// What `auth`, which has been validated, says.
     #[must_use]
     pub fn new(auth: &Auth) -> Self {
-        let known = |user: &User| (user.name.as_str().into(), Known::new(user, &auth.accounts));
+        let known = |user: &User| (user.name.as_str().into(), Known::new(user, auth));
         let of = |nkeys: bool| auth.users.iter().filter(move |user| (user.login == Login::NKey) == nkeys);
         let proof = auth.token.clone().map_or(Proof::Nothing, Proof::Token);
         let mut access = Self {
@@ -175,6 +149,7 @@ impl Access {
             distinguished: if auth.by_certificate.is_empty() { BTreeMap::new() } else { distinguished(&auth.users) },
             token: auth.token.clone(),
             operator: auth.operator.clone(),
+            service: auth.callout.as_ref().map(|callout| Arc::new(Service::new(callout, auth))),
             no_auth_user: None,
             websocket_no_auth_user: None,
             anyone: Arc::new(Identity::new(None, "", None, proof, &auth.accounts)),
@@ -182,7 +157,8 @@ impl Access {
         };
         let silent = |name: &Option<String>| {
             let user = &access.find(name.as_deref()?)?.user;
-            let identity = Identity::new(Some(user), &user.account, rules(user), Proof::NoAuthUser, &auth.accounts);
+            let rules = rules(user, auth);
+            let identity = Identity::new(Some(user), &user.account, rules, Proof::NoAuthUser, &auth.accounts);
             Some(Arc::new(identity))
         };
         (access.no_auth_user, access.websocket_no_auth_user) =
@@ -230,6 +206,30 @@ impl Access {
 
     /// Judges what a client shows.
     pub(crate) fn judge(&self, shown: &Showing<'_>) -> Verdict {
+        let Some(service) = self.service.as_ref().filter(|service| !service.callout.exempts(shown.connect)) else {
+            return self.judge_here(shown);
+        };
+        let before = match self.judge_here(shown) {
+            Verdict::Admitted(identity) if !service.callout.covers(&identity.account) => {
+                return Verdict::Admitted(identity);
+            }
+            Verdict::Slow(check) if check.account().is_some_and(|account| !service.callout.covers(account)) => {
+                Some(check)
+            }
+            Verdict::Admitted(_) | Verdict::Denied | Verdict::Slow(_) | Verdict::Asked(_) => None,
+        };
+        Verdict::Asked(Box::new(CalloutCheck {
+            service: service.clone(),
+            before,
+            connect: shown.connect.clone(),
+            nonce: shown.nonce.unwrap_or_default().to_owned(),
+            over: shown.over,
+            from: shown.from,
+        }))
+    }
+
+    /// Judges by what is known here.
+    fn judge_here(&self, shown: &Showing<'_>) -> Verdict {
         let &Showing { connect, nonce, over, from, certificate } = shown;
         if !self.is_required {
             return Verdict::Admitted(self.anyone.clone());
@@ -269,11 +269,14 @@ impl Access {
     /// Looks again, at the time `wall`, at a client that is in, after a reload.
     pub(crate) fn review(
         &self,
-        identity: &Identity,
+        identity: &Arc<Identity>,
         over: ConnectionType,
         from: Option<IpAddr>,
         wall: SystemTime,
     ) -> Review {
+        if let Proof::Service(issuer) = &identity.proof {
+            return self.review_asked(identity, issuer);
+        }
         if let Some(operator) = &self.operator {
             return match &identity.proof {
                 // Its nonce was signed when it came in.
@@ -285,9 +288,12 @@ impl Access {
                     Err(Refusal::Revoked) => Review::Revoked,
                     Err(_) => Review::Denied,
                 },
-                Proof::Nothing | Proof::NoAuthUser | Proof::Token(_) | Proof::Password(_) | Proof::NKey => {
-                    Review::Denied
-                }
+                Proof::Nothing
+                | Proof::NoAuthUser
+                | Proof::Token(_)
+                | Proof::Password(_)
+                | Proof::NKey
+                | Proof::Service(_) => Review::Denied,
             };
         }
         let Some(name) = &identity.user else {
@@ -311,6 +317,17 @@ impl Access {
             }
             _ if known.identity.proof == identity.proof => Review::Stays(known.identity.clone()),
             _ => Review::Denied,
+        }
+    }
+
+    /// Whom a service has let in stays while users of that `issuer` are, and its account is there: it is not asked again.
+    fn review_asked(&self, identity: &Arc<Identity>, issuer: &str) -> Review {
+        match &self.service {
+            Some(service) if service.callout.issuer == issuer => match service.accounts.get(&*identity.account) {
+                Some(_) => Review::Stays(identity.clone()),
+                None => Review::Gone,
+            },
+            Some(_) | None => Review::Denied,
         }
     }
 
@@ -348,12 +365,13 @@ impl Access {
 }
 
 impl Known {
-    fn new(user: &User, accounts: &[AccountConfig]) -> Self {
+    fn new(user: &User, auth: &Auth) -> Self {
         let proof = match &user.login {
             Login::Password(secret) => Proof::Password(secret.clone()),
             Login::NKey => Proof::NKey,
         };
-        let identity = Arc::new(Identity::new(Some(user), &user.account, rules(user), proof, accounts));
+        let identity = Identity::new(Some(user), &user.account, rules(user, auth), proof, &auth.accounts);
+        let identity = Arc::new(identity);
         Self { identity, user: user.clone() }
     }
 
@@ -372,71 +390,20 @@ impl Known {
     }
 }
 
-impl Identity {
-    /// The user's name, for others to see; of those who know a token it says only that.
-    #[must_use]
-    pub fn label(&self) -> &str {
-        match (&self.user, &self.proof) {
-            (Some(user), _) => user,
-            (None, Proof::Token(_)) => "[REDACTED]",
-            (None, _) => "",
-        }
-    }
-
-    /// When it has to go, and whose time is over then.
-    pub(crate) fn until(&self) -> Option<(SystemTime, Expiring)> {
-        let user = self.user_until.map(|at| (at, Expiring::User));
-        let account = self.account_until.map(|at| (at, Expiring::Account));
-        user.into_iter().chain(account).min_by_key(|(at, _)| *at)
-    }
-
-    fn of_jwt(login: JwtLogin) -> Self {
-        Self {
-            user: Some(login.shown.user().into()),
-            account: login.shown.account().into(),
-            account_name: login.account_name.into(),
-            user_name: login.user_name.into(),
-            user_until: login.user_until,
-            account_until: login.account_until,
-            rules: login.permissions.map(|permissions| Arc::new(Rules::new(&permissions))),
-            subscriptions_max: login.subscriptions_max.unwrap_or(usize::MAX),
-            payload_max: login.payload_max.unwrap_or(usize::MAX),
-            proof: Proof::Jwt(login.shown),
-        }
-    }
-
-    fn new(
-        user: Option<&User>,
-        account: &str,
-        rules: Option<Arc<Rules>>,
-        proof: Proof,
-        accounts: &[AccountConfig],
-    ) -> Self {
-        let account = if account.is_empty() { GLOBAL_ACCOUNT } else { account };
-        let limits = accounts.iter().find(|other| other.name == account).map(|other| other.limits).unwrap_or_default();
-        Self {
-            user: user.map(|user| user.name.as_str().into()),
-            account: account.into(),
-            account_name: account.into(),
-            user_name: Box::default(),
-            user_until: None,
-            account_until: None,
-            rules,
-            subscriptions_max: limits.subscriptions_max.unwrap_or(usize::MAX),
-            payload_max: limits.payload_max.unwrap_or(usize::MAX),
-            proof,
-        }
-    }
-}
-
 /// Users whose name is a distinguished one.
 fn distinguished(users: &[User]) -> BTreeMap<Attributes, Box<str>> {
     let named = users.iter().filter(|user| user.login != Login::NKey);
     named.filter_map(|user| Some((parse_name(&user.name)?, user.name.as_str().into()))).collect()
 }
 
-fn rules(user: &User) -> Option<Arc<Rules>> {
-    user.permissions.as_ref().map(|permissions| Arc::new(Rules::new(permissions)))
+/// What `user` may do. Who is beside a service may not ask it.
+fn rules(user: &User, auth: &Auth) -> Option<Arc<Rules>> {
+    let account = if user.account.is_empty() { GLOBAL_ACCOUNT } else { &user.account };
+    let mut permissions = user.permissions.clone();
+    if auth.callout.as_ref().is_some_and(|callout| callout.account() == account) {
+        permissions.get_or_insert_default().publish.deny.push(callout::SUBJECT.to_owned());
+    }
+    permissions.map(|permissions| Arc::new(Rules::new(&permissions)))
 }
 
 fn compare(secret: &Secret, given: &str, identity: Option<&Arc<Identity>>) -> Verdict {

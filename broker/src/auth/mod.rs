@@ -1,10 +1,12 @@
 //! Who may connect, in which account, and what they may do there: as it is configured.
 //!
-//! `access.rs` judges what a client shows, `rules.rs` answers what it may do. When credentials are asked for, and what
+//! `access.rs` judges what a client shows, `callout` has a service judge it, `rules.rs` answers what it may do. When credentials are asked for, and what
 //! a refusal says, is left to the session.
 
 mod access;
 mod account;
+mod callout;
+mod identity;
 pub mod jwt;
 mod mapping;
 mod permissions;
@@ -13,14 +15,18 @@ mod rules;
 mod secret;
 mod user;
 
-pub use access::{Access, Identity, SlowCheck};
+pub use access::{Access, SlowCheck};
 pub use account::{AccountConfig, AccountLimits, Export, ExportKind, Import, LocalSubject, ResponseType};
+pub use callout::{Callout, CalloutCheck};
+pub use identity::Identity;
 pub use mapping::{MappedTo, MappingError, SubjectMapping};
 pub use permissions::{AllowResponses, Permissions, SubjectRules};
 pub use secret::Secret;
 pub use user::{ConnectionType, Login, User};
 
-pub(crate) use access::{Expiring, Review, Showing, Verdict};
+pub(crate) use access::{Review, Showing, Verdict};
+pub(crate) use callout::{ClientTls, Inquiry, SUBJECT as CALLOUT_SUBJECT, ServerId};
+pub(crate) use identity::Expiring;
 pub(crate) use mapping::WEIGHTS;
 pub(crate) use replies::Replies;
 pub(crate) use rules::{Rules, Verdicts};
@@ -55,6 +61,8 @@ pub struct Auth {
     pub system_account: String,
     /// Those whose word is taken for who may connect, by JWT alone. Their accounts are among `accounts`.
     pub operator: Option<Arc<Operator>>,
+    /// A service that says who may connect, in the place of all of the above; only its own users are judged here.
+    pub callout: Option<Callout>,
 }
 
 impl Auth {
@@ -144,7 +152,7 @@ impl Auth {
         if let Some((key, name)) = self.silent_users().find(|(_, name)| !names.contains(name)) {
             return refuse(key, format!("{name:?}"), "the name of a user");
         }
-        Ok(())
+        self.callout.as_ref().map_or(Ok(()), |callout| callout.validate(self, &accounts))
     }
 }
 

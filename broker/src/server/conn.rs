@@ -7,12 +7,13 @@
 //! The read buffer and the stages are the thread's (`bench.rs`).
 
 use super::bench::{Bench, READ_BUFFER, with_bench};
+use super::callout;
 use super::client::Client;
 use super::newcomer::Newcomer;
 use super::place::Place;
 use super::stall::Stall;
 use crate::account::Account;
-use crate::auth::{Identity, SlowCheck};
+use crate::auth::{CalloutCheck, Identity, SlowCheck};
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::delivery::{Dice, Job, Origin, deliver};
@@ -70,7 +71,7 @@ pub(super) struct Conn {
     /// The account counts this connection: after its CONNECT.
     is_counted: bool,
     session: Session<Arc<Subscription>>,
-    /// What a comparison that takes long comes to; nothing is read or handled before.
+    /// What a comparison that takes long, or a service, comes to; nothing is read or handled before.
     checking: Option<oneshot::Receiver<Option<Arc<Identity>>>>,
     routes: RouteCache,
     dice: Dice,
@@ -321,18 +322,24 @@ impl Conn {
 
     /// Has a comparison made beside the tasks, when its turn comes.
     fn check(&mut self, check: SlowCheck) {
-        let (mut done, checking) = oneshot::channel();
         let hub = self.hub.clone();
+        self.await_identity(async move { hub.work_slowly(move |wall| check.run(wall)).await.flatten() });
+    }
+
+    fn consult(&mut self, check: CalloutCheck) {
+        self.await_identity(callout::ask(self.hub.clone(), self.client.clone(), check));
+    }
+
+    /// Goes on when it is known who the client is.
+    fn await_identity(&mut self, found: impl Future<Output = Option<Arc<Identity>>> + Send + 'static) {
+        let (mut done, checking) = oneshot::channel();
         self.hub.env.spawn(async move {
-            let _leave = tokio::select! {
-                leave = hub.slow_checks.acquire() => leave,
+            tokio::select! {
+                // Nobody may be waiting any more.
+                identity = found => drop(done.send(identity)),
                 // The client has gone, or its time is up: nobody would hear of it.
-                () = done.closed() => return,
-            };
-            let wall = hub.env.wall();
-            let identity = hub.env.work(move || check.run(wall)).await.flatten();
-            // As above.
-            drop(done.send(identity));
+                () = done.closed() => {}
+            }
         });
         self.checking = Some(checking);
     }
@@ -451,6 +458,7 @@ impl Conn {
             }
             Action::Remove(subscription) => self.remove(&subscription),
             Action::Verify(check) => self.check(check),
+            Action::Consult(check) => self.consult(*check),
             Action::Connected { identity, headers, stale } => {
                 stale.iter().for_each(|subscription| self.remove(subscription));
                 self.client.set_headers(headers);
@@ -604,7 +612,7 @@ impl Conn {
             // Those who were not let in are remembered, too.
             who.about = self.session.about().clone();
         });
-        self.stall = None;
+        (self.stall, self.checking) = (None, None);
         self.partial = Vec::new();
         self.phase = Phase::Closing { reason, until: now + patience, is_shut: false };
     }

@@ -6,6 +6,7 @@
 mod accept;
 mod backlog;
 mod bench;
+mod callout;
 mod client;
 mod conn;
 mod figures;
@@ -19,6 +20,7 @@ mod welcome;
 
 pub use accept::ListenError;
 pub(crate) use accept::{listen, listen_websocket};
+pub(crate) use callout::CALLOUTS_MAX;
 pub(crate) use client::Client;
 pub(crate) use figures::Who;
 pub(crate) use stall::Stall;

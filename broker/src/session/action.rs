@@ -1,6 +1,6 @@
 //! What an operation of a client comes to: the actions that a session hands to its caller.
 
-use crate::auth::{Identity, SlowCheck};
+use crate::auth::{CalloutCheck, Identity, SlowCheck};
 use crate::message::Message;
 #[cfg(doc)]
 use crate::proto::Op;
@@ -16,6 +16,8 @@ pub enum Action<'a, S> {
     None,
     /// It takes long to find out whether the client is who it says: handle nothing more before [`Session::verified`].
     Verify(SlowCheck),
+    /// A service knows who the client is: as above.
+    Consult(Box<CalloutCheck>),
     /// The client is (again) who it says: apply the options, remove the subscriptions of its former life, and tell
     /// [`Session::admitted`], or [`Session::refuse_account`].
     Connected {

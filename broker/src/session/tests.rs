@@ -61,6 +61,7 @@ impl Talk {
                     format!("connected {stale:?}\n")
                 }
                 Action::Verify(_) => "verify\n".to_owned(),
+                Action::Consult(_) => "consult\n".to_owned(),
                 Action::Revised(ended) => format!("revised {ended:?}\n"),
                 Action::Publish { message, .. } => format!("publish {}\n", subject::text(message.subject)),
                 Action::Ask { message, .. } => format!("ask {}\n", subject::text(message.subject)),

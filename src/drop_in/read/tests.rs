@@ -69,6 +69,14 @@ fn wrong_keys_and_values_are_named() {
         ("authorization { users: [{nkey: UABC}] }", "Not a valid public nkey"),
         ("authorization { timeout: x }", "timeout is \"x\""),
         ("authorization { users: [{user: a, permissions: {publish: \"b..c\"}}] }", "\"b..c\" is not a valid subject"),
+        ("authorization { auth_callout: 5 }", "auth_callout is 5, which is not a block"),
+        ("authorization { auth_callout { issuer: UABC, auth_users: [a] } }", "valid public account nkey, got \"UABC\""),
+        ("authorization { auth_callout { auth_users: [a] } }", "require an issuer"),
+        ("authorization { auth_callout { issuer: UABC } }", "require authorized users"),
+        ("authorization { auth_callout { auth_users: a } }", "auth_users is \"a\", which is not an array"),
+        ("authorization { auth_callout { xkey: X } }", "\"xkey\" encrypts what the service is told, which is not here"),
+        ("authorization { auth_callout { color: red } }", "unknown field \"color\""),
+        ("authorization { auth_hook { allowed_accounts: [B] } }", "allowed account \"B\" not found"),
         (
             "accounts: { A: {}, B: {imports: [{stream: {account: Z, subject: s}}]} }",
             "\"Z\" account not defined for stream",
@@ -119,6 +127,19 @@ fn users_and_accounts_are_modelled() {
     let import = &auth.accounts[1].imports[1];
     assert_eq!((import.kind, import.account.as_str(), import.to.as_deref()), (Kind::Service, "A", Some("r")));
     assert_eq!(auth.system_account.as_deref(), Some("A"));
+}
+
+#[test]
+fn a_service_to_ask_is_modelled() {
+    let issuer = "ABWEG7E4NPGALLXWQNSP7HHAS7CDD2DIMDFRSCK5HHQA4TYZNWAFCYES";
+    let rest = "account: AUTH, auth_users: [a], allowed_accounts: [AUTH]";
+    let text = format!(
+        "authorization {{ auth_callout {{ issuer: {issuer}, {rest} }} }}\n\
+         accounts {{ AUTH {{ users: [{{user: a, password: b}}] }} }}"
+    );
+    let callout = good(&text).auth.callout.unwrap();
+    assert_eq!((&*callout.issuer, &*callout.account), (issuer, "AUTH"));
+    assert_eq!((&callout.users[..], &callout.accounts[..]), (&["a".to_owned()][..], &["AUTH".to_owned()][..]));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `authorization` and `accounts` of a config file to the model, and what does not fit together in it.
 
+use super::callout;
 use super::{Account, Auth, Export, Import, Kind, Permissions, Proof, Responses, Rules, Secret, User};
 use crate::drop_in::grammar::{Block, Entry, Item, Place, Value};
 use crate::drop_in::mappings;
@@ -24,10 +25,7 @@ pub fn authorization(entry: &Entry, block: &Block, auth: &mut Auth, faults: &mut
             "default_permission" | "default_permissions" | "permissions" => {
                 auth.default_permissions = permissions(entry, faults);
             }
-            "auth_callout" => faults.error(
-                &entry.place,
-                "\"auth_callout\" asks a service who may connect, which is not here: name users in users: [ … ]",
-            ),
+            "auth_callout" | "auth_hook" => auth.callout = callout::read(entry, faults),
             _ => faults.unknown(entry),
         }
     }
@@ -104,12 +102,12 @@ fn user(item: &Item, faults: &mut Faults) -> Option<User> {
 }
 
 /// True for a public key of the kind that begins with `kind`.
-fn is_key(key: &str, kind: char) -> bool {
+pub(super) fn is_key(key: &str, kind: char) -> bool {
     key.starts_with(kind) && nkeys::KeyPair::from_public_key(key).is_ok()
 }
 
 /// A name, or an array of names.
-fn names(entry: &Entry, faults: &mut Faults) -> Vec<String> {
+pub(super) fn names(entry: &Entry, faults: &mut Faults) -> Vec<String> {
     let Value::List(items) = &entry.item.value else { return faults.text(entry).into_iter().collect() };
     let mut names = Vec::new();
     for item in items {
@@ -322,6 +320,14 @@ pub(in crate::drop_in) fn check(block: &Block, options: &Options, faults: &mut F
         };
         if !seen.insert(name) {
             fail(["accounts", "authorization"], format!("Duplicate user {name:?} detected"));
+        }
+    }
+    for name in auth.callout.iter().flat_map(|callout| &callout.accounts) {
+        if !auth.accounts.iter().any(|account| account.name == *name) {
+            fail(
+                ["authorization"; 2],
+                format!("auth_callout allowed account {name:?} not found in configured accounts"),
+            );
         }
     }
     let is_account = |name: &str| name == "$G" || auth.accounts.iter().any(|account| account.name == name);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::auth::{Permissions, SubjectRules};
+use crate::auth::{AccountConfig, Permissions, SubjectRules};
 
 fn login(user: &str, pass: &str, token: &str) -> Connect {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -16,6 +16,7 @@ fn judge(access: &Access, connect: &Connect) -> Option<String> {
         Verdict::Admitted(identity) => Some(identity),
         Verdict::Denied => None,
         Verdict::Slow(check) => check.run(SystemTime::UNIX_EPOCH),
+        Verdict::Asked(check) => panic!("{check:?}"),
     };
     identity.map(|identity| format!("{}@{}", identity.user.as_deref().unwrap_or_default(), identity.account))
 }

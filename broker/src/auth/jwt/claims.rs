@@ -178,6 +178,15 @@ pub(super) struct Activation {
     pub(super) issuer_account: String,
 }
 
+/// What a service says of a client: who it is, or why it is not let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct AuthorizationResponse {
+    /// The token of a user.
+    pub(super) jwt: String,
+    pub(super) error: String,
+}
+
 impl SigningKey {
     pub(super) fn key(&self) -> &str {
         match self {
@@ -221,6 +230,12 @@ impl Claims for Activation {
     fn migrated(self, kind: String) -> Self {
         Self { kind, ..self }
     }
+}
+
+impl Claims for AuthorizationResponse {
+    const KIND: &'static str = "authorization_response";
+    const ISSUERS: &'static [u8] = b"A";
+    const SUBJECT: u8 = b'U';
 }
 
 /// Networks are written as a list, or in one text with commas.

@@ -169,7 +169,7 @@ fn scoped(scope: &Scope, user: &Token<User>, account: &Token<Account>) -> Result
 }
 
 /// Whether the user may come over this, from there and now; returns when the part of the day ends.
-fn may_come(
+pub(super) fn may_come(
     rights: &Rights,
     over: ConnectionType,
     from: Option<IpAddr>,

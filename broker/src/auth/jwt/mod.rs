@@ -6,10 +6,11 @@
 //! ```
 //!
 //! `token.rs` reads and verifies one token, `claims.rs` says what tokens hold, [`Operator`] keeps the accounts that are
-//! vouched for, and `login.rs` judges users by them. No clock: the time is an argument. Where tokens come from is left
+//! vouched for, `login.rs` judges users by them, and `answer.rs` judges what a service says of a client. No clock: the time is an argument. Where tokens come from is left
 //! to whoever makes the [`Operator`], what a refusal says to the session.
 
 mod account;
+mod answer;
 mod claims;
 mod login;
 mod mappings;
@@ -22,7 +23,10 @@ mod whence;
 pub use operator::Operator;
 pub use token::{JwtError, TOKEN_BYTES_MAX};
 
+pub(super) use answer::{Answered, Expected, Unfit, read as read_answer, told};
 pub(super) use login::{Login, LoginCheck, Refusal, Shown};
+pub(super) use token::{Unsigned, encode};
+pub(super) use when::seconds;
 
 /// What a token turns out to be, once its signature has been verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

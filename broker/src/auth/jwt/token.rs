@@ -3,9 +3,10 @@
 //! Tokens of version 1 of the format are read as well: their header names another algorithm, which is the same over the
 //! claims alone, and their type stands beside `nats`. What the claims mean is in `claims.rs`; whether the issuer may have issued it is left to who asks.
 
-use data_encoding::BASE64URL_NOPAD;
-use serde::Deserialize;
+use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
+use nkeys::KeyPair;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a token; a longer one is refused unread.
 pub const TOKEN_BYTES_MAX: usize = 1 << 20;
@@ -111,6 +112,8 @@ pub(super) struct Token<C> {
     pub(super) issuer: String,
     #[serde(rename = "sub", default)]
     pub(super) subject: String,
+    #[serde(rename = "aud", default)]
+    pub(super) audience: String,
     #[serde(default)]
     pub(super) name: String,
     /// Seconds since 1970; 0 is none.
@@ -147,6 +150,46 @@ struct Generic {
     kind: String,
     #[serde(default)]
     version: i64,
+}
+
+/// A token to be written. Its fields are in the order in which they are said.
+#[derive(Debug, Serialize)]
+pub(in crate::auth) struct Unsigned<'a, C> {
+    #[serde(rename = "aud")]
+    pub(in crate::auth) audience: &'a str,
+    /// Seconds since 1970.
+    #[serde(rename = "exp")]
+    pub(in crate::auth) expires: i64,
+    #[serde(rename = "iat")]
+    pub(in crate::auth) issued: i64,
+    #[serde(rename = "sub")]
+    pub(in crate::auth) subject: &'a str,
+    /// With its `type` and `version`.
+    pub(in crate::auth) nats: C,
+}
+
+/// The same with what is made of it.
+#[derive(Serialize)]
+struct Issued<'a, C> {
+    #[serde(rename = "iss")]
+    issuer: &'a str,
+    #[serde(rename = "jti")]
+    id: &'a str,
+    #[serde(flatten)]
+    token: &'a Unsigned<'a, C>,
+}
+
+/// Writes a token of `claims`, signed by `key`; `None` when that has no secret to sign with.
+pub(in crate::auth) fn encode<C: Serialize>(key: &KeyPair, token: &Unsigned<'_, C>) -> Option<String> {
+    let issuer = key.public_key();
+    let issued = |id: &str| serde_json::to_vec(&Issued { issuer: &issuer, id, token }).ok();
+    // Its name is the digest of what it says.
+    let digest = ring::digest::digest(&ring::digest::SHA512_256, &issued("")?);
+    let claims = issued(&BASE32_NOPAD.encode(digest.as_ref()))?;
+    let header = BASE64URL_NOPAD.encode(br#"{"typ":"JWT","alg":"ed25519-nkey"}"#);
+    let signed = format!("{header}.{}", BASE64URL_NOPAD.encode(&claims));
+    let signature = key.sign(signed.as_bytes()).ok()?;
+    Some(format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature)))
 }
 
 /// Reads a token and verifies its signature.
@@ -205,9 +248,9 @@ fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JwtError> {
 }
 
 /// The key that `text` is, when it begins with one of `letters`.
-pub(super) fn public_key(text: &str, letters: &[u8]) -> Option<nkeys::KeyPair> {
+pub(super) fn public_key(text: &str, letters: &[u8]) -> Option<KeyPair> {
     let is_wanted = text.as_bytes().first().is_some_and(|letter| letters.contains(letter));
-    is_wanted.then(|| nkeys::KeyPair::from_public_key(text).ok())?
+    is_wanted.then(|| KeyPair::from_public_key(text).ok())?
 }
 
 /// Those whose public keys begin with one of `letters`, in words.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const DAY: u64 = 86_400;
 
 /// The second since 1970 that `wall` is in.
-pub(super) fn seconds(wall: SystemTime) -> i64 {
+pub(in crate::auth) fn seconds(wall: SystemTime) -> i64 {
     wall.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
