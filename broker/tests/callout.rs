@@ -77,6 +77,9 @@ impl Question {
     }
 }
 
+/// What a service makes of a question.
+type Answer<'a> = &'a dyn Fn(&Question) -> String;
+
 enum Server {
     Real(NatsServer),
     Ours(Broker, SocketAddr),
@@ -108,7 +111,7 @@ impl Server {
     }
 
     /// What is said to a client that shows this, when the service answers so; and the client.
-    fn enter(&self, service: &mut Line, connect: &Value, answer: &dyn Fn(&Question) -> String) -> (Line, String) {
+    fn enter(&self, service: &mut Line, connect: &Value, answer: Answer<'_>) -> (Line, String) {
         let mut line = self.knock(connect);
         let question = asked(service);
         respond(service, &question, &answer(&question));
@@ -307,7 +310,7 @@ fn refuses(cast: &Cast, server: &Server) {
     let Cast { issuer, other, .. } = cast;
     let stranger = KeyPair::new_user().public_key();
     let outer = |q: &Question, more: &Value| q.answer(issuer, &json!({ "jwt": q.token(issuer, &none, &none) }), more);
-    let answers: [(&str, &dyn Fn(&Question) -> String); 19] = [
+    let answers: [(&str, Answer<'_>); 19] = [
         ("nothing", &|_| String::new()),
         ("no token", &|_| "garbage".to_owned()),
         ("a token alone", &|q| q.token(issuer, &none, &none)),

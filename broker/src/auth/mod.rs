@@ -1,7 +1,7 @@
 //! Who may connect, in which account, and what they may do there: as it is configured.
 //!
-//! `access.rs` judges what a client shows, `callout` has a service judge it, `rules.rs` answers what it may do. When credentials are asked for, and what
-//! a refusal says, is left to the session.
+//! `access.rs` judges what a client shows, `callout` has a service judge it, `rules.rs` answers what it may do. When
+//! credentials are asked for, and what a refusal says, is left to the session.
 
 mod access;
 mod account;

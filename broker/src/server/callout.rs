@@ -3,7 +3,7 @@
 //! What is sent, and what an answer means, is left to `auth/callout`; how long is waited, to whoever drops the future.
 
 use super::client::Client;
-use crate::auth::{CALLOUT_SUBJECT, CalloutCheck, ClientTls, ConnectionType, Identity, Inquiry, ServerId};
+use crate::auth::{CALLOUT_SUBJECT, CalloutCheck, ClientTls, Identity, Inquiry, ServerId};
 use crate::hub::Hub;
 use crate::local::Local;
 use crate::lock::read;
@@ -37,16 +37,10 @@ pub(super) async fn ask(hub: Arc<Hub>, client: Arc<Client>, mut check: CalloutCh
 }
 
 fn inquire(hub: &Hub, client: &Client, check: CalloutCheck) -> Option<Inquiry> {
-    let config = hub.live();
-    let tls = match client.figures.over {
-        ConnectionType::WebSocket => config.websocket.as_ref().and_then(|websocket| websocket.tls.as_ref()),
-        _ => config.tls.as_ref(),
-    };
-    let is_verified = tls.is_some_and(|tls| tls.verifies);
-    let tls = client.figures.who().tls.map(|facts| ClientTls::new(&facts, is_verified));
+    let tls = client.figures.who().tls.map(|facts| ClientTls::new(&facts));
     let mut secret = [0; 32];
     hub.env.rng("callout").fill_bytes(&mut secret);
-    let time = (hub.env.wall(), config.auth_timeout);
+    let time = (hub.env.wall(), hub.live().auth_timeout);
     check.inquire((client.id, tls.as_ref()), (&server_id(hub), hub.server_key.as_ref()?), secret, time)
 }
 

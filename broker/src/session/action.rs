@@ -1,11 +1,7 @@
-//! What an operation of a client comes to: the actions that a session hands to its caller.
+//! What a session wants done: the words between it and its connection.
 
 use crate::auth::{CalloutCheck, Identity, SlowCheck};
 use crate::message::Message;
-#[cfg(doc)]
-use crate::proto::Op;
-#[cfg(doc)]
-use crate::session::Session;
 use crate::stats::CloseReason;
 use std::sync::Arc;
 
@@ -14,12 +10,13 @@ use std::sync::Arc;
 pub enum Action<'a, S> {
     /// Nothing but to write what was put out.
     None,
-    /// It takes long to find out whether the client is who it says: handle nothing more before [`Session::verified`].
+    /// It takes long to find out whether the client is who it says: handle nothing more before
+    /// [`Session::verified`](super::Session::verified).
     Verify(SlowCheck),
     /// A service knows who the client is: as above.
     Consult(Box<CalloutCheck>),
     /// The client is (again) who it says: apply the options, remove the subscriptions of its former life, and tell
-    /// [`Session::admitted`], or [`Session::refuse_account`].
+    /// [`Session::admitted`](super::Session::admitted), or [`Session::refuse_account`](super::Session::refuse_account).
     Connected {
         /// Who it is.
         identity: Arc<Identity>,
@@ -34,7 +31,7 @@ pub enum Action<'a, S> {
         message: Message<'a>,
         /// It came as `HPUB`.
         has_headers: bool,
-        /// As in [`Op::Publish`].
+        /// As in [`Op::Publish`](crate::proto::Op::Publish).
         wire: Option<&'a [u8]>,
     },
     /// Deliver a message that may be a question to the server itself, and answer it then.
@@ -43,14 +40,14 @@ pub enum Action<'a, S> {
         message: Message<'a>,
         /// It came as `HPUB`.
         has_headers: bool,
-        /// As in [`Op::Publish`].
+        /// As in [`Op::Publish`](crate::proto::Op::Publish).
         wire: Option<&'a [u8]>,
     },
-    /// The round-trip time has been measured: see [`Session::rtt`].
+    /// The round-trip time has been measured: see [`Session::rtt`](super::Session::rtt).
     Measured,
     /// A message that was refused, and answered.
     Refused,
-    /// Make a subscription and tell [`Session::subscribed`].
+    /// Make a subscription and tell [`Session::subscribed`](super::Session::subscribed).
     Subscribe {
         /// A valid filter.
         subject: &'a [u8],
@@ -60,7 +57,7 @@ pub enum Action<'a, S> {
         sid: &'a [u8],
     },
     /// Limit a subscription to `max` messages from its start; when it has had them already, remove it and tell
-    /// [`Session::expired`].
+    /// [`Session::expired`](super::Session::expired).
     Limit {
         /// The subscription.
         subscription: S,

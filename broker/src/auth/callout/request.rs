@@ -32,10 +32,7 @@ pub(crate) struct ServerId {
 pub(crate) struct ClientTls {
     version: &'static str,
     cipher: String,
-    /// What the client has shown, and nobody has verified. PEM, its own first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    certs: Vec<String>,
-    /// The same when it has been verified, without the authority at the end.
+    /// What the client has shown, which has been verified: PEM, its own first, without the authority at the end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     verified_chains: Vec<Vec<String>>,
 }
@@ -100,14 +97,10 @@ pub(super) struct Connection<'a> {
 }
 
 impl ClientTls {
-    pub(crate) fn new(facts: &TlsFacts, is_verified: bool) -> Self {
-        let shown: Vec<String> = facts.certificates.iter().map(|one| pem(one)).collect();
-        let (certs, verified_chains) = match (shown.is_empty(), is_verified) {
-            (true, _) => (Vec::new(), Vec::new()),
-            (false, true) => (Vec::new(), vec![shown]),
-            (false, false) => (shown, Vec::new()),
-        };
-        Self { version: facts.version, cipher: facts.cipher.clone(), certs, verified_chains }
+    pub(crate) fn new(facts: &TlsFacts) -> Self {
+        let chain: Vec<String> = facts.certificates.iter().map(|one| pem(one)).collect();
+        let verified_chains = if chain.is_empty() { Vec::new() } else { vec![chain] };
+        Self { version: facts.version, cipher: facts.cipher.clone(), verified_chains }
     }
 }
 

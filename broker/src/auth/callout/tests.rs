@@ -1,15 +1,14 @@
 use super::*;
-use crate::auth::{Access, Identity, Review};
-use crate::auth::{AccountConfig, ConnectionType, Permissions, Showing, SubjectRules, User, Verdict};
+use crate::auth::jwt::tests::make;
+use crate::auth::{
+    Access, AccountConfig, ConnectionType, Identity, Permissions, Review, Showing, SubjectRules, User, Verdict,
+};
 use crate::tls::TlsFacts;
 use nkeys::{KeyPair, KeyPairType};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-#[path = "../../../tests/support/jwt.rs"]
-mod make;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -132,16 +131,13 @@ fn certificates_are_told_as_text() {
         certificates: certificates.into_iter().map(Into::into).collect(),
         is_first: false,
     };
-    let told = |facts: &TlsFacts, is_verified| serde_json::to_value(ClientTls::new(facts, is_verified)).unwrap();
+    let told = |facts: &TlsFacts| serde_json::to_value(ClientTls::new(facts)).unwrap();
     let (version, cipher) = ("1.3", "TLS_AES_128_GCM_SHA256");
-    assert_eq!(told(&facts(Vec::new()), true), json!({ "version": version, "cipher": cipher }));
+    assert_eq!(told(&facts(Vec::new())), json!({ "version": version, "cipher": cipher }));
     let (line, rest) = ("AAAA".repeat(16), "AAAA".repeat(4));
     let text = format!("-----BEGIN CERTIFICATE-----\n{line}\n{rest}\n-----END CERTIFICATE-----\n");
-    let facts = facts(vec![vec![0; 60]]);
-    let expected = json!({ "version": version, "cipher": cipher, "certs": [text] });
-    assert_eq!(told(&facts, false), expected);
     let expected = json!({ "version": version, "cipher": cipher, "verified_chains": [[text]] });
-    assert_eq!(told(&facts, true), expected);
+    assert_eq!(told(&facts(vec![vec![0; 60]])), expected);
 }
 
 #[test]

@@ -55,4 +55,4 @@ pub fn inspect(token: &str, kind: TokenKind) -> Result<(), JwtError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[path = "../../../tests/support/jwt.rs"]
-mod make;
+pub(in crate::auth) mod make;
 
 const NOW: u64 = 1_800_000_000;
 const NONCE: &str = "n0nce";
