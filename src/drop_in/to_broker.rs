@@ -87,7 +87,7 @@ fn auth(options: &Options) -> Result<broker::Auth, Unsupported> {
     }
     if auth.callout.is_some() && options.cluster.is_some() {
         // Requests are signed with the server's key, which is that of its links then.
-        let what = "auth_callout beside a cluster asks with a key that is kept for routes";
+        let what = "auth_callout beside a cluster";
         return Err(unsupported(what, "leave cluster out, or name users in users: [ … ] instead of auth_callout"));
     }
     let mut users = Vec::new();

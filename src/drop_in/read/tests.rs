@@ -76,7 +76,11 @@ fn wrong_keys_and_values_are_named() {
         ("authorization { auth_callout { auth_users: a } }", "auth_users is \"a\", which is not an array"),
         ("authorization { auth_callout { xkey: X } }", "\"xkey\" encrypts what the service is told, which is not here"),
         ("authorization { auth_callout { color: red } }", "unknown field \"color\""),
-        ("authorization { auth_hook { allowed_accounts: [B] } }", "allowed account \"B\" not found"),
+        (
+            "authorization { auth_hook { issuer: ABWEG7E4NPGALLXWQNSP7HHAS7CDD2DIMDFRSCK5HHQA4TYZNWAFCYES, \
+             auth_users: [a], allowed_accounts: [B] } }",
+            "allowed account \"B\" not found",
+        ),
         (
             "accounts: { A: {}, B: {imports: [{stream: {account: Z, subject: s}}]} }",
             "\"Z\" account not defined for stream",
