@@ -162,14 +162,14 @@ mod tests {
     #[test]
     fn a_block_is_read() {
         let text = "websocket { listen: \"127.0.0.1:-1\", no_tls: true, compression: true, same_origin: true,
-            allowed_origins: [\"http://a\", \"https://b:1\"], jwt_cookie: j, user_cookie: u, handshake_timeout: \"3s\",
+            allowed_origins: [\"http://a\", \"https://b:1\"], user_cookie: u, handshake_timeout: \"3s\",
             no_auth_user: joe, ping_interval: \"5s\", headers { X-One: \"1 2\" } }";
         let (options, faults) = read(text);
         assert!(faults.errors.is_empty(), "{:?}", faults.errors);
         let made = options.websocket.unwrap();
         assert_eq!((made.host.as_str(), made.port, made.timeout.as_secs()), ("127.0.0.1", 0, 3));
         assert!(made.tls.is_none() && made.rules.compression && made.rules.same_origin);
-        assert_eq!((made.rules.allowed_origins.len(), made.rules.jwt_cookie.as_deref()), (2, Some("j")));
+        assert_eq!((made.rules.allowed_origins.len(), made.rules.user_cookie.as_deref()), (2, Some("u")));
         assert_eq!(made.rules.headers, [("X-One".to_owned(), "1 2".to_owned())]);
         assert_eq!(made.no_auth_user.as_deref(), Some("joe"));
         assert!(read("websocket {}").0.websocket.is_none());
@@ -186,6 +186,7 @@ mod tests {
             ("port: 99999, no_tls: true", "port is 99999"),
             ("listen: \"x:y\", no_tls: true", "listen is \"x:y\""),
             ("port: 80, tls { cert_file: \"/none\", key_file: \"/none\" }", "open /none"),
+            ("port: 80, no_tls: true, jwt_cookie: j", "name an operator"),
             ("port: 80, no_tls: true, authorization { user: a }", "allowed_connection_types"),
         ] {
             let (_, faults) = read(&format!("websocket {{ {text} }}"));

@@ -57,7 +57,9 @@ impl Record {
 
     /// One that ends at `at`, with `pending` bytes that it has not taken.
     pub(crate) fn closed(client: &Client, reason: CloseReason, at: Stamp, pending: usize) -> Self {
-        Self { end: Some((at, reason)), pending, ..Self::of(client) }
+        let mut record = Self { end: Some((at, reason)), pending, ..Self::of(client) };
+        record.who.tls = record.who.tls.map(|tls| Arc::new(tls.remembered()));
+        record
     }
 
     /// With the subscriptions that it had: all counted, the first ones named.

@@ -1,6 +1,7 @@
 //! What a handshake has come to: what was agreed on, and whose certificates were shown.
 
 use super::names::subject;
+use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, ProtocolVersion, ServerConnection};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -8,7 +9,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 const SHOWN_MAX: usize = 4;
 const NAME_MAX: usize = 512;
 
-/// What is known of an encrypted connection. At most some kilobytes, whatever the client has shown.
+/// What is known of an encrypted connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFacts {
     /// The version, as `1.3`.
@@ -16,6 +17,8 @@ pub struct TlsFacts {
     /// The cipher suite by its name in the registry, as `TLS_AES_128_GCM_SHA256`.
     pub cipher: String,
     /// What the client has shown, its own certificate first; each has been verified, or none was asked for.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// What is remembered of the first of them.
     pub shown: Vec<ShownCertificate>,
     /// The handshake came before INFO.
     pub is_first: bool,
@@ -40,8 +43,16 @@ impl TlsFacts {
             _ => "",
         };
         let cipher = tls.negotiated_cipher_suite().map(|suite| name(suite.suite())).unwrap_or_default();
-        let shown = tls.peer_certificates().unwrap_or_default().iter().take(SHOWN_MAX).filter_map(|der| show(der));
-        Self { version, cipher, shown: shown.collect(), is_first: false }
+        let chain = tls.peer_certificates().unwrap_or_default();
+        let certificates = chain.iter().map(|one| one.clone().into_owned()).collect();
+        let shown = chain.iter().take(SHOWN_MAX).filter_map(|der| show(der)).collect();
+        Self { version, cipher, certificates, shown, is_first: false }
+    }
+
+    /// The same without the certificates themselves: some kilobytes at most, whatever the client has shown.
+    #[must_use]
+    pub(crate) fn remembered(&self) -> Self {
+        Self { certificates: Vec::new(), ..self.clone() }
     }
 }
 

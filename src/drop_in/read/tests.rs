@@ -46,7 +46,7 @@ fn keys_set_options() {
         (8 << 20, usize::MAX, usize::MAX)
     );
     assert_eq!((limits.ping_interval, limits.ping_max), (Duration::from_millis(20), 5));
-    assert_eq!(good("P: 5\nport: $P\njetstream: disabled\ntls: false").port, 5);
+    assert_eq!(good("P: 5\nport: $P\njetstream: disabled").port, 5);
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn certificates_are_told_as_text() {
         version: "1.3",
         cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
         certificates: certificates.into_iter().map(Into::into).collect(),
-        is_first: false,
+        ..TlsFacts::default()
     };
     let told = |facts: &TlsFacts| serde_json::to_value(ClientTls::new(facts)).unwrap();
     let (version, cipher) = ("1.3", "TLS_AES_128_GCM_SHA256");
