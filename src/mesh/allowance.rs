@@ -24,12 +24,18 @@ pub struct Allowance {
 impl Allowance {
     /// Whether it may be done once more at `now`; what may not be done uses nothing up.
     pub fn take(&mut self, now: Instant, limit: Limit) -> bool {
-        let whole_at = self.whole_at.map_or(now, |at| at.max(now));
-        let may = whole_at - now <= limit.every * (limit.at_once - 1);
+        let may = self.wait(now, limit).is_zero();
         if may {
-            self.whole_at = Some(whole_at + limit.every);
+            self.whole_at = Some(self.whole_at.map_or(now, |at| at.max(now)) + limit.every);
         }
         may
+    }
+
+    /// How long after `now` it may be done once more.
+    #[must_use]
+    pub fn wait(&self, now: Instant, limit: Limit) -> Duration {
+        let used = self.whole_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        used.saturating_sub(limit.every * (limit.at_once - 1))
     }
 
     /// Whether nothing of it is used up: it need not be remembered.
@@ -51,6 +57,7 @@ mod tests {
         let at = |ms| now + Duration::from_millis(ms);
         assert!(allowance.is_whole(now));
         assert_eq!((0..100).filter(|_| allowance.take(now, limit)).count(), 3);
+        assert_eq!(allowance.wait(at(5), limit), Duration::from_millis(15));
         assert!(!allowance.take(at(19), limit) && allowance.take(at(20), limit) && !allowance.take(at(20), limit));
         assert!(!allowance.is_whole(at(79)) && allowance.is_whole(at(80)));
         assert_eq!((0..100).filter(|_| allowance.take(at(500), limit)).count(), 3);

@@ -57,6 +57,7 @@ use crate::config::interfaces;
 use crate::identity::{Chain, Identity, Revocation, Roll};
 use crate::ports::{Bus, UpstreamId};
 use crate::store::Store;
+use allowance::{Allowance, Limit};
 use announcement::Shelf;
 use control::Control;
 use detour::Detours;
@@ -81,10 +82,8 @@ use view::{Backlog, InterestView, Sight, View};
 const INPUTS_MAX: usize = 256;
 /// How often a node looks where it can be dialled: interfaces come and go, and names move.
 const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
-/// Between two changes of what clients are told, as there may be thousands of them: on average, for so many that come
-/// together, and at least.
-const CLIENT_URLS_EVERY: Duration = Duration::from_secs(1);
-const CLIENT_URLS_AT_ONCE: u32 = 4;
+/// How often clients are told something else, as there may be thousands of them, and what is at least between two times.
+const CLIENT_URLS: Limit = Limit { at_once: 5, every: Duration::from_secs(1) };
 const CLIENT_URLS_LEAST: Duration = Duration::from_millis(50);
 /// How long all links together may take to end in peace.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
@@ -516,7 +515,7 @@ fn own_client_urls(shared: &Shared) -> Vec<String> {
 /// Finds what clients of this node are to be told, as that changes; they are told once a second at most, but for some
 /// changes that come together, as when nodes start or one has gone.
 async fn tell_client_urls(shared: Arc<Shared>, sight: Arc<Sight>, told: watch::Sender<Vec<String>>) {
-    let mut paid_until = shared.env.now();
+    let mut allowance = Allowance::default();
     while shared.stop.run_until_cancelled(sight.changed()).await.is_some() {
         let urls = sight.client_urls(&told.borrow());
         let is_other = told.send_if_modified(|told| {
@@ -526,9 +525,9 @@ async fn tell_client_urls(shared: Arc<Shared>, sight: Arc<Sight>, told: watch::S
         });
         if is_other {
             let now = shared.env.now();
-            paid_until = paid_until.max(now) + CLIENT_URLS_EVERY;
-            let over = paid_until.saturating_duration_since(now + CLIENT_URLS_EVERY * CLIENT_URLS_AT_ONCE);
-            let _ = shared.stop.run_until_cancelled(shared.env.sleep(over.max(CLIENT_URLS_LEAST))).await;
+            allowance.take(now, CLIENT_URLS);
+            let pause = allowance.wait(now, CLIENT_URLS).max(CLIENT_URLS_LEAST);
+            let _ = shared.stop.run_until_cancelled(shared.env.sleep(pause)).await;
         }
     }
 }
