@@ -2,6 +2,7 @@
 
 use super::conn::{self, Conn};
 use super::newcomer::{Caller, Door, Newcomer};
+use super::peek::Peekable;
 use super::place::Place;
 use super::welcome::{Secured, bounded, secure};
 use crate::env::{Stream, is_passing};
@@ -72,7 +73,7 @@ async fn open(websocket: &WebSocket, raw: Arc<dyn Stream>) -> io::Result<(Accept
     let (stream, secured) = match &websocket.tls {
         None => (raw, None),
         Some(tls) => {
-            let (stream, secured) = secure(tls, raw).await?;
+            let (stream, secured) = secure(tls, Arc::new(Peekable::new(raw))).await?;
             (stream, Some(secured))
         }
     };

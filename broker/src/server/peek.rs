@@ -8,31 +8,40 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-/// Waits for a first byte of `stream`; `None` when it ends without. What is returned reads as `stream` did. Cancel safe.
-pub(super) async fn peek(stream: &Arc<dyn Stream>) -> io::Result<(Option<u8>, Arc<dyn Stream>)> {
-    loop {
-        poll_fn(|cx| stream.poll_read_ready(cx)).await?;
-        let mut first = [0];
-        match stream.try_read(&mut first) {
-            Ok(0) => return Ok((None, stream.clone())),
-            Ok(_) => {
-                let first_byte = Mutex::new(Some(first[0]));
-                return Ok((Some(first[0]), Arc::new(Peeked { inner: stream.clone(), first: first_byte })));
+/// A stream whose first byte can be looked at before it is read. Otherwise it is the stream that it is made of.
+#[derive(Debug)]
+pub(super) struct Peekable {
+    inner: Arc<dyn Stream>,
+    /// What has been looked at, and not read.
+    first: Mutex<Option<u8>>,
+}
+
+impl Peekable {
+    /// `inner` is a stream of which nothing has been read.
+    pub(super) fn new(inner: Arc<dyn Stream>) -> Self {
+        Self { inner, first: Mutex::default() }
+    }
+
+    /// Waits for the first byte; `None` when the stream ends without. To be called before anything is read, as often as
+    /// needed. Cancel safe.
+    pub(super) async fn peek(&self) -> io::Result<Option<u8>> {
+        loop {
+            if let Some(first) = *lock(&self.first) {
+                return Ok(Some(first));
             }
-            Err(error) if is_passing(&error) => {}
-            Err(error) => return Err(error),
+            poll_fn(|cx| self.inner.poll_read_ready(cx)).await?;
+            let mut first = [0];
+            match self.inner.try_read(&mut first) {
+                Ok(0) => return Ok(None),
+                Ok(_) => *lock(&self.first) = Some(first[0]),
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 }
 
-/// A stream whose first byte has been taken out already.
-#[derive(Debug)]
-struct Peeked {
-    inner: Arc<dyn Stream>,
-    first: Mutex<Option<u8>>,
-}
-
-impl Stream for Peeked {
+impl Stream for Peekable {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if lock(&self.first).is_some() { Poll::Ready(Ok(())) } else { self.inner.poll_read_ready(cx) }
     }

@@ -12,7 +12,7 @@
 
 use super::conn::{self, Conn};
 use super::newcomer::Newcomer;
-use super::peek::peek;
+use super::peek::Peekable;
 use crate::env::{Env, Stream, write_all};
 use crate::hub::Hub;
 use crate::stats::CloseReason;
@@ -61,25 +61,22 @@ async fn open(
     raw: Arc<dyn Stream>,
     newcomer: &mut Newcomer,
 ) -> io::Result<(Arc<dyn Stream>, Option<Secured>)> {
-    let (is_first, mut raw) = match tls.first {
-        HandshakeFirst::Always => (true, raw),
+    let raw = Arc::new(Peekable::new(raw));
+    let is_first = match tls.first {
+        HandshakeFirst::Always => true,
         HandshakeFirst::Within(wait) => {
-            let (first, raw) = first_byte(env, wait, raw).await?;
+            let first = first_byte(env, wait, &raw).await?;
             // Who says something else has to be in for that.
-            (first == Some(HANDSHAKE) || (first.is_some() && !tls.is_optional()), raw)
+            first == Some(HANDSHAKE) || (first.is_some() && !tls.is_optional())
         }
-        HandshakeFirst::Never => (false, raw),
+        HandshakeFirst::Never => false,
     };
     newcomer.greet();
     if !is_first {
         bounded(env, tls.timeout, write_all(&*raw, &newcomer.greeting)).await?;
         newcomer.greeting.clear();
-        if tls.is_optional() {
-            let (first, looked_at) = first_byte(env, tls.timeout, raw).await?;
-            raw = looked_at;
-            if first != Some(HANDSHAKE) {
-                return Ok((raw, None));
-            }
+        if tls.is_optional() && first_byte(env, tls.timeout, &raw).await? != Some(HANDSHAKE) {
+            return Ok((raw, None));
         }
     }
     let (stream, mut secured) = bounded(env, tls.timeout, secure(tls, raw)).await?;
@@ -88,12 +85,12 @@ async fn open(
 }
 
 /// Shakes hands with who begins to.
-pub(super) async fn secure(tls: &Tls, raw: Arc<dyn Stream>) -> io::Result<(Arc<dyn Stream>, Secured)> {
-    let stream = match peek(&raw).await? {
-        (Some(HANDSHAKE), raw) => TlsStream::accept(raw, tls.server.clone()).await?,
+pub(super) async fn secure(tls: &Tls, raw: Arc<Peekable>) -> io::Result<(Arc<dyn Stream>, Secured)> {
+    let stream = match raw.peek().await? {
+        Some(HANDSHAKE) => TlsStream::accept(raw, tls.server.clone()).await?,
         // Who does not speak TLS would not know what an alert is.
-        (Some(_), _) => return Err(io::Error::new(io::ErrorKind::InvalidData, "the client does not speak TLS")),
-        (None, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Some(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "the client does not speak TLS")),
+        None => return Err(io::ErrorKind::UnexpectedEof.into()),
     };
     let (facts, names) = (stream.facts(), stream.names());
     if !tls.pinned.is_empty() && !facts.shown.first().is_some_and(|own| tls.pinned.contains(&own.key)) {
@@ -103,12 +100,9 @@ pub(super) async fn secure(tls: &Tls, raw: Arc<dyn Stream>) -> io::Result<(Arc<d
     Ok((Arc::new(stream), Secured { facts, names }))
 }
 
-/// The first byte that comes within `wait`, if one does, and the stream to go on with.
-async fn first_byte(env: &Env, wait: Duration, stream: Arc<dyn Stream>) -> io::Result<(Option<u8>, Arc<dyn Stream>)> {
-    match env.timeout(wait, peek(&stream)).await {
-        Ok(peeked) => peeked,
-        Err(_) => Ok((None, stream)),
-    }
+/// The first byte that comes within `wait`, if one does.
+async fn first_byte(env: &Env, wait: Duration, raw: &Peekable) -> io::Result<Option<u8>> {
+    env.timeout(wait, raw.peek()).await.unwrap_or(Ok(None))
 }
 
 /// What `step` comes to within `max`.
