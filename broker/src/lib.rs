@@ -47,6 +47,7 @@ mod few;
 mod generation;
 mod hub;
 mod imports;
+mod layer;
 pub mod leaf;
 mod local;
 mod lock;
@@ -56,6 +57,8 @@ mod message;
 pub mod monitor;
 mod neighbor;
 mod oldest;
+#[cfg(test)]
+mod pipe;
 pub mod proto;
 mod responses;
 mod route;

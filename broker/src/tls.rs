@@ -10,13 +10,14 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{ShownCertificate, TlsFacts};
+pub use facts::{ShownCertificate, TlsFacts, cipher_name};
 pub use names::CertificateNames;
 pub use settings::{HandshakeFirst, Tls, TlsOffer};
 
 pub(crate) use names::{Attributes, parse as parse_name};
 
 use crate::env::Stream;
+use crate::layer::{Owed, poll_flush};
 use crate::lock::lock;
 use rustls::{ServerConfig, ServerConnection};
 use std::future::poll_fn;
@@ -46,7 +47,7 @@ pub struct TlsStream {
 struct State {
     tls: ServerConnection,
     /// Plaintext that is in records already, and was not yet said to be written.
-    owed: usize,
+    owed: Owed,
     end: End,
 }
 
@@ -71,7 +72,7 @@ impl TlsStream {
     pub async fn accept(inner: Arc<dyn Stream>, config: Arc<ServerConfig>) -> io::Result<Self> {
         let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
         tls.set_buffer_limit(Some(RECORDS_MAX));
-        let state = Mutex::new(State { tls, owed: 0, end: End::Open });
+        let state = Mutex::new(State { tls, owed: Owed::default(), end: End::Open });
         let stream = Self { inner, state };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
@@ -164,14 +165,12 @@ impl Stream for TlsStream {
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut state = lock(&self.state);
         state.flush(&*self.inner)?;
-        if state.owed == 0 {
-            state.owed = state.tls.writer().write_vectored(bufs)?;
+        if state.owed.is_none() {
+            let taken = state.tls.writer().write_vectored(bufs)?;
+            state.owed.set(taken);
             state.flush(&*self.inner)?;
         }
-        let offered: usize = bufs.iter().map(|buf| buf.len()).sum();
-        let written = state.owed.min(offered);
-        state.owed -= written;
-        Ok(written)
+        Ok(state.owed.settle(bufs))
     }
 
     /// As for every stream; the client gets a `close_notify` first. When that does not fit yet, it goes with a later
@@ -211,15 +210,7 @@ impl State {
     }
 
     fn poll_flush(&mut self, inner: &dyn Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            match self.flush(inner) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-            if inner.poll_write_ready(cx)?.is_pending() {
-                return Poll::Pending;
-            }
-        }
+        poll_flush(inner, cx, || self.flush(inner))
     }
 
     /// Whether a read gets anything, the end among it.

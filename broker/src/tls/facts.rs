@@ -1,6 +1,6 @@
 //! What a handshake has come to: what was agreed on, and whose certificates were shown.
 
-use super::names::subject;
+use super::names::written;
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, ProtocolVersion, ServerConnection};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -29,7 +29,7 @@ pub struct TlsFacts {
 pub struct ShownCertificate {
     /// Its subject, as RFC 2253 writes it; the start of a long one.
     pub subject: String,
-    /// The SHA-256 of its key.
+    /// The SHA-256 of its key, as DER of a `SubjectPublicKeyInfo`.
     pub key: [u8; 32],
     /// The SHA-256 of all of it.
     pub digest: [u8; 32],
@@ -42,7 +42,7 @@ impl TlsFacts {
             Some(ProtocolVersion::TLSv1_2) => "1.2",
             _ => "",
         };
-        let cipher = tls.negotiated_cipher_suite().map(|suite| name(suite.suite())).unwrap_or_default();
+        let cipher = tls.negotiated_cipher_suite().map(|suite| cipher_name(suite.suite())).unwrap_or_default();
         let chain = tls.peer_certificates().unwrap_or_default();
         let certificates = chain.iter().map(|one| one.clone().into_owned()).collect();
         let shown = chain.iter().take(SHOWN_MAX).filter_map(|der| show(der)).collect();
@@ -57,19 +57,15 @@ impl TlsFacts {
 }
 
 fn show(der: &[u8]) -> Option<ShownCertificate> {
-    let mut subject = subject(der)?;
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let mut subject = written(certificate.subject());
     subject.truncate(subject.floor_char_boundary(NAME_MAX));
-    Some(ShownCertificate { subject, key: key_digest(der)?, digest: sha256(der) })
+    Some(ShownCertificate { subject, key: sha256(certificate.public_key().raw), digest: sha256(der) })
 }
 
-/// The digest of the public key, as DER of a `SubjectPublicKeyInfo`, of a certificate in DER.
-fn key_digest(certificate: &[u8]) -> Option<[u8; 32]> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    Some(sha256(certificate.public_key().raw))
-}
-
-/// As Go and the registry have it; rustls's own names tell 1.3 apart by a word.
-fn name(suite: CipherSuite) -> String {
+/// What Go and the registry call a cipher suite; rustls's own names tell 1.3 apart by a word.
+#[must_use]
+pub fn cipher_name(suite: CipherSuite) -> String {
     let name = suite.as_str().map_or_else(|| format!("{suite:?}"), str::to_owned);
     name.replacen("TLS13_", "TLS_", 1)
 }

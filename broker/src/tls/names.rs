@@ -56,11 +56,6 @@ impl CertificateNames {
     }
 }
 
-/// The subject of a certificate in DER, as RFC 2253 writes it; `None` for what is no certificate.
-pub(super) fn subject(der: &[u8]) -> Option<String> {
-    X509Certificate::from_der(der).ok().map(|(_, certificate)| written(certificate.subject()))
-}
-
 /// The attributes of a name as somebody has written it, if it is one.
 pub(crate) fn parse(text: &str) -> Option<Attributes> {
     let mut attributes = Vec::new();
@@ -100,7 +95,8 @@ fn unescaped(text: &str) -> String {
     out
 }
 
-fn written(name: &X509Name<'_>) -> String {
+/// As RFC 2253 writes it.
+pub(super) fn written(name: &X509Name<'_>) -> String {
     let rdns: Vec<_> = name.iter_rdn().collect();
     let spoken = |one: &AttributeTypeAndValue<'_>| {
         let (kind, value) = attribute(one);

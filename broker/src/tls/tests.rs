@@ -1,75 +1,12 @@
 //! TLS over a pipe in memory: handshake, partial reads, writes without room, both kinds of end.
 
 use super::*;
+use crate::pipe::Pipe;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::task::Waker;
-
-/// What the server's end of the pipe holds.
-#[derive(Debug, Default)]
-struct Pipe(Mutex<Ends>);
-
-#[derive(Debug)]
-struct Ends {
-    to_server: VecDeque<u8>,
-    has_client_left: bool,
-    to_client: Vec<u8>,
-    is_shut: bool,
-    /// Bytes that `to_client` takes.
-    room: usize,
-    /// Bytes that one read or write moves.
-    step: usize,
-}
-
-impl Default for Ends {
-    fn default() -> Self {
-        let (to_server, to_client) = (VecDeque::new(), Vec::new());
-        Self { to_server, has_client_left: false, to_client, is_shut: false, room: usize::MAX, step: usize::MAX }
-    }
-}
-
-impl Stream for Pipe {
-    fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ends = lock(&self.0);
-        if ends.to_server.is_empty() && !ends.has_client_left { Poll::Pending } else { Poll::Ready(Ok(())) }
-    }
-
-    fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut ends = lock(&self.0);
-        if ends.to_server.is_empty() && !ends.has_client_left {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let len = buf.len().min(ends.step);
-        ends.to_server.read(&mut buf[..len])
-    }
-
-    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ends = lock(&self.0);
-        if ends.to_client.len() < ends.room { Poll::Ready(Ok(())) } else { Poll::Pending }
-    }
-
-    fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut ends = lock(&self.0);
-        let len = bufs[0].len().min(ends.step).min(ends.room.saturating_sub(ends.to_client.len()));
-        ends.to_client.extend_from_slice(&bufs[0][..len]);
-        if len == 0 && !bufs[0].is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(len) }
-    }
-
-    fn shutdown_write(&self) {
-        lock(&self.0).is_shut = true;
-    }
-
-    fn peer_addr(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 1))
-    }
-
-    fn local_addr(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 2))
-    }
-}
 
 fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

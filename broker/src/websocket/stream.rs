@@ -5,6 +5,7 @@ use super::frame::{Opcode, close_payload};
 use super::incoming::{Fault, Incoming, Stop};
 use super::outgoing::{push_control, push_payload};
 use crate::env::{Stream, is_passing};
+use crate::layer::{Owed, poll_flush};
 use crate::lock::lock;
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
@@ -48,7 +49,7 @@ struct State {
     records: Vec<u8>,
     written: usize,
     /// Payload that is in frames already, and was not yet said to be written.
-    owed: usize,
+    owed: Owed,
     /// The payload of a pong.
     pong: Option<Vec<u8>>,
     close: Close,
@@ -105,7 +106,7 @@ impl WsStream {
             end: None,
             records: Vec::new(),
             written: 0,
-            owed: 0,
+            owed: Owed::default(),
             pong: None,
             close: Close::Open(close_payload(1000, "")),
             shut: Shut::No,
@@ -153,20 +154,17 @@ impl Stream for WsStream {
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut state = lock(&self.state);
         state.flush(&*self.inner)?;
-        if state.owed == 0 {
+        if state.owed.is_none() {
             if !matches!(state.close, Close::Open(_)) {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
             let payload = gather(bufs, PAYLOAD_MAX);
             let terms = state.terms;
             push_payload(&mut state.records, &payload, &terms);
-            state.owed = payload.len();
+            state.owed.set(payload.len());
             state.flush(&*self.inner)?;
         }
-        let offered: usize = bufs.iter().map(|buf| buf.len()).sum();
-        let written = state.owed.min(offered);
-        state.owed -= written;
-        Ok(written)
+        Ok(state.owed.settle(bufs))
     }
 
     /// As for every stream; the client gets a close frame first, unless it has got one. When that does not fit yet, it
@@ -322,15 +320,7 @@ impl State {
     }
 
     fn poll_flush(&mut self, inner: &dyn Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            match self.flush(inner) {
-                Err(error) if is_passing(&error) => {}
-                done => return Poll::Ready(done),
-            }
-            if inner.poll_write_ready(cx)?.is_pending() {
-                return Poll::Pending;
-            }
-        }
+        poll_flush(inner, cx, || self.flush(inner))
     }
 }
 

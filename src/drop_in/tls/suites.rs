@@ -1,5 +1,6 @@
 //! Cipher suites and curves by the names that Go has for them.
 
+use lattice_broker::tls::cipher_name;
 use rustls::SupportedCipherSuite;
 use rustls::crypto::{SupportedKxGroup, ring};
 
@@ -9,9 +10,9 @@ use rustls::crypto::{SupportedKxGroup, ring};
 /// What is accepted instead.
 pub(super) fn suite(name: &str) -> Result<SupportedCipherSuite, String> {
     let wanted = name.trim_end_matches("_SHA256");
-    let found = all().find(|suite| spoken(suite).trim_end_matches("_SHA256") == wanted);
+    let found = all().find(|suite| cipher_name(suite.suite()).trim_end_matches("_SHA256") == wanted);
     found.ok_or_else(|| {
-        let names: Vec<String> = all().map(|suite| spoken(&suite)).collect();
+        let names: Vec<String> = all().map(|suite| cipher_name(suite.suite())).collect();
         format!("unrecognized cipher {name}: accepted are {}", names.join(", "))
     })
 }
@@ -23,10 +24,6 @@ fn all() -> impl Iterator<Item = SupportedCipherSuite> {
 /// Those of TLS 1.3, which no list leaves out.
 pub(super) fn newest() -> impl Iterator<Item = SupportedCipherSuite> {
     all().filter(|suite| suite.tls13().is_some())
-}
-
-fn spoken(suite: &SupportedCipherSuite) -> String {
-    suite.suite().as_str().unwrap_or_default().replacen("TLS13_", "TLS_", 1)
 }
 
 /// The curve of that name.
