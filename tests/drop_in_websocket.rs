@@ -3,10 +3,14 @@
 //! Each story is told to ours and to the real one. What the frames themselves may be is `broker/tests/websocket.rs`'s.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
 
+#[path = "../broker/tests/support/jwt.rs"]
+mod jwt;
 mod support;
 
 use async_nats::ConnectOptions;
 use futures_util::StreamExt as _;
+use nkeys::KeyPair;
+use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use support::LIMIT;
@@ -172,6 +176,34 @@ fn a_page_shows_cookies() {
         let (mut page, _) = Page::open(server.websocket, "Cookie: u=a; p=bad\r\n");
         let denied = "-ERR 'Authorization Violation'\r\nclose 1008 Authentication Failure";
         assert_eq!(page.who(OPEN), denied, "{whose:?}");
+    }
+}
+
+/// Goal: a page is the user of the JWT in its cookie, if nobody has to sign for that.
+#[test]
+fn a_page_shows_a_jwt() {
+    let (operator, account, user) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user());
+    let preload = jwt::account(&operator, &account, &json!({}), &json!({}));
+    let rest = format!(
+        "operator: {}\nresolver: MEMORY\nresolver_preload: {{ {}: {preload} }}",
+        jwt::operator(&operator, &json!({})),
+        account.public_key()
+    );
+    let token =
+        |issuer: &KeyPair, is_bearer: bool| jwt::user(issuer, &user, &json!({ "bearer_token": is_bearer }), &json!({}));
+    for whose in BOTH {
+        let server = start(whose, "no_tls: true, jwt_cookie: j", &rest);
+        // There is no system account here that would tell who it is.
+        let said = |token: &str| {
+            let (mut page, _) = Page::open(server.websocket, &format!("Cookie: j={token}\r\n"));
+            page.hear("\r\n");
+            page.send(&format!("CONNECT {OPEN}\r\nPING\r\n"));
+            page.hear("PONG\r\n")
+        };
+        assert!(said(&token(&account, true)).starts_with("PONG\r\n"), "{whose:?}");
+        let denied = "-ERR 'Authorization Violation'\r\nclose 1008 Authentication Failure";
+        assert_eq!(said(&token(&account, false)), denied, "{whose:?}");
+        assert_eq!(said(&token(&KeyPair::new_account(), true)), denied, "{whose:?}");
     }
 }
 

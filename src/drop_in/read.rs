@@ -128,6 +128,28 @@ impl Faults {
         }
     }
 
+    /// Seconds as a number, whole or not, or a duration.
+    pub(super) fn seconds(&mut self, entry: &Entry) -> Option<Duration> {
+        let seconds = match entry.item.value {
+            #[expect(clippy::cast_precision_loss, reason = "a timeout is a small number")]
+            Value::Integer(seconds) => seconds as f64,
+            Value::Float(seconds) => seconds,
+            _ => return self.duration(entry),
+        };
+        let duration = Duration::try_from_secs_f64(seconds).ok();
+        if duration.is_none() {
+            self.error(&entry.place, format!("{} is {seconds}, which is no number of seconds", entry.key));
+        }
+        duration
+    }
+
+    /// A key of a block of this name that there is no equivalent of.
+    pub(super) fn refuse(&mut self, entry: &Entry, block: &str, instead: &str) {
+        if !matches!(entry.item.value, Value::Boolean(false)) {
+            self.error(&entry.place, format!("{:?} of {block} is not here: {instead}", entry.key));
+        }
+    }
+
     /// A limit: 0 is the default, and a negative number no limit.
     fn limit(&mut self, entry: &Entry, default: usize) -> Option<usize> {
         let number = self.integer(entry, i64::MIN, i64::from(i32::MAX))?;
@@ -159,16 +181,9 @@ pub fn apply(block: &Block, options: &mut Options, faults: &mut Faults) {
         }
     }
     check_monitoring(block, faults);
-    if let Some(entry) =
-        block.entries.iter().find(|entry| matches!(entry.key.to_lowercase().as_str(), "websocket" | "ws"))
-        && options.websocket.as_ref().is_some_and(|websocket| websocket.rules.jwt_cookie.is_some())
-        && options.auth.operator.is_none()
-    {
-        faults
-            .error(&entry.place, "jwt_cookie is of use only where users have JWTs: name an operator, or leave it out");
-    }
     users::check(block, options, faults);
     trust.apply(block, &mut options.auth, faults);
+    websocket::check(block, options, faults);
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

@@ -20,6 +20,7 @@ use std::time::Duration;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// Time for a handshake.
 const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 /// What is said of TLS.
 #[derive(Clone, Debug, Default)]
@@ -167,7 +168,7 @@ fn identity(key: &str, entry: &Entry, wanted: &mut Wanted, faults: &mut Faults) 
 /// Keys about how it is agreed on.
 fn handshake(key: &str, entry: &Entry, wanted: &mut Wanted, faults: &mut Faults) -> bool {
     match key {
-        "timeout" => wanted.timeout = seconds(entry, faults),
+        "timeout" => wanted.timeout = timeout(entry, faults),
         "handshake_first" | "first" | "immediate" => wanted.first = first(entry, faults),
         "min_version" => wanted.is_newest_only = newest_only(entry, faults),
         "cipher_suites" => wanted.suites = named(entry, faults, suites::suite),
@@ -189,24 +190,17 @@ fn refused(key: &str, entry: &Entry, faults: &mut Faults) -> bool {
         "allow_insecure_cipher_suites" | "verify_cert_and_check_known_urls" => "leave it out",
         _ => return false,
     };
-    if !matches!(entry.item.value, Value::Boolean(false)) {
-        faults.error(&entry.place, format!("{:?} of tls is not here: {instead}", entry.key));
-    }
+    faults.refuse(entry, "tls", instead);
     true
 }
 
-/// As everywhere, but that a number of seconds is what it should be, and may have a fraction.
-fn seconds(entry: &Entry, faults: &mut Faults) -> Option<Duration> {
-    let seconds = match entry.item.value {
-        Value::Integer(seconds) => seconds as f64,
-        Value::Float(seconds) => seconds,
-        _ => return faults.duration(entry),
-    };
-    let found = Duration::try_from_secs_f64(seconds).ok().filter(|duration| *duration <= Duration::from_secs(3600));
-    if found.is_none() {
+fn timeout(entry: &Entry, faults: &mut Faults) -> Option<Duration> {
+    let timeout = faults.seconds(entry)?;
+    if timeout > TIMEOUT_MAX {
         faults.wrong(entry, "a number of seconds up to 3600, or a duration as \"2s\"");
+        return None;
     }
-    found
+    Some(timeout)
 }
 
 fn first(entry: &Entry, faults: &mut Faults) -> HandshakeFirst {

@@ -1,6 +1,7 @@
 //! `websocket { … }`: where browsers connect, and how.
 
-use super::grammar::{Block, Entry, Value};
+use super::grammar::{Block, Entry};
+use super::options::Options;
 use super::read::{Faults, address, port};
 use super::tls::{self, Encryption};
 use lattice_broker::websocket::{Origin, Rules, TIMEOUT};
@@ -65,6 +66,19 @@ pub(super) fn read(entry: &Entry, faults: &mut Faults) -> Option<WebSocket> {
         ping_interval: said.ping_interval,
         rules: said.rules,
     })
+}
+
+/// A cookie with a JWT is good for something where JWTs are.
+pub(super) fn check(block: &Block, options: &Options, faults: &mut Faults) {
+    let has_cookie = options.websocket.as_ref().is_some_and(|websocket| websocket.rules.jwt_cookie.is_some());
+    if !has_cookie || options.auth.operator.is_some() {
+        return;
+    }
+    let is_it = |entry: &&Entry| matches!(entry.key.to_lowercase().as_str(), "websocket" | "ws");
+    if let Some(entry) = block.entries.iter().find(is_it) {
+        let what = "jwt_cookie is of use only where users have JWTs: name an operator, or leave it out";
+        faults.error(&entry.place, what);
+    }
 }
 
 /// Keys about where it listens. False for another key, as in the functions that follow.
@@ -149,9 +163,7 @@ fn refused(key: &str, entry: &Entry, faults: &mut Faults) -> bool {
         "authorization" | "authentication" => "let users connect over WEBSOCKET with allowed_connection_types",
         _ => return false,
     };
-    if !matches!(entry.item.value, Value::Boolean(false)) {
-        faults.error(&entry.place, format!("{:?} of websocket is not here: {instead}", entry.key));
-    }
+    faults.refuse(entry, "websocket", instead);
     true
 }
 

@@ -60,6 +60,9 @@ fn accounts_are_found_in_the_file_and_in_a_folder() {
     let (options, faults) = read(&format!("{}system_account: {}\n", world.text(), world.key()));
     assert_eq!((faults.errors, faults.warnings), (vec![], vec![]));
     assert_eq!((accounts(&options), options.auth.system_account), (vec![world.key()], Some(world.key())));
+    // Where there are JWTs, a page may have one in a cookie.
+    let (_, faults) = read(&format!("websocket {{ port: 80, no_tls: true, jwt_cookie: j }}\n{}", world.text()));
+    assert_eq!(faults.errors, []);
     let nats = json!({ "system_account": world.key() });
     let decorated = format!(
         "-----BEGIN NATS OPERATOR JWT-----\n{}\n------END NATS OPERATOR JWT------\n",

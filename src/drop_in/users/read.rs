@@ -20,7 +20,7 @@ pub fn authorization(entry: &Entry, block: &Block, auth: &mut Auth, faults: &mut
             "user" | "username" => name = faults.text(entry),
             "pass" | "password" => password = faults.text(entry).map(Secret),
             "token" => auth.token = faults.text(entry).map(Secret),
-            "timeout" => auth.timeout = timeout(entry, faults),
+            "timeout" => auth.timeout = faults.seconds(entry),
             "users" => auth.users = users(entry, faults),
             "default_permission" | "default_permissions" | "permissions" => {
                 auth.default_permissions = permissions(entry, faults);
@@ -40,21 +40,6 @@ pub fn authorization(entry: &Entry, block: &Block, auth: &mut Auth, faults: &mut
         faults.error(&entry.place, "Can not have a token and a users array");
     }
     auth.single = has_single.then(|| (name.unwrap_or_default(), password.unwrap_or(Secret(String::new()))));
-}
-
-/// Seconds as a number, whole or not, or a duration.
-fn timeout(entry: &Entry, faults: &mut Faults) -> Option<Duration> {
-    let seconds = match entry.item.value {
-        #[expect(clippy::cast_precision_loss, reason = "a timeout is a small number")]
-        Value::Integer(seconds) => seconds as f64,
-        Value::Float(seconds) => seconds,
-        _ => return faults.duration(entry),
-    };
-    let duration = Duration::try_from_secs_f64(seconds).ok();
-    if duration.is_none() {
-        faults.error(&entry.place, format!("{} is {seconds}, which is no number of seconds", entry.key));
-    }
-    duration
 }
 
 fn users(entry: &Entry, faults: &mut Faults) -> Vec<User> {
