@@ -63,6 +63,11 @@ impl World {
 
     /// TLS of a client that shows the certificate in files of this name.
     fn client(&self, certificate: Option<&str>) -> Arc<ClientConfig> {
+        self.client_from(self, certificate)
+    }
+
+    /// The same with a certificate of another world.
+    fn client_from(&self, other: &Self, certificate: Option<&str>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.file("ca.pem")).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
@@ -70,8 +75,8 @@ impl World {
         Arc::new(match certificate {
             None => builder.with_no_client_auth(),
             Some(name) => {
-                let chain = vec![CertificateDer::from_pem_file(self.file(&format!("{name}.pem"))).unwrap()];
-                let key = PrivateKeyDer::from_pem_file(self.file(&format!("{name}.key"))).unwrap();
+                let chain = vec![CertificateDer::from_pem_file(other.file(&format!("{name}.pem"))).unwrap()];
+                let key = PrivateKeyDer::from_pem_file(other.file(&format!("{name}.key"))).unwrap();
                 builder.with_client_auth_cert(chain, key).unwrap()
             }
         })
@@ -82,6 +87,13 @@ fn dial(at: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     stream
+}
+
+/// A client that has got INFO, and that.
+fn greeted(at: SocketAddr) -> (TcpStream, String) {
+    let mut stream = dial(at);
+    let info = hear(&mut stream, "\r\n");
+    (stream, info)
 }
 
 fn encrypt(stream: TcpStream, config: Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
@@ -130,8 +142,7 @@ fn info_comes_in_the_clear_and_all_else_in_tls() {
     let world = World::new();
     for whose in BOTH {
         let (_server, at) = start(whose, &world.config("", ""));
-        let mut stream = dial(at);
-        let info = hear(&mut stream, "\r\n");
+        let (stream, info) = greeted(at);
         assert!(info.contains("\"tls_required\":true") && !info.contains("tls_verify"), "{whose:?} {info}");
         assert!(!info.contains("tls_available"), "{whose:?} {info}");
         let mut stream = encrypt(stream, world.client(None));
@@ -150,12 +161,10 @@ fn who_does_not_encrypt_is_closed_without_a_word() {
     let world = World::new();
     for whose in BOTH {
         let (_server, at) = start(whose, &world.config("timeout: 0.3", ""));
-        let mut stream = dial(at);
-        hear(&mut stream, "\r\n");
+        let (mut stream, _) = greeted(at);
         assert_eq!(greet(&mut stream, OPEN), "", "{whose:?}");
         // Nor is one waited for longer than was said.
-        let mut silent = dial(at);
-        hear(&mut silent, "\r\n");
+        let (mut silent, _) = greeted(at);
         assert_eq!(hear(&mut silent, "never"), "", "{whose:?}");
     }
 }
@@ -165,8 +174,7 @@ fn tls_may_be_left_to_the_client() {
     let world = World::new();
     for whose in BOTH {
         let (_server, at) = start(whose, &world.config("", "allow_non_tls: true"));
-        let mut stream = dial(at);
-        let info = hear(&mut stream, "\r\n");
+        let (mut stream, info) = greeted(at);
         assert!(info.contains("\"tls_available\":true") && !info.contains("tls_required"), "{whose:?} {info}");
         assert!(greet(&mut stream, OPEN).starts_with("PONG\r\n"), "{whose:?}");
         assert!(upgrade(at, world.client(None), OPEN).contains("PONG\r\n"), "{whose:?}");
@@ -202,13 +210,7 @@ fn a_certificate_is_asked_for_and_has_to_be_trusted() {
         assert!(upgrade(at, world.client(Some("joe")), OPEN).contains("PONG\r\n"), "{whose:?}");
         assert!(!upgrade(at, world.client(None), OPEN).contains("PONG"), "{whose:?}");
         strangers.issue("joe", &[], |_| {});
-        let key = PrivateKeyDer::from_pem_file(strangers.file("joe.key")).unwrap();
-        let chain = vec![CertificateDer::from_pem_file(strangers.file("joe.pem")).unwrap()];
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(world.file("ca.pem")).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-        let stranger = Arc::new(builder.with_client_auth_cert(chain, key).unwrap());
+        let stranger = world.client_from(&strangers, Some("joe"));
         assert!(!upgrade(at, stranger, OPEN).contains("PONG"), "{whose:?}");
     }
 }
@@ -272,18 +274,15 @@ fn nobody_gets_round_the_certificate() {
     for whose in BOTH {
         let (_server, at) = start(whose, &world.config("verify_and_map: true", users));
         for connect in [OPEN, "{\"verbose\":false,\"user\":\"CN=joe,O=lattice\"}"] {
-            let mut plain = dial(at);
-            hear(&mut plain, "\r\n");
+            let (mut plain, _) = greeted(at);
             let heard = greet(&mut plain, connect);
             assert!(heard.contains("-ERR 'Authorization Violation'"), "{whose:?} {connect} {heard}");
         }
-        let mut silent = dial(at);
-        hear(&mut silent, "\r\n");
+        let (mut silent, _) = greeted(at);
         silent.write_all(b"PING\r\n").unwrap();
         let heard = hear(&mut silent, "PONG");
         assert!(heard.contains("-ERR 'Authorization Violation'"), "{whose:?} {heard}");
-        let mut stream = dial(at);
-        hear(&mut stream, "\r\n");
+        let (stream, _) = greeted(at);
         let mut stream = encrypt(stream, world.client(Some("joe")));
         assert!(greet(&mut stream, OPEN).contains("PONG\r\n"), "{whose:?}");
         assert_eq!(who(&mut stream), "CN=joe,O=lattice", "{whose:?}");
@@ -326,8 +325,7 @@ fn certificates_may_be_pinned() {
 
 /// What the server shows of itself.
 fn shown(at: SocketAddr, config: Arc<ClientConfig>) -> Vec<u8> {
-    let mut stream = dial(at);
-    hear(&mut stream, "\r\n");
+    let (stream, _) = greeted(at);
     let mut stream = encrypt(stream, config);
     assert!(greet(&mut stream, OPEN).contains("PONG\r\n"));
     stream.conn.peer_certificates().unwrap()[0].to_vec()
@@ -338,8 +336,7 @@ fn a_reload_takes_new_certificates_and_leaves_connections_alone() {
     let world = World::new();
     for whose in BOTH {
         let (mut server, at) = start(whose, &world.config("", ""));
-        let mut stream = dial(at);
-        hear(&mut stream, "\r\n");
+        let (stream, _) = greeted(at);
         let mut before = encrypt(stream, world.client(None));
         assert!(greet(&mut before, OPEN).contains("PONG\r\n"), "{whose:?}");
         let first = shown(at, world.client(None));

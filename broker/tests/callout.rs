@@ -19,17 +19,13 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 const VIOLATION: &str = "-ERR 'Authorization Violation'";
 const INFO: &str = "$SYS.REQ.USER.INFO";
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The keys of a story.
@@ -227,11 +223,11 @@ fn asks(cast: &Cast, server: &Server) {
         (&signed, &key, jwt::merged(signed.clone(), &json!({ "protocol": 0 }))),
         (&json!({ "jwt": "j" }), "", json!({ "protocol": 0 })),
     ] {
-        let before = now();
+        let before = jwt::now();
         let (line, heard) = server.enter(&mut service, connect, &|question| {
             let claims = &question.claims;
             let (issued, expires) = (claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap());
-            assert!((before..=now()).contains(&issued), "{claims}");
+            assert!((before..=jwt::now()).contains(&issued), "{claims}");
             assert!((issued + 14..=issued + 16).contains(&expires), "{claims}");
             assert!(!claims["jti"].as_str().unwrap().is_empty());
             assert_eq!(
@@ -287,7 +283,7 @@ fn admits(cast: &Cast, server: &Server) {
     assert_eq!(told(&none, &json!({ "aud": "AUTH" })).1["permissions"], denied);
     let rules =
         json!({ "pub": { "allow": [INFO] }, "sub": { "allow": ["who", "b.>"] }, "resp": { "max": 3, "ttl": 1000 } });
-    let (mut line, who) = told(&rules, &json!({ "exp": now() + 100 }));
+    let (mut line, who) = told(&rules, &json!({ "exp": jwt::now() + 100 }));
     assert_eq!(who["permissions"]["publish"], json!({ "allow": [INFO] }));
     assert_eq!(who["permissions"]["responses"], json!({ "max": 3, "ttl": 1000 }));
     assert!((90_000_000_000..=100_000_000_000).contains(&who["expires"].as_u64().unwrap()), "{who}");
@@ -299,7 +295,7 @@ fn admits(cast: &Cast, server: &Server) {
     let (mut line, _) = told(&json!({ "subs": 1, "payload": 1 }), &none);
     line.say("SUB a 1\r\nSUB b 2\r\nPUB c 5\r\nhello\r\n");
     line.fence();
-    let (mut line, _) = told(&none, &json!({ "exp": now() + 2 }));
+    let (mut line, _) = told(&none, &json!({ "exp": jwt::now() + 2 }));
     assert_eq!((line.hear(), line.hear()), ("-ERR 'User Authentication Expired'".to_owned(), String::new()));
 }
 
@@ -322,10 +318,10 @@ fn refuses(cast: &Cast, server: &Server) {
         ("another server", &|q| outer(q, &json!({ "aud": KeyPair::new_server().public_key() }))),
         ("another client", &|q| outer(q, &json!({ "sub": stranger }))),
         ("another user", &|q| q.admit(cast, &none, &json!({ "sub": stranger }))),
-        ("an old answer", &|q| outer(q, &json!({ "exp": now() - 10 }))),
-        ("a future answer", &|q| outer(q, &json!({ "nbf": now() + 100 }))),
-        ("an old user", &|q| q.admit(cast, &none, &json!({ "exp": now() - 10 }))),
-        ("a future user", &|q| q.admit(cast, &none, &json!({ "nbf": now() + 100 }))),
+        ("an old answer", &|q| outer(q, &json!({ "exp": jwt::now() - 10 }))),
+        ("a future answer", &|q| outer(q, &json!({ "nbf": jwt::now() + 100 }))),
+        ("an old user", &|q| q.admit(cast, &none, &json!({ "exp": jwt::now() - 10 }))),
+        ("a future user", &|q| q.admit(cast, &none, &json!({ "nbf": jwt::now() + 100 }))),
         ("no account", &|q| q.admit(cast, &none, &json!({ "aud": "" }))),
         ("an unknown account", &|q| q.admit(cast, &none, &json!({ "aud": "NONE" }))),
         ("an account of an operator", &|q| q.admit(cast, &json!({ "issuer_account": other.public_key() }), &none)),

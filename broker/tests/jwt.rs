@@ -21,16 +21,11 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const VIOLATION: &str = "-ERR 'Authorization Violation'";
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The keys of a story.
@@ -164,7 +159,7 @@ fn to_the_end(line: &mut Line) -> Vec<String> {
 /// Who is let in is told who it is.
 fn logins(cast: &Cast, server: &Server) {
     let user = json!({ "pub": { "allow": ["$SYS.REQ.USER.INFO", "x"] }, "resp": { "max": 3, "ttl": 1_000 } });
-    let mut line = server.client(cast, &cast.user(&user, &json!({ "exp": now() + 1000 })));
+    let mut line = server.client(cast, &cast.user(&user, &json!({ "exp": jwt::now() + 1000 })));
     line.say("SUB i 1\r\nPUB $SYS.REQ.USER.INFO i 0\r\n\r\n");
     assert!(line.hear().starts_with("MSG i 1 "));
     let told: Value = serde_json::from_str(&line.hear()).unwrap();
@@ -202,8 +197,8 @@ fn refusals(cast: &Cast, server: &Server) {
         ("an unknown signing key", jwt::user(&other, &cast.user, &json!({ "issuer_account": public }), &none)),
         ("a signing key without its account", jwt::user(&cast.signer, &cast.user, &none, &none)),
         ("rights beside a scope", jwt::user(&cast.signer, &cast.user, &json!({ "issuer_account": public }), &none)),
-        ("an old token", cast.user(&none, &json!({ "exp": now() - 10 }))),
-        ("a future token", cast.user(&none, &json!({ "nbf": now() + 1000 }))),
+        ("an old token", cast.user(&none, &json!({ "exp": jwt::now() - 10 }))),
+        ("a future token", cast.user(&none, &json!({ "nbf": jwt::now() + 1000 }))),
         ("another kind of connection", cast.user(&json!({ "allowed_connection_types": ["WEBSOCKET"] }), &none)),
         ("another network", cast.user(&json!({ "src": ["10.0.0.0/8"] }), &none)),
         ("a subject that is none", cast.user(&json!({ "pub": { "allow": ["a..b"] } }), &none)),
@@ -251,7 +246,7 @@ fn limits(cast: &Cast, server: &Server) {
 
 /// Clients go when a token ends: their own, or that of their account.
 fn expiry(cast: &Cast, server: &Server) {
-    let mut user = server.client(cast, &cast.user(&json!({}), &json!({ "exp": now() + 2 })));
+    let mut user = server.client(cast, &cast.user(&json!({}), &json!({ "exp": jwt::now() + 2 })));
     let mut account = server.client(cast, &jwt::user(&cast.b, &cast.user, &json!({}), &json!({})));
     assert_eq!((user.hear(), user.hear()), ("-ERR 'User Authentication Expired'".to_owned(), String::new()));
     assert_eq!((account.hear(), account.hear()), ("-ERR 'Account Authentication Expired'".to_owned(), String::new()));
@@ -270,7 +265,8 @@ fn reload(cast: &Cast, server: &Server) {
     let mut gone = server.client(cast, &jwt::user(&cast.b, &cast.user, &none, &none));
     stays.say("SUB a 1\r\nSUB b 2\r\n");
     stays.fence();
-    let changed = json!({ "revocations": { cast.user.public_key(): now() }, "limits": { "subs": 3, "payload": 5 } });
+    let changed =
+        json!({ "revocations": { cast.user.public_key(): jwt::now() }, "limits": { "subs": 3, "payload": 5 } });
     server.reload(cast, &[cast.a(&changed, &none)]);
     assert_eq!((revoked.hear(), revoked.hear()), ("-ERR 'User Authentication Revoked'".to_owned(), String::new()));
     assert_eq!((gone.hear(), gone.hear()), (VIOLATION.to_owned(), String::new()));
@@ -348,7 +344,7 @@ fn mappings(cast: &Cast, server: &Server) {
 
 fn of_logins(cast: &Cast) -> Vec<String> {
     let scope = cast.scope(&json!({ "subs": -1, "data": -1, "payload": -1 }));
-    let revoked = json!({ "revocations": { "*": now() } });
+    let revoked = json!({ "revocations": { "*": jwt::now() } });
     vec![cast.a(&scope, &json!({})), cast.account(&cast.b, &revoked, &json!({}))]
 }
 
@@ -358,7 +354,7 @@ fn of_limits(cast: &Cast) -> Vec<String> {
 }
 
 fn of_expiry(cast: &Cast) -> Vec<String> {
-    vec![cast.a(&json!({}), &json!({})), cast.account(&cast.b, &json!({}), &json!({ "exp": now() + 4 }))]
+    vec![cast.a(&json!({}), &json!({})), cast.account(&cast.b, &json!({}), &json!({ "exp": jwt::now() + 4 }))]
 }
 
 fn of_reload(cast: &Cast) -> Vec<String> {

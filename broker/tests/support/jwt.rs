@@ -4,9 +4,16 @@
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Issued then, where a test does not say otherwise: long ago, in seconds since 1970.
 pub const ISSUED: i64 = 1_700_000_000;
+
+/// Seconds since 1970.
+#[allow(clippy::disallowed_methods, reason = "the servers that are asked live in real time")]
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
 
 /// A token of `subject`; `nats` has its type, `more` replaces what is outside of that.
 pub fn sign(issuer: &KeyPair, subject: &str, mut nats: Value, more: &Value) -> String {
