@@ -18,6 +18,7 @@ use crate::identity::NodeId;
 use crate::planted::{self, Bug};
 use crate::ports::{Bus, RemoteInterest, UpstreamId};
 use crate::store::Store;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -164,7 +165,7 @@ impl Driver {
     fn act(&mut self) {
         while let Some(action) = self.control.poll_action() {
             match action {
-                Action::Send { link, frame } => self.send(link, &frame),
+                Action::Send { link, frame } => self.send(link, frame),
                 Action::Routes(routes) => {
                     self.count_suspicions();
                     self.install(&routes);
@@ -248,9 +249,9 @@ impl Driver {
         }
     }
 
-    fn send(&self, link: LinkId, frame: &[u8]) {
+    fn send(&self, link: LinkId, frame: Bytes) {
         let Some(link) = self.links.get(&link) else { return };
-        if link.control.push(|out| out.extend_from_slice(frame)) == Err(Refused::Full) {
+        if link.control.push(frame) == Err(Refused::Full) {
             link.overrun();
         }
     }

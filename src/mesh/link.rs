@@ -7,6 +7,7 @@
 use super::custody::{self, Receipt};
 use super::events::What;
 use super::frame::{ControlFrame, DATA_MAX, FrameError, Goodbye, Hello, Kind, Reader, TRACE};
+use super::frame_queue::FrameQueue;
 use super::greeting::GreetError;
 use super::links::{Link, LinkId};
 use super::outbuf::Outbuf;
@@ -111,7 +112,7 @@ async fn greet(shared: &Arc<Shared>, connected: &Connected) -> Result<Greeted, G
         traces: hello.features & TRACE != 0,
         since: shared.env.now(),
         connection: connection.clone(),
-        control: Outbuf::new(shared.config.link_bytes_max),
+        control: FrameQueue::new(shared.config.link_bytes_max),
         data: Outbuf::with_custody(shared.config.link_bytes_max, Arc::clone(&shared.plane.ring)),
         confirmed: AtomicBool::new(false),
         heard: AtomicU64::new(0),
@@ -143,7 +144,7 @@ async fn serve(shared: &Arc<Shared>, greeted: Greeted) {
 
     // The tasks that end by themselves when both sides have said all they had to.
     let streams = TaskTracker::new();
-    shared.env.spawn(streams.track_future(write(Arc::clone(&link), control_out, |link| &link.control)));
+    shared.env.spawn(streams.track_future(write_control(Arc::clone(&link), control_out)));
     shared.env.spawn(streams.track_future(write_data(Arc::clone(&link))));
     shared.env.spawn(streams.track_future(read_data(Arc::clone(shared), Arc::clone(&link))));
     shared.env.spawn(read_control(Arc::clone(shared), Arc::clone(&link), control_in));
@@ -205,23 +206,37 @@ pub(super) fn take_receipt(shared: &Shared, link: &Link, datagram: &[u8]) {
     }
 }
 
-async fn write_data(link: Arc<Link>) {
-    if let Ok(stream) = link.connection.open_uni().await {
-        write(link, stream, |link| &link.data).await;
-    }
-}
-
-/// Writes what gathers in a buffer, as long as the connection lives.
-async fn write(link: Arc<Link>, mut stream: SendStream, buffer: impl Fn(&Link) -> &Outbuf) {
-    while let Some(mut pieces) = buffer(&link).take().await {
-        if stream.write_all_chunks(&mut pieces).await.is_err() {
-            // A peer that stops a stream on a connection that lives on has no use for the link.
-            if link.connection.close_reason().is_none() {
-                link.stop.cancel();
-            }
+async fn write_control(link: Arc<Link>, mut stream: SendStream) {
+    while let Some(mut frames) = link.control.take().await {
+        if !write(&link, &mut stream, &mut frames).await {
             return;
         }
     }
+    finish(stream).await;
+}
+
+async fn write_data(link: Arc<Link>) {
+    let Ok(mut stream) = link.connection.open_uni().await else { return };
+    while let Some(mut pieces) = link.data.take().await {
+        if !write(&link, &mut stream, &mut pieces).await {
+            return;
+        }
+    }
+    finish(stream).await;
+}
+
+/// Writes `pieces`. Returns whether the stream is still good for more.
+async fn write(link: &Link, stream: &mut SendStream, pieces: &mut [Bytes]) -> bool {
+    let written = stream.write_all_chunks(pieces).await;
+    // A peer that stops a stream on a connection that lives on has no use for the link.
+    if written.is_err() && link.connection.close_reason().is_none() {
+        link.stop.cancel();
+    }
+    written.is_ok()
+}
+
+/// Ends a stream, and waits until the peer has all of it.
+async fn finish(mut stream: SendStream) {
     // Both fail only when the connection is gone, and then there is nothing left to wait for.
     if stream.finish().is_ok() {
         let _ = stream.stopped().await;

@@ -4,6 +4,7 @@
 //! only when it says so, so the two never disagree about which link is theirs. Running a link is left to `link.rs`.
 
 use super::frame::ControlFrame;
+use super::frame_queue::FrameQueue;
 use super::outbuf::{Outbuf, Refused};
 use super::quic::plain;
 use super::watcher::Health;
@@ -40,7 +41,7 @@ pub struct Link {
     /// The connection below.
     pub connection: quinn::Connection,
     /// What waits for the control stream.
-    pub control: Outbuf,
+    pub control: FrameQueue,
     /// What waits for the data stream.
     pub data: Outbuf,
     /// Set by the first frame after the greeting: the peer knows that the link is up.
@@ -85,7 +86,7 @@ impl Link {
 
     /// Sends a control frame.
     pub fn send(&self, frame: &ControlFrame) {
-        if self.control.push(|out| out.extend_from_slice(&frame.encode())) == Err(Refused::Full) {
+        if self.control.push(frame.encode()) == Err(Refused::Full) {
             self.overrun();
         }
         self.control.flush();

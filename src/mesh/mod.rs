@@ -26,6 +26,7 @@ pub mod events;
 pub mod flow;
 pub mod forming;
 pub mod frame;
+pub mod frame_queue;
 pub mod greeting;
 pub mod heartbeat;
 pub mod id;
@@ -315,15 +316,15 @@ impl Mesh {
     #[must_use]
     pub fn backlogs(&self) -> Vec<Backlog> {
         let links = self.shared.links.all();
-        let buffers = links.iter().flat_map(|link| [(link.peer, &link.control), (link.peer, &link.data)]);
-        buffers
-            .map(|(peer, out)| Backlog {
-                peer,
-                bytes: out.pending(),
-                bytes_most: out.most(),
-                bytes_max: out.bytes_max(),
-            })
-            .collect()
+        let of = |link: &Arc<Link>| {
+            let (peer, control, data) = (link.peer, &link.control, &link.data);
+            let backlog = |bytes, bytes_most, bytes_max| Backlog { peer, bytes, bytes_most, bytes_max };
+            [
+                backlog(control.pending(), control.most(), control.bytes_max()),
+                backlog(data.pending(), data.most(), data.bytes_max()),
+            ]
+        };
+        links.iter().flat_map(of).collect()
     }
 
     /// Frames that found a link's buffer full.
