@@ -88,6 +88,10 @@ const CLIENT_URLS: Limit = Limit { at_once: 5, every: Duration::from_secs(1) };
 const CLIENT_URLS_LEAST: Duration = Duration::from_millis(50);
 /// How long all links together may take to end in peace.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
+/// How long the packets that close links in peace may take to leave: the peers have said goodbye, and miss nothing without.
+const LAST_PACKETS: Duration = Duration::from_millis(5);
+/// How long peers are told that their links have been cut.
+const CUT_OFF_MAX: Duration = Duration::from_secs(1);
 
 /// Delays and bounds of the links.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -420,8 +424,8 @@ impl Mesh {
             }
         };
         // When the time is up the transport cuts what is left.
-        let _ = self.shared.env.timeout(DRAIN_MAX, ended).await;
-        self.shared.transport.close().await;
+        let ended = self.shared.env.timeout(DRAIN_MAX, ended).await;
+        self.shared.transport.close(if ended.is_ok() { LAST_PACKETS } else { CUT_OFF_MAX }).await;
         self.shared.stop.cancel();
     }
 }

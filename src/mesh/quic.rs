@@ -232,11 +232,11 @@ impl Transport {
         &self.counters
     }
 
-    /// Closes all connections and waits, at most a second, until the peers know.
-    pub async fn close(&self) {
+    /// Closes all connections and waits, at most so long, until the peers know: for some of their round trips, which whoever
+    /// talks to them is answered with. Who does not hear of it finds out by its idle time-out.
+    pub async fn close(&self, patience: Duration) {
         self.endpoint.close(VarInt::from_u32(close::DONE), b"");
-        // Who does not answer within the second finds out by its idle time-out.
-        let _ = self.env.timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+        let _ = self.env.timeout(patience, self.endpoint.wait_idle()).await;
     }
 }
 

@@ -66,7 +66,7 @@ async fn two_members_link() {
     accepted.connection.send_datagram(b"beat"[..].into()).unwrap();
     assert_eq!(&dialed.connection.read_datagram().await.unwrap()[..], b"beat");
 
-    tb.close().await;
+    tb.close(Duration::from_secs(1)).await;
     assert!(matches!(accepted.connection.closed().await, quinn::ConnectionError::ApplicationClosed(_)));
     assert!(tb.accept().await.is_none());
     assert_eq!(tb.dial(ta.local_addr()).await.unwrap_err(), DialError::Closing { addr: ta.local_addr() });
