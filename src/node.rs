@@ -553,7 +553,7 @@ fn link_status(link: &mesh::LinkView, now: Instant) -> status::Link {
         dialed: link.dialed,
         rtt_ms: link.rtt.as_secs_f64() * 1e3,
         loss: link.health.loss,
-        suspected: link.health.suspected,
+        suspected: link.health.doubt > 0,
         cost: link.health.cost(),
         up_secs: (now - link.since).as_secs(),
         packets_sent: link.packets_sent,

@@ -12,8 +12,8 @@ const BASE: f64 = 10.0;
 const MAX: f64 = 10_000.0;
 /// On top where the data costs money: worth a detour of some twenty links.
 pub const METERED: u32 = 1_000;
-/// On top of a link that is not relied on: it is used where there is no other way.
-pub const SUSPECTED: u32 = 100_000;
+/// On top of a link that is not relied on, as often as it is doubted: it is used where there is no better way.
+pub const DOUBT: u32 = 100_000;
 
 /// Loss that is none: a packet now and then.
 const LOSS_FREE: f64 = 0.05;

@@ -14,6 +14,7 @@ use super::spf::{Route, Routes};
 use crate::identity::NodeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The links that are suspected.
 #[derive(Debug, Default)]
@@ -22,7 +23,9 @@ pub(super) struct Detours(BTreeMap<LinkId, Suspect>);
 #[derive(Clone, Copy, Debug)]
 struct Suspect {
     held: Held,
-    /// Routes that count the suspicion are in force.
+    /// How much it is doubted.
+    doubt: u32,
+    /// Routes that count this are in force.
     is_counted: bool,
 }
 
@@ -38,13 +41,17 @@ enum Held {
 }
 
 impl Detours {
-    /// Notes whether a link is suspected.
-    pub(super) fn note(&mut self, link: LinkId, suspected: bool) {
-        if suspected {
-            self.0.entry(link).or_insert(Suspect { held: Held::New, is_counted: false });
-        } else {
+    /// Notes how much a link is doubted, 0 for not at all. More than before is as a new suspicion: it has been used since.
+    pub(super) fn note(&mut self, link: LinkId, doubt: u32) {
+        if doubt == 0 {
             self.0.remove(&link);
+        } else if self.doubt(link) < doubt {
+            self.0.insert(link, Suspect { held: Held::New, doubt, is_counted: false });
         }
+    }
+
+    fn doubt(&self, link: LinkId) -> u32 {
+        self.0.get(&link).map_or(0, |suspect| suspect.doubt)
     }
 
     /// The link has ended.
@@ -79,11 +86,12 @@ impl Driver {
             return Table::new(routes, limits, |peer| self.link_to(peer));
         }
         let alternates = self.control.alternates();
-        let trusts = |peer: &NodeId| self.link_to(*peer).is_some_and(|link| !self.detours.0.contains_key(&link.id));
+        let doubt = |peer: NodeId| self.link_to(peer).map(|link| self.detours.doubt(link.id));
         let way = |route: &Route| {
             let is_avoided = self.link_to(route.next).is_some_and(|link| self.detours.is_avoided(link.id));
             let alternate = alternates.get(&route.node).filter(|_| is_avoided);
-            alternate.copied().filter(trusts).unwrap_or(route.next)
+            let is_better = |peer: &NodeId| doubt(*peer).is_some_and(|there| Some(there) < doubt(route.next));
+            alternate.copied().filter(is_better).unwrap_or(route.next)
         };
         Table::by_way(routes, limits, way, |peer| self.link_to(peer))
     }
@@ -94,7 +102,16 @@ impl Driver {
         for (link, suspect) in &mut self.detours.0 {
             let peer = self.links.get(link).map(|link| link.peer);
             let cost = own.adjacency.iter().find(|(node, _)| Some(*node) == peer).map(|(_, cost)| *cost);
-            suspect.is_counted |= cost.is_none_or(|cost| cost >= cost::SUSPECTED);
+            suspect.is_counted |= cost.is_none_or(|cost| cost >= suspect.doubt * cost::DOUBT);
+        }
+    }
+
+    /// Notes of each suspected link whether routes lead over it though there is a way round it: its watcher may doubt it
+    /// more then, if it is silent. Where there is none nobody would be helped, and all would hear of it.
+    pub(super) fn look_for_ways_round(&self) {
+        for link in self.detours.0.keys().filter_map(|id| self.links.get(id)) {
+            let in_vain = self.shared.plane.uses(link) && self.control.has_way_round(link.peer);
+            link.in_vain.store(in_vain, Relaxed);
         }
     }
 
@@ -119,27 +136,30 @@ mod tests {
     #[test]
     fn what_a_suspected_link_holds_is_copied_once_however_often_its_health_is_told() {
         let mut detours = Detours::default();
-        detours.note(LINK, true);
+        detours.note(LINK, 1);
         assert!(detours.is_news());
         assert!(detours.copies(LINK, false));
-        detours.note(LINK, true);
+        detours.note(LINK, 1);
         assert_eq!((detours.is_news(), detours.copies(LINK, false)), (false, false));
-        detours.note(LINK, false);
+        detours.note(LINK, 0);
         assert!(!detours.copies(LINK, false));
-        detours.note(LINK, true);
+        detours.note(LINK, 1);
         assert!(detours.copies(LINK, false), "it is another suspicion");
     }
 
     #[test]
     fn what_had_no_other_way_is_copied_once_there_is_one() {
         let mut detours = Detours::default();
-        detours.note(LINK, true);
+        detours.note(LINK, 1);
         assert!(detours.copies(LINK, true));
         assert!(!detours.copies(LINK, true));
         assert!(detours.copies(LINK, false));
         assert!(!detours.copies(LINK, false));
         // What was sent meanwhile had no other way again.
         assert!(!detours.copies(LINK, true));
+        assert!(detours.copies(LINK, false));
+        detours.note(LINK, 2);
+        assert!(detours.is_news(), "it was used again, and is silent again");
         assert!(detours.copies(LINK, false));
         detours.forget(LINK);
         assert!(!detours.copies(LINK, false));

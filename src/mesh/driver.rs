@@ -146,7 +146,7 @@ impl Driver {
     fn health(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let health = link.health();
-        self.detours.note(id, health.suspected);
+        self.detours.note(id, health.doubt);
         self.chronicle.changed(now);
         self.control.take(now, Event::Cost { link: id, cost: health.cost() });
     }
@@ -287,6 +287,7 @@ impl Driver {
             tracing::warn!(nodes = routes.too_far, links_max = HOPS_MAX, "nodes too far away for messages");
         }
         self.show();
+        self.look_for_ways_round();
         self.copy_what_suspects_hold();
     }
 

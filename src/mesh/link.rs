@@ -116,6 +116,7 @@ async fn greet(shared: &Arc<Shared>, connected: &Connected) -> Result<Greeted, G
         data: Outbuf::with_custody(shared.config.link_bytes_max, Arc::clone(&shared.plane.ring)),
         confirmed: AtomicBool::new(false),
         heard: AtomicU64::new(0),
+        in_vain: AtomicBool::new(false),
         health: Mutex::new(Health::new(shared, *peer, connection.rtt())),
         stop: CancellationToken::new(),
     });

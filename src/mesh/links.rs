@@ -48,6 +48,8 @@ pub struct Link {
     pub confirmed: AtomicBool,
     /// When something last arrived on a stream, in nanoseconds since the link came up: a sign of life.
     pub heard: AtomicU64,
+    /// The routes lead over it though there is a way round it. Looked at only while it is suspected.
+    pub in_vain: AtomicBool,
     /// How it is, as its watcher sees it.
     pub health: Mutex<Health>,
     /// Ends the link.

@@ -120,6 +120,29 @@ pub fn alternates(me: NodeId, vertices: &[Vertex<'_>]) -> BTreeMap<NodeId, NodeI
     chosen.map(|(node, alternate)| (node, vertices[alternate].node)).collect()
 }
 
+/// Whether frames of `me` could get to `neighbor` without the edge between the two.
+#[must_use]
+pub fn is_way_round(me: NodeId, neighbor: NodeId, vertices: &[Vertex<'_>]) -> bool {
+    let position = |node| vertices.binary_search_by_key(&node, |vertex: &Vertex<'_>| vertex.node);
+    let (Ok(source), Ok(target)) = (position(me), position(neighbor)) else { return false };
+    let graph = Graph::new(vertices);
+    let mut seen = vec![false; vertices.len()];
+    seen[source] = true;
+    let mut ahead = vec![source];
+    while let Some(at) = ahead.pop() {
+        let next = graph.of(at).iter().map(|&(to, _)| to as usize);
+        for to in next.filter(|&to| (at, to) != (source, target)) {
+            if to == target {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[to], true) && graph.transit[to] {
+                ahead.push(to);
+            }
+        }
+    }
+    false
+}
+
 /// A label of Dijkstra's algorithm. Ordered: cheaper, then shorter, then the smaller first neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Path {

@@ -2,6 +2,9 @@
 //!
 //! ```text
 //! trusted ──silent for too long──► suspected ──calm for a while──► trusted
+//!                                   │    ▲
+//!        silent, and used all the same  ▼    │ calm for a second
+//!                                   worse
 //! ```
 //!
 //! A second of calm is enough the first time. A link that was trusted again and soon disappoints has to be calm for twice
@@ -19,6 +22,8 @@ const CALM_MAX: Duration = Duration::from_secs(60);
 /// Trust that was disappointed within so many times the calm that led to it, but no sooner than this, was early.
 const RELAPSE: u32 = 10;
 const RELAPSE_MIN: Duration = Duration::from_secs(10);
+/// How much a link is doubted that is silent and used all the same: more than some links together that are on probation.
+const WORSE: u32 = 9;
 /// Neighbours that are remembered; of more, those that have been good for the longest are forgotten.
 const REMEMBERED_MAX: usize = 1024;
 
@@ -102,6 +107,8 @@ pub enum Suspicion {
     Suspected {
         /// Since when it has shown nothing of what it is suspected for.
         calm_since: Option<Instant>,
+        /// It is worse than others that are suspected.
+        worse: bool,
     },
 }
 
@@ -109,7 +116,32 @@ impl Suspicion {
     /// A link that has just come up: after trouble it has to be calm for a while before it counts as others do.
     #[must_use]
     pub fn new(now: Instant, history: &History) -> Self {
-        if history.troubled { Self::Suspected { calm_since: Some(now) } } else { Self::Trusted }
+        if history.troubled { Self::Suspected { calm_since: Some(now), worse: false } } else { Self::Trusted }
+    }
+
+    /// How much it is doubted: not at all while it is relied on.
+    #[must_use]
+    pub fn doubt(self) -> u32 {
+        match self {
+            Self::Trusted => 0,
+            Self::Suspected { worse, .. } => {
+                if worse {
+                    WORSE
+                } else {
+                    1
+                }
+            }
+        }
+    }
+
+    /// It is silent and used all the same, though there is a way round it: the links of that are doubted as well, and were
+    /// silent before. From now on it counts for less than they do, until it has been calm for a second. Returns whether it did
+    /// not before.
+    pub fn worsen(&mut self) -> bool {
+        match self {
+            Self::Suspected { calm_since: None, worse } => !std::mem::replace(worse, true),
+            Self::Suspected { .. } | Self::Trusted => false,
+        }
     }
 
     /// Whether the link is not relied on.
@@ -130,20 +162,21 @@ impl Suspicion {
             Self::Trusted if missing < suspect_after => None,
             Self::Trusted => {
                 history.trouble(now);
-                *self = Self::Suspected { calm_since: None };
+                *self = Self::Suspected { calm_since: None, worse: false };
                 Some(Turn::Suspected)
             }
-            Self::Suspected { .. } if missing >= suspect_after * 2 / 3 => {
-                *self = Self::Suspected { calm_since: None };
+            Self::Suspected { worse, .. } if missing >= suspect_after * 2 / 3 => {
+                *self = Self::Suspected { calm_since: None, worse };
                 None
             }
-            Self::Suspected { calm_since: Some(since) } if now >= since + history.calm => {
+            Self::Suspected { calm_since: Some(since), .. } if now >= since + history.calm => {
                 history.over(now);
                 *self = Self::Trusted;
                 Some(Turn::Trusted)
             }
-            Self::Suspected { calm_since } => {
-                *self = Self::Suspected { calm_since: Some(calm_since.unwrap_or(now)) };
+            Self::Suspected { calm_since, worse } => {
+                let since = calm_since.unwrap_or(now);
+                *self = Self::Suspected { calm_since: Some(since), worse: worse && now < since + CALM_MIN };
                 None
             }
         }
@@ -153,8 +186,10 @@ impl Suspicion {
     #[must_use]
     pub fn next(self, history: &History) -> Option<Instant> {
         match self {
-            Self::Suspected { calm_since: Some(since) } => Some(since + history.calm),
-            Self::Suspected { calm_since: None } | Self::Trusted => None,
+            Self::Suspected { calm_since: Some(since), worse } => {
+                Some(since + if worse { CALM_MIN } else { history.calm })
+            }
+            Self::Suspected { calm_since: None, .. } | Self::Trusted => None,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::shared::{Input, Shared};
 use super::suspicion::{Suspicion, Turn};
 use crate::identity::NodeId;
 use crate::planted::{self, Bug};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// A timer that is so late says that this process stood still: nobody else is to blame for the silence.
@@ -22,8 +23,9 @@ const STOOD_STILL: Duration = Duration::from_millis(50);
 /// How a link is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Health {
-    /// It is used only where there is no other way.
-    pub suspected: bool,
+    /// How much it is doubted: 0 when it is relied on, else it is used only where there is no other way, or none over links
+    /// that are doubted less.
+    pub doubt: u32,
     /// One of its ends pays for what it carries.
     pub metered: bool,
     /// What it costs by its round trip and loss.
@@ -37,7 +39,7 @@ impl Health {
     pub(super) fn new(shared: &Shared, peer: NodeId, round_trip: Duration) -> Self {
         let suspicion = shared.histories.with(peer, |history| Suspicion::new(shared.env.now(), history));
         Self {
-            suspected: suspicion.is_suspected(),
+            doubt: suspicion.doubt(),
             metered: shared.config.heartbeat == Pace::Metered,
             measured: Cost::of(round_trip),
             loss: 0.0,
@@ -47,8 +49,8 @@ impl Health {
     /// What it costs to send there.
     #[must_use]
     pub fn cost(&self) -> u32 {
-        let surcharge = |applies: bool, cost: u32| if applies { cost } else { 0 };
-        self.measured + surcharge(self.metered, cost::METERED) + surcharge(self.suspected, cost::SUSPECTED)
+        let metered = if self.metered { cost::METERED } else { 0 };
+        self.measured + metered + self.doubt * cost::DOUBT
     }
 }
 
@@ -112,6 +114,8 @@ struct Watch<'a> {
     cost: Cost,
     /// The peer pays for what the link carries.
     peer_metered: bool,
+    /// When it may be doubted more than it is.
+    worse_at: Instant,
     now: Instant,
 }
 
@@ -126,6 +130,7 @@ impl<'a> Watch<'a> {
             suspicion: shared.histories.with(link.peer, |history| Suspicion::new(now, history)),
             cost: Cost::new(link.health().measured),
             peer_metered: false,
+            worse_at: now,
             now,
         }
     }
@@ -190,6 +195,8 @@ impl<'a> Watch<'a> {
         let (counters, Link { peer, name, .. }) = (&self.shared.plane.counters, self.link);
         match turn {
             Some(Turn::Suspected) => {
+                // What there is another way for has gone there by then.
+                self.worse_at = self.now + self.heartbeat.interval() / 2;
                 counters.links_suspected.add(1);
                 tracing::info!(%peer, name, %missing, "link suspected");
                 self.shared.note(What::LinkSuspected, Some((*peer, name)), Some(missing.to_string()));
@@ -199,15 +206,24 @@ impl<'a> Watch<'a> {
                 tracing::info!(%peer, name, "link good again");
                 self.shared.note(What::LinkCleared, Some((*peer, name)), None);
             }
+            None if missing.time() >= suspect_after => self.doubt_more(missing),
             None => {}
         }
         None
     }
 
+    /// Doubts a silent link more that is used all the same.
+    fn doubt_more(&mut self, missing: Missing) {
+        if self.now >= self.worse_at && self.link.in_vain.load(Relaxed) && self.suspicion.worsen() {
+            let Link { peer, name, .. } = self.link;
+            tracing::info!(%peer, name, %missing, "suspected link is silent");
+        }
+    }
+
     /// Shows how the link is; true when it costs something else now.
     fn has_news(&self) -> bool {
         let health = Health {
-            suspected: self.suspicion.is_suspected(),
+            doubt: self.suspicion.doubt(),
             metered: self.peer_metered || self.shared.config.heartbeat == Pace::Metered,
             measured: self.cost.told(),
             loss: self.cost.loss(),

@@ -5,7 +5,7 @@ use crate::mesh::forming::Standing;
 use crate::mesh::id::{NodeId, life};
 use crate::mesh::interest::Key;
 use crate::mesh::sorted::Sorted;
-use crate::mesh::spf::{Routes, Vertex, alternates};
+use crate::mesh::spf::{Routes, Vertex, alternates, is_way_round};
 use crate::planted::{self, Bug};
 use crate::ports::UpstreamId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +38,12 @@ impl Control {
     #[must_use]
     pub fn alternates(&self) -> BTreeMap<NodeId, NodeId> {
         alternates(self.me.node, &self.vertices())
+    }
+
+    /// Whether a neighbour could be reached without the link to it.
+    #[must_use]
+    pub fn has_way_round(&self, neighbor: NodeId) -> bool {
+        is_way_round(self.me.node, neighbor, &self.vertices())
     }
 
     /// How `node` stands to this one, if it can be reached.

@@ -108,6 +108,18 @@ proptest! {
     }
 
     #[test]
+    fn a_way_round_is_one_that_is_left_without_the_edge(database in graph()) {
+        for (&me, (_, adjacency)) in &database {
+            for &(neighbor, _) in adjacency.iter().filter(|(neighbor, _)| *neighbor != me) {
+                let mut without = database.clone();
+                without.get_mut(&me).unwrap().1.retain(|&(to, _)| to != neighbor);
+                let left = compute(&without, me).reachable.contains_key(&neighbor);
+                prop_assert_eq!(is_way_round(me, neighbor, &vertices(&database)), left);
+            }
+        }
+    }
+
+    #[test]
     fn alternates_do_not_come_back(database in graph()) {
         let (costs, all) = (
             naive(&database),
@@ -199,6 +211,8 @@ fn nothing_goes_through_a_node_without_transit() {
     assert_eq!(next(&from_0, 4), None, "what is behind it alone cannot be reached");
     let from_1 = routes(1);
     assert_eq!((next(&from_1, 2), next(&from_1, 4)), (Some((id(2), 1)), Some((id(4), 1))), "its own go out");
+    assert!(is_way_round(id(0), id(1), &vertices(&database)) && is_way_round(id(0), id(3), &vertices(&database)));
+    assert!(!is_way_round(id(0), id(3), &without(1)), "it is none for others");
     let around = alternates(id(0), &without(1));
     assert_eq!(around.get(&id(2)), None, "it is no way round either");
 }

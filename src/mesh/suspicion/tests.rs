@@ -43,6 +43,24 @@ fn a_link_that_flaps_is_told_of_rarely() {
 }
 
 #[test]
+fn a_silent_link_can_be_doubted_more_until_it_is_calm() {
+    let (start, mut history) = (start_of_time(), History::default());
+    let mut suspicion = Suspicion::new(start, &history);
+    assert!(!suspicion.worsen(), "it is trusted");
+    suspicion.look(start, TOO_LONG, TOO_LONG, &mut history);
+    assert_eq!(suspicion.doubt(), 1);
+    assert!(suspicion.worsen() && !suspicion.worsen());
+    assert_eq!(suspicion.doubt(), WORSE);
+    // A relapse: the calm that is asked for is longer than the one that lets it count as others on probation do.
+    history.calm = CALM_MIN * 4;
+    for (at, doubt) in [(0, WORSE), (900, WORSE), (1_000, 1), (3_900, 1), (4_000, 0)] {
+        suspicion.look(start + MS * at, Duration::ZERO, TOO_LONG, &mut history);
+        assert!(!suspicion.worsen(), "it is not silent");
+        assert_eq!(suspicion.doubt(), doubt, "after {at} ms");
+    }
+}
+
+#[test]
 fn a_link_that_comes_back_from_the_dead_is_on_probation() {
     let start = start_of_time();
     let mut history = History::default();
