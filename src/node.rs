@@ -224,6 +224,8 @@ impl Node {
             data: self.config.data.display().to_string(),
             nats: self.nats.to_string(),
             link: self.link.to_string(),
+            // Who answers HTTP is above the node.
+            http: None,
             clients: usize::try_from(stats.connections).unwrap_or(usize::MAX),
             subscriptions: usize::try_from(stats.subscriptions).unwrap_or(usize::MAX),
             problems: self.problems(&peers, upstream.as_ref()),
@@ -344,6 +346,14 @@ impl Node {
         ];
         let mut counters: BTreeMap<String, u64> = broker.map(|(name, count)| (name.to_owned(), count)).into();
         counters.extend(stats.drops.iter().map(|(reason, count)| (format!("client_dropped_{reason}"), *count)));
+        counters.extend(self.lattice_counters());
+        counters
+    }
+
+    /// What was counted of all that is not the broker's: links, routing, the upstream.
+    #[must_use]
+    pub fn lattice_counters(&self) -> BTreeMap<String, u64> {
+        let mut counters = BTreeMap::new();
         counters.extend(self.mesh.counters().into_iter().map(|(name, count)| (format!("mesh_{name}"), count)));
         let control = self.mesh.view().counters.by_name();
         counters.extend(control.into_iter().map(|(name, count)| (format!("control_{name}"), count)));

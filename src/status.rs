@@ -29,6 +29,9 @@ pub struct Status {
     pub nats: String,
     /// Where other nodes connect.
     pub link: String,
+    /// Where those who watch are answered by HTTP, if they are.
+    #[serde(default)]
+    pub http: Option<String>,
     /// Client connections.
     pub clients: usize,
     /// Subscriptions of local clients.

@@ -4,13 +4,14 @@
 
 mod support;
 
+use support::http::{Answer, ask, get};
 use support::process::Process;
 use support::whose::{BOTH, Client, Whose, folder, write};
 use support::{LIMIT, wait_for};
 
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 
 /// Two accounts with users, of which one gives to the other, and a system account.
@@ -36,44 +37,6 @@ const ABSENT: &[(&str, &str)] = &[
     (".feature_flags", "switches of JetStream's inside"),
     (".account_detail.exports", "of the system account: ours answers requests without exporting them"),
 ];
-
-/// An answer by HTTP.
-#[derive(Debug)]
-struct Answer {
-    code: u16,
-    kind: String,
-    is_shared: bool,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-}
-
-fn get(at: SocketAddr, path: &str) -> Answer {
-    ask(at, &format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n"))
-}
-
-fn ask(at: SocketAddr, request: &str) -> Answer {
-    let mut stream = TcpStream::connect(at).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request:?} -> {text:?}"));
-    let header = |name: &str| {
-        let found = head.lines().filter_map(|line| line.split_once(": "));
-        found.filter(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()).next()
-    };
-    Answer {
-        code: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        kind: header("content-type").unwrap_or_default(),
-        is_shared: header("access-control-allow-origin").is_some_and(|value| value == "*"),
-        body: body.to_owned(),
-    }
-}
 
 /// One server, with clients that have done the same to each.
 struct Watched {

@@ -120,6 +120,22 @@ const BANS: &[Ban] = &[
         why: "what stands in for a nats-server knows the broker alone",
     },
     Ban {
+        place: "src/web",
+        names: &[
+            "crate::mesh",
+            "crate::gateway",
+            "crate::host",
+            "crate::node",
+            "crate::wiring",
+            "crate::cli",
+            "crate::sim",
+            "crate::identity",
+            "crate::config",
+        ],
+        except: &[],
+        why: "what is told by HTTP is the broker's, or handed in by the node",
+    },
+    Ban {
         place: "src/drop_in/grammar.rs",
         names: &["std::fs", "std::env", "lattice_broker"],
         except: &[],

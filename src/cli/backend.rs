@@ -1,6 +1,6 @@
 //! Where the command line meets the node: the data folder is opened, the node built, and errors get their words.
 
-use super::CliError;
+use super::{CliError, http};
 use crate::config::Config;
 use crate::control::{Answer, InviteRequest, Question, Request, RevokeRequest, Seen};
 use crate::identity::{Advice, Folder, Identity, Invite, Notary, Roll};
@@ -13,6 +13,7 @@ use lattice_broker::ListenError;
 use lattice_broker::env::{BoxFuture, Env};
 use serde::Serialize;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,12 +53,13 @@ pub struct Joined {
 #[derive(Debug)]
 struct Local {
     node: Arc<Node>,
+    http: Option<SocketAddr>,
     _folder: Folder,
 }
 
 impl RunningNode for Local {
     fn status(&self) -> Status {
-        self.node.status()
+        Status { http: self.http.map(|at| at.to_string()), ..self.node.status() }
     }
 
     fn invite(&self, request: InviteRequest) -> BoxFuture<Result<String, CliError>> {
@@ -99,7 +101,7 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
     }
     let parts = Parts {
         env: env.clone(),
-        config,
+        config: config.clone(),
         identity: Arc::new(identity),
         store,
         crypto: quic::crypto_provider(),
@@ -108,7 +110,13 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
         warnings: replaced.iter().map(ToString::to_string).collect(),
     };
     let node = Arc::new(Node::start(parts)?);
-    Ok(Box::new(Local { node, _folder: folder }))
+    match http::listen(env, &config, &node) {
+        Ok(http) => Ok(Box::new(Local { node, http, _folder: folder })),
+        Err(error) => {
+            node.drain().await;
+            Err(error)
+        }
+    }
 }
 
 /// Answers in place of a node that does not run, from its data folder; the caller keeps it from starting meanwhile.

@@ -3,6 +3,7 @@
 pub mod backend;
 mod error;
 mod events;
+mod http;
 mod invite;
 mod join;
 mod members;

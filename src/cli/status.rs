@@ -171,6 +171,7 @@ pub(crate) mod tests {
             data: "/data".into(),
             nats: "127.0.0.1:4222".into(),
             link: "[::]:7443".into(),
+            http: None,
             clients: 4,
             subscriptions: 1,
             upstream: None,

@@ -46,6 +46,9 @@ pub(super) struct Args {
     /// A real nats-server to join as a leaf node: nats://[user:password@]host[:7422].
     #[arg(long, value_name = "URL", env = "LATTICE_UPSTREAM", hide_env_values = true)]
     upstream: Option<String>,
+    /// Where those who watch are answered by HTTP, as 127.0.0.1:8222 [default: nowhere].
+    #[arg(long, value_name = "ADDRESS", env = "LATTICE_HTTP_LISTEN")]
+    http_listen: Option<String>,
     /// Join the lattice of this invite first, when the data folder is no member yet.
     #[arg(long, value_name = "INVITE", env = "LATTICE_JOIN", hide_env_values = true)]
     join: Option<String>,
@@ -64,6 +67,7 @@ impl Args {
             ("peer", OverrideKey::LinkPeers, self.peer.clone()),
             ("no_beacon", OverrideKey::BeaconEnabled, self.no_beacon.then(|| vec!["false".to_owned()])),
             ("upstream", OverrideKey::UpstreamUrl, one(&self.upstream)),
+            ("http_listen", OverrideKey::HttpListen, one(&self.http_listen)),
             ("join", OverrideKey::Join, one(&self.join)),
             ("log", OverrideKey::Log, one(&self.log)),
         ];
@@ -246,6 +250,9 @@ fn introduction(env: &Env, status: &Status, config: &Config, output: &Output) ->
         format!("  nats  nats://{:<24} any NATS client", status.nats),
         format!("  link  {}", link_line(env, &status.link, config)),
     ];
+    if let Some(http) = &status.http {
+        lines.push(format!("  web   http://{http:<24} /varz, /leafz, /metrics"));
+    }
     if let Some(upstream) = &status.upstream {
         lines.push(format!("  up    {:<31} a real server, as its leaf node", upstream.url));
     }

@@ -3,7 +3,9 @@
 use super::file::{self, File, Secret};
 use super::place::{Origin, Source};
 use super::units::{self, Period, Size};
-use super::{Auth, Client, Config, ConfigError, Link, Mesh, Override, UPSTREAM_PING_INTERVAL, Upstream, User};
+use super::{
+    Auth, Client, Config, ConfigError, HTTP_PORT, Link, Mesh, Override, UPSTREAM_PING_INTERVAL, Upstream, User,
+};
 use crate::gateway;
 use crate::mesh::beacon;
 use crate::mesh::client_urls;
@@ -58,6 +60,7 @@ impl Check {
             forming: self.forming(&file.forming, default.forming)?,
             beacon: self.beacon(file.beacon, default.beacon)?,
             upstream: self.upstream(&file.upstream)?,
+            http: self.http(file.http)?,
             mesh: self.mesh(&file.mesh, &default.mesh, &client)?,
             client,
         })
@@ -318,6 +321,11 @@ impl Check {
             return Err(self.invalid("mesh.link_buffer_max", Size(mesh.link_buffer_max as u64), expected));
         }
         Ok(mesh)
+    }
+
+    fn http(&self, file: file::Http) -> Checked<Option<SocketAddr>> {
+        let usual = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), HTTP_PORT);
+        file.listen.map(|listen| self.address("http.listen", Some(listen), usual)).transpose()
     }
 
     fn address(&self, key: &'static str, given: Option<String>, default: SocketAddr) -> Checked<SocketAddr> {

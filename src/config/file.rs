@@ -53,6 +53,8 @@ pub const KEYS: &[&str] = &[
     "client.auth.users",
     "client.auth.users.name",
     "client.auth.users.password",
+    "http",
+    "http.listen",
     "mesh",
     "mesh.nodes_max",
     "mesh.frame_max",
@@ -80,6 +82,7 @@ pub struct File {
     pub beacon: Beacon,
     pub upstream: Upstream,
     pub client: Client,
+    pub http: Http,
     pub mesh: Mesh,
 }
 
@@ -162,6 +165,14 @@ pub struct Auth {
 pub struct User {
     pub name: String,
     pub password: Secret,
+}
+
+/// The table `http`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "docs/lattice.toml documents each key")]
+pub struct Http {
+    pub listen: Option<String>,
 }
 
 /// The table `mesh`.

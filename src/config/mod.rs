@@ -25,6 +25,9 @@ use std::time::Duration;
 /// The port of links between nodes.
 pub const LINK_PORT: u16 = 7443;
 
+/// The usual port for those who watch.
+const HTTP_PORT: u16 = 8222;
+
 /// All settings of a node, each in its range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -48,6 +51,8 @@ pub struct Config {
     pub upstream: Option<Upstream>,
     /// What clients may do.
     pub client: Client,
+    /// Where those who watch are answered by HTTP; nowhere unless it is given.
+    pub http: Option<SocketAddr>,
     /// Bounds of the mesh.
     pub mesh: Mesh,
 }
@@ -211,6 +216,7 @@ impl Default for Config {
             beacon: beacon::Config::default(),
             upstream: None,
             client,
+            http: None,
             mesh: Mesh {
                 nodes_max: 2048,
                 frame_max: 2 << 20,
@@ -253,6 +259,7 @@ pub enum OverrideKey {
     LinkPeers,
     BeaconEnabled,
     UpstreamUrl,
+    HttpListen,
 }
 
 impl OverrideKey {
@@ -269,6 +276,7 @@ impl OverrideKey {
             Self::LinkPeers => "link.peers",
             Self::BeaconEnabled => "beacon.enabled",
             Self::UpstreamUrl => "upstream.url",
+            Self::HttpListen => "http.listen",
         }
     }
 }
@@ -331,6 +339,7 @@ impl File {
             OverrideKey::LinkPeers => self.link.peers = Some(values.to_vec()),
             OverrideKey::BeaconEnabled => self.beacon.enabled = first.map(|value| value == "true"),
             OverrideKey::UpstreamUrl => self.upstream.url = first.map(Secret),
+            OverrideKey::HttpListen => self.http.listen = first,
         }
     }
 }

@@ -37,6 +37,7 @@ const EXAMPLES: &[&str] = &[
     "client.auth.users",
     "client.auth.users.name",
     "client.auth.users.password",
+    "http.listen",
 ];
 
 fn key_is_set(file: &File, key: &str) -> bool {
@@ -49,6 +50,14 @@ fn no_upstream_unless_a_url_is_given() {
     assert_eq!(resolve("[upstream]\nping_interval = \"1s\"").unwrap().upstream, None);
     let upstream = resolve("[upstream]\nurl = \"nats://ann:pw@hub\"").unwrap().upstream.unwrap();
     assert_eq!((upstream.url.host_port().as_str(), upstream.ping_interval), ("hub:7422", UPSTREAM_PING_INTERVAL));
+}
+
+#[test]
+fn http_is_off_unless_an_address_is_given() {
+    assert_eq!(resolve("").unwrap().http, None);
+    assert_eq!(resolve("[http]\nlisten = \"localhost:0\"").unwrap().http, Some("127.0.0.1:0".parse().unwrap()));
+    assert!(error("[http]\nlisten = \"8222\"").contains("http.listen = \"8222\" cannot be used: expected"));
+    assert!(error("[http]\nlisten = \"8222\"").contains("127.0.0.1:8222"));
 }
 
 #[test]

@@ -45,13 +45,7 @@ impl Chronicle {
             return;
         }
         let Some(since) = self.stale.take() else { return };
-        let counter = match now.saturating_duration_since(since).as_millis() {
-            0..=10 => &counters.rerouted_10ms,
-            11..=100 => &counters.rerouted_100ms,
-            101..=1000 => &counters.rerouted_1s,
-            _ => &counters.rerouted_later,
-        };
-        counter.add(1);
+        counters.rerouted.add(now.saturating_duration_since(since));
     }
 
     /// Notes who is within reach by `routes` and was not before, and who is not any more.
@@ -110,7 +104,6 @@ mod tests {
         chronicle.in_force(at(60), 3, &counters);
         chronicle.changed(at(70));
         chronicle.in_force(at(71), 4, &counters);
-        let counts = [&counters.rerouted_10ms, &counters.rerouted_100ms, &counters.rerouted_1s];
-        assert_eq!(counts.map(crate::mesh::counters::Counter::count), [1, 1, 0]);
+        assert_eq!(counters.rerouted.counts(), [1, 1, 0, 0]);
     }
 }

@@ -1,18 +1,54 @@
-//! What the mesh counts: every frame that it moved, and every one that it could not, by reason.
+//! What the mesh counts: every frame that it moved, and every one that it could not, by reason; and what it times.
 
+use super::times::Times;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Of changes whose new routes are in force. [`REROUTED_NAMES`] are those of the counts between them.
+const REROUTED: &[Duration] = &[Duration::from_millis(10), Duration::from_millis(100), Duration::from_secs(1)];
+const REROUTED_NAMES: [&str; 4] = ["rerouted_10ms", "rerouted_100ms", "rerouted_1s", "rerouted_later"];
+/// From one machine to the other side of the Earth, and further where something waits.
+const ROUND_TRIPS: &[Duration] = &[
+    Duration::from_micros(200),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counts since the start.
-        #[derive(Debug, Default)]
-        pub struct Counters { $($(#[$doc])* pub $name: Counter,)* }
+        #[derive(Debug)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)*
+            /// From a change of this node's own links until the routes that follow from it were in force.
+            pub rerouted: Times,
+            /// Round trips of the links that this node has dialled, smoothed, at each heartbeat that was answered.
+            pub round_trips: Times,
+        }
+
+        impl Default for Counters {
+            fn default() -> Self {
+                $(let $name = Counter::default();)*
+                Self { $($name,)* rerouted: Times::new(REROUTED), round_trips: Times::new(ROUND_TRIPS) }
+            }
+        }
 
         impl Counters {
             /// All counts by name.
             #[must_use]
             pub fn by_name(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name.count()),)*]
+                let mut all = vec![$((stringify!($name), self.$name.count()),)*];
+                all.extend(REROUTED_NAMES.into_iter().zip(self.rerouted.counts()));
+                all
             }
         }
     };
@@ -99,14 +135,6 @@ counters! {
     links_trusted_again,
     /// Costs of links that were told anew since what was measured had changed much and for long.
     link_costs_changed,
-    /// Changes of this node's own links after which the routes were computed anew and in force within 10 ms…
-    rerouted_10ms,
-    /// …within 100 ms…
-    rerouted_100ms,
-    /// …within a second…
-    rerouted_1s,
-    /// …and later.
-    rerouted_later,
     /// Beacons sent to the local network…
     beacons_sent,
     /// …and heard there, of members as it seems.

@@ -50,6 +50,7 @@ mod shared;
 pub mod sorted;
 pub mod spf;
 pub mod suspicion;
+pub mod times;
 pub mod trace;
 pub mod view;
 pub mod watcher;
@@ -197,6 +198,8 @@ pub struct Mesh {
 pub struct LinkView {
     /// Whose.
     pub peer: crate::identity::NodeId,
+    /// The peer's name.
+    pub name: String,
     /// The peer's address at this moment.
     pub address: SocketAddr,
     /// True when this node dialled.
@@ -211,6 +214,12 @@ pub struct LinkView {
     pub packets_sent: u64,
     /// Of these, those that were taken for lost.
     pub packets_lost: u64,
+    /// Bytes of datagrams sent over it…
+    pub bytes_sent: u64,
+    /// …and received.
+    pub bytes_received: u64,
+    /// Bytes that wait for its streams.
+    pub waiting: usize,
 }
 
 impl Mesh {
@@ -388,6 +397,18 @@ impl Mesh {
         self.shared.plane.counters.by_name()
     }
 
+    /// How long it took until routes followed from changes of this node's own links.
+    #[must_use]
+    pub fn rerouted(&self) -> times::Told {
+        self.shared.plane.counters.rerouted.told()
+    }
+
+    /// Round trips of the links that this node has dialled, at each answered heartbeat.
+    #[must_use]
+    pub fn round_trips(&self) -> times::Told {
+        self.shared.plane.counters.round_trips.told()
+    }
+
     /// What was counted of whom this node dials of its own accord.
     #[must_use]
     pub fn forming_counters(&self) -> [(&'static str, u64); 9] {
@@ -455,6 +476,7 @@ fn link_view(link: &Arc<Link>) -> LinkView {
     let stats = link.connection.stats();
     LinkView {
         peer: link.peer,
+        name: link.name.clone(),
         address: link.address(),
         dialed: link.dialed,
         rtt: link.connection.rtt(),
@@ -462,6 +484,9 @@ fn link_view(link: &Arc<Link>) -> LinkView {
         since: link.since,
         packets_sent: stats.udp_tx.datagrams,
         packets_lost: stats.path.lost_packets,
+        bytes_sent: stats.udp_tx.bytes,
+        bytes_received: stats.udp_rx.bytes,
+        waiting: link.control.pending() + link.data.pending(),
     }
 }
 

@@ -166,6 +166,9 @@ impl<'a> Watch<'a> {
         let connection = &self.link.connection;
         let round_trip = connection.rtt();
         let exchanges = self.heartbeat.receipts(self.now, round_trip, &receipts(connection));
+        if self.link.dialed && exchanges.answered > 0 {
+            self.shared.plane.counters.round_trips.add(round_trip);
+        }
         // What a cut held up says nothing of the link, and while it is suspected it costs so much more anyway.
         if self.link.dialed
             && !self.suspicion.is_suspected()

@@ -1,12 +1,12 @@
 //! What is at which path.
 
+use super::lattice::Watched;
 use super::query::Query;
 use super::{index, metrics};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use lattice_broker::monitor::Monitor;
 use serde::Serialize;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -19,7 +19,7 @@ pub(super) type Answer = Response<Full<Bytes>>;
 /// The paths of one server.
 #[derive(Debug)]
 pub(super) struct Endpoints {
-    monitor: Monitor,
+    watched: Watched,
     /// What each path begins with: empty, or with a slash at its beginning and none at its end.
     base: String,
 }
@@ -44,10 +44,10 @@ impl From<lattice_broker::monitor::BadQuestion> for Failure {
 }
 
 impl Endpoints {
-    pub(super) fn new(monitor: Monitor, base: &str) -> Self {
+    pub(super) fn new(watched: Watched, base: &str) -> Self {
         let base = base.trim_matches('/');
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
-        Self { monitor, base }
+        Self { watched, base }
     }
 
     pub(super) fn answer<B>(&self, request: &Request<B>) -> Answer {
@@ -61,17 +61,17 @@ impl Endpoints {
     }
 
     fn at(&self, path: &str, query: &Query) -> Result<Answer, Failure> {
-        let monitor = &self.monitor;
+        let monitor = &self.watched.monitor;
         let count = |path| monitor.count_request(path);
         match path {
             "" | "/" => {
                 count("/");
-                Ok(respond(StatusCode::OK, HTML, index::page(&monitor.varz(), &self.base)))
+                Ok(respond(StatusCode::OK, HTML, index::page(&self.watched.varz(), &self.base)))
             }
-            "/metrics" => Ok(respond(StatusCode::OK, METRICS, metrics::text(monitor))),
+            "/metrics" => Ok(respond(StatusCode::OK, METRICS, metrics::text(&self.watched))),
             "/varz" => {
                 count("/varz");
-                Ok(json(&monitor.varz()))
+                Ok(json(&self.watched.varz()))
             }
             "/connz" => {
                 count("/connz");
@@ -100,13 +100,13 @@ impl Endpoints {
 
     /// What other servers are behind, of which a lone one has little to say.
     fn elsewhere(&self, path: &str, query: &Query) -> Result<Answer, Failure> {
-        let monitor = &self.monitor;
+        let monitor = &self.watched.monitor;
         let count = |path| monitor.count_request(path);
         match path {
             "/leafz" => {
                 count("/leafz");
                 query.flags(&["subs"])?;
-                Ok(json(&monitor.leafz()))
+                Ok(json(&self.watched.leafz()))
             }
             "/routez" => {
                 count("/routez");
@@ -129,7 +129,7 @@ impl Endpoints {
 
     /// On one line, as probes like it.
     fn health(&self) -> Answer {
-        let health = self.monitor.healthz();
+        let health = self.watched.monitor.healthz();
         let code = StatusCode::from_u16(health.status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         shared(respond(code, JSON, encoded(serde_json::to_vec(&health))))
     }

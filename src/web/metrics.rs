@@ -1,6 +1,6 @@
-//! `/metrics`: the broker's figures for Prometheus.
+//! `/metrics`: the broker's figures for Prometheus, and those of the lattice where there is one.
 
-use lattice_broker::monitor::Monitor;
+use super::lattice::{self, Watched};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -9,9 +9,21 @@ use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 
 /// A registry of one moment, as text: the live figures are the broker's own.
-pub(super) fn text(monitor: &Monitor) -> String {
-    let (varz, stats) = (monitor.varz().figures, monitor.stats());
-    let mut registry = Registry::with_prefix("nats_server");
+pub(super) fn text(watched: &Watched) -> String {
+    let mut registry = Registry::default();
+    register_broker(registry.sub_registry_with_prefix("nats_server"), watched);
+    if let Some(lattice) = &watched.lattice {
+        lattice::register(&mut registry, lattice.figures());
+    }
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+fn register_broker(registry: &mut Registry, watched: &Watched) {
+    let monitor = &watched.monitor;
+    let (varz, stats) = (watched.varz().figures, monitor.stats());
     let mut gauge = |name: &str, help: &str, value: f64| registry.register(name, help, ConstGauge::new(value));
     gauge("connections", "Client connections", varz.connections as f64);
     gauge("subscriptions", "Subscriptions", varz.subscriptions as f64);
@@ -34,10 +46,6 @@ pub(super) fn text(monitor: &Monitor) -> String {
     counter("accept_errors", "Attempts to connect that failed", stats.accept_errors);
     registry.register("closed", "Connections that ended", by_reason(&stats.closed));
     registry.register("dropped_messages", "Messages not handed on", by_reason(&stats.drops));
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = encode(&mut text, &registry);
-    text
 }
 
 type Reasons = Family<[(&'static str, &'static str); 1], Counter>;

@@ -1,24 +1,26 @@
 //! HTTP for those who watch over a broker: nats-server's monitoring endpoints and metrics for Prometheus.
 //!
 //! [`listen`] takes connections in, `transport.rs` carries HTTP over the streams of an [`Env`], `endpoints.rs` says what is
-//! at which path, `query.rs` reads what is asked for, `metrics.rs` and `index.rs` write two of the answers. What the others
-//! say is the broker's affair ([`lattice_broker::monitor`]).
+//! at which path, `query.rs` reads what is asked for, `metrics.rs` and `index.rs` write two of the answers, `lattice.rs` adds
+//! what a node hands in of its lattice. What the others say is the broker's affair ([`lattice_broker::monitor`]).
 //!
 //! Nothing is changed by a request, and no body of one is read. Bounds: [`CONNECTIONS_MAX`] connections, of which each has
 //! [`HEAD_TIMEOUT`] for the head of a request, 16 KiB for it, and ends after [`LIFE_MAX`].
 
 mod endpoints;
 mod index;
+mod lattice;
 mod metrics;
 mod query;
 mod transport;
+
+pub use lattice::{Figures, Lattice, Link, Times, Watched};
 
 use arc_swap::ArcSwap;
 use endpoints::Endpoints;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use lattice_broker::env::{Env, Listener, Stream};
-use lattice_broker::monitor::Monitor;
 use lattice_broker::tls::TlsStream;
 use rustls::ServerConfig;
 use std::convert::Infallible;
@@ -53,13 +55,13 @@ pub type Certificates = Arc<ArcSwap<ServerConfig>>;
 pub fn listen(
     env: &Env,
     addr: SocketAddr,
-    monitor: Monitor,
+    watched: impl Into<Watched>,
     base: &str,
     tls: Option<Certificates>,
 ) -> io::Result<SocketAddr> {
     let listener = env.tcp_listen(addr)?;
     let local = listener.local_addr();
-    let endpoints = Arc::new(Endpoints::new(monitor, base));
+    let endpoints = Arc::new(Endpoints::new(watched.into(), base));
     env.spawn(accept(env.clone(), listener, endpoints, tls));
     Ok(local)
 }

@@ -7,6 +7,7 @@
 
 pub mod clients;
 pub mod cluster;
+pub mod http;
 pub mod nats_server;
 pub mod ports;
 pub mod process;
