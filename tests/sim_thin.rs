@@ -44,6 +44,20 @@ fn small_messages_stay_prompt_on_a_line_that_loses_packets() {
     }
 }
 
+/// Goal: small messages of one client do not wait for what another client sends as fast as it can, neither in front of the
+/// first line nor on the node between two, and bulk fills the lines all the same.
+#[test]
+fn small_messages_do_not_wait_for_the_bulk_of_another_client() {
+    for (hops, loss, most) in [(1, 0.0, 60), (1, 0.05, 150), (2, 0.0, 150), (2, 0.05, 300)] {
+        let line = Line { seed: 1, hops, loss, ..Line::default() };
+        let seen = play(line, TIME, true, true);
+        assert!(seen.took.len() >= 19_000, "{hops}, {loss}: {} small messages arrived", seen.took.len());
+        let p99 = seen.percentile(0.99);
+        assert!(p99 <= Duration::from_millis(most), "{hops}, {loss}: {p99:?}");
+        assert!(seen.share >= 0.8, "{hops}, {loss}: the payload of bulk fills {:.3} of the line", seen.share);
+    }
+}
+
 /// Goal: a line of a hundredth of that is filled as well, and its link lives, though a packet takes a tenth of a second.
 #[test]
 fn bulk_fills_a_very_thin_line() {

@@ -1,4 +1,4 @@
-//! Two whole nodes in the simulator, a line between them, and what they get over it.
+//! Whole nodes in the simulator, one behind the other with a line between each two, and what gets from end to end.
 #![allow(clippy::unwrap_used, reason = "what cannot be set up has no figures")]
 
 use lattice::client::{Client, Options, ServerUrl};
@@ -16,10 +16,12 @@ const SMALL_EVERY: Duration = Duration::from_millis(1);
 const UP_WITHIN: Duration = Duration::from_secs(60);
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// The line, the same in both directions.
+/// The lines, all the same, and in both directions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
     pub(crate) seed: u64,
+    /// How many there are.
+    pub(crate) hops: usize,
     /// Bytes a second.
     pub(crate) rate: u64,
     /// Bytes that may wait for it.
@@ -32,7 +34,7 @@ pub(crate) struct Line {
 
 impl Default for Line {
     fn default() -> Self {
-        Self { seed: 1, rate: 50_000_000 / 8, queue: 256 << 10, delay: Duration::from_millis(20), loss: 0.0 }
+        Self { seed: 1, hops: 1, rate: 50_000_000 / 8, queue: 256 << 10, delay: Duration::from_millis(20), loss: 0.0 }
     }
 }
 
@@ -71,24 +73,26 @@ pub(crate) fn play(line: Line, time: Duration, bulk: bool, small: bool) -> Seen 
         queue_bytes: line.queue,
         ..Link::default()
     };
-    let mut world = World::new(line.seed, WorldConfig { link, ..WorldConfig::hosts(2) });
-    let nodes = Arc::new(Nodes::new(&world, 2, &[(1, 0)]));
-    world.install(0..2, Arc::clone(&nodes) as _);
-    (0..2).for_each(|i| world.boot(i));
+    let last = line.hops;
+    let mut world = World::new(line.seed, WorldConfig { link, ..WorldConfig::hosts(last + 1) });
+    let edges: Vec<(usize, usize)> = (1..=last).map(|i| (i, i - 1)).collect();
+    let nodes = Arc::new(Nodes::new(&world, last + 1, &edges));
+    world.install(0..=last, Arc::clone(&nodes) as _);
+    (0..=last).for_each(|i| world.boot(i));
     let heard: Arc<Mutex<Heard>> = Arc::default();
     world.spawn_on(0, hear_bulk(world.host(0).env(), Arc::clone(&heard)));
     world.spawn_on(0, hear_small(world.host(0).env(), Arc::clone(&heard)));
-    world.run_until(|| sender(&nodes).is_some(), UP_WITHIN).unwrap();
+    world.run_until(|| sender(&nodes, last).is_some(), UP_WITHIN).unwrap();
     world.run_for(SETTLED_AFTER);
-    let before = sender(&nodes).unwrap();
+    let before = sender(&nodes, last).unwrap();
     if bulk {
-        world.spawn_on(1, send_bulk(world.host(1).env()));
+        world.spawn_on(last, send_bulk(world.host(last).env()));
     }
     if small {
-        world.spawn_on(1, send_small(world.host(1).env()));
+        world.spawn_on(last, send_small(world.host(last).env()));
     }
     world.run_for(time);
-    let after = sender(&nodes).unwrap();
+    let after = sender(&nodes, last).unwrap();
     assert!(after.up_secs >= time.as_secs(), "the link is the one from before: {after:?}");
     let Heard { bytes, mut took } = std::mem::take(&mut *heard.lock().unwrap());
     took.sort_unstable();
@@ -101,8 +105,8 @@ pub(crate) fn play(line: Line, time: Duration, bulk: bool, small: bool) -> Seen 
 }
 
 /// The link as the end sees it that sends.
-fn sender(nodes: &Nodes) -> Option<LinkStatus> {
-    nodes.node(1)?.status().peers.first()?.link.clone()
+fn sender(nodes: &Nodes, last: usize) -> Option<LinkStatus> {
+    nodes.node(last)?.status().peers.iter().find_map(|peer| peer.link.clone())
 }
 
 async fn connect(env: &Env) -> Client {

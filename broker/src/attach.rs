@@ -28,13 +28,16 @@ pub struct Attachment {
 struct Shared {
     hub: Arc<Hub>,
     attached: Arc<Attached>,
+    /// All that arrives from the neighbour is one publisher's to the others.
+    flow: u64,
 }
 
 impl Attachment {
     pub(crate) fn new(hub: Arc<Hub>, kind: NeighborKind, neighbor: Arc<dyn Neighbor>) -> Self {
         let attached = Arc::new(Attached { id: hub.next_neighbor(), kind, neighbor });
         hub.attach(&attached);
-        Self { shared: Arc::new(Shared { hub, attached }) }
+        let flow = hub.next_flow();
+        Self { shared: Arc::new(Shared { hub, attached, flow }) }
     }
 
     /// Sets the weight of a member's interest: 1 for plain interest, the members of a queue group, 0 to withdraw.
@@ -134,6 +137,7 @@ impl Publisher {
         let job = Job {
             account: account.name(),
             origin,
+            flow: self.shared.flow,
             groups,
             message: *message,
             has_headers: message.header_len > 0,

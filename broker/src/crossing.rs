@@ -87,6 +87,7 @@ fn hand_over(to: &Account, message: Message<'_>, job: &Job<'_>, dice: &mut Dice,
     let crossed = Job {
         account: to.name(),
         origin: Origin::Local,
+        flow: job.flow,
         groups: Groups::Any,
         message,
         has_headers: job.has_headers || message.header_len > 0,

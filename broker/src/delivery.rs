@@ -30,6 +30,8 @@ pub(crate) enum Origin {
 pub(crate) struct Job<'a> {
     pub(crate) account: &'a [u8],
     pub(crate) origin: Origin,
+    /// Who published it: messages with the same number stay in order. 0 is the server itself.
+    pub(crate) flow: u64,
     pub(crate) groups: Groups<'a>,
     pub(crate) message: Message<'a>,
     pub(crate) has_headers: bool,
@@ -180,7 +182,7 @@ fn pass_on(hop: &Hop, at: usize, picks: &Picks<'_>, job: &Job<'_>, batch: &mut B
     if members.is_empty() && mine.is_empty() {
         return 0;
     }
-    let waiting = hop.attached.neighbor.deliver(job.account, &job.message, via, members, &mine);
+    let waiting = hop.attached.neighbor.deliver(job.account, &job.message, job.flow, via, members, &mine);
     batch.neighbor_out_msgs += 1;
     batch.touch(&hop.attached, waiting);
     // Queue members were counted when they were picked.

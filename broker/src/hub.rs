@@ -77,6 +77,7 @@ pub(crate) struct Hub {
     common: Arc<Common>,
     next_neighbor: AtomicU32,
     next_answer: AtomicU64,
+    next_flow: AtomicU64,
     seeds: Mutex<Dice>,
     nonces: Mutex<crate::env::Rng>,
 }
@@ -128,6 +129,7 @@ impl Hub {
             http_requests: Mutex::default(),
             next_neighbor: AtomicU32::new(1),
             next_answer: AtomicU64::new(1),
+            next_flow: AtomicU64::new(1),
             seeds: Mutex::new(Dice::new(rng.next_u64())),
             nonces: Mutex::new(env.rng("nonce")),
             env,
@@ -314,6 +316,11 @@ impl Hub {
     /// Numbers what the server itself says.
     pub(crate) fn next_answer(&self) -> u64 {
         self.next_answer.fetch_add(1, Relaxed)
+    }
+
+    /// Numbers those who publish, from 1.
+    pub(crate) fn next_flow(&self) -> u64 {
+        self.next_flow.fetch_add(1, Relaxed)
     }
 
     pub(crate) fn next_neighbor(&self) -> NeighborId {

@@ -22,6 +22,7 @@ use std::task::{Poll, Waker};
 pub struct Local {
     hub: Arc<Hub>,
     account: Arc<Account>,
+    flow: u64,
     routes: RouteCache,
     dice: Dice,
     batch: Batch,
@@ -69,7 +70,8 @@ struct InboxState {
 impl Local {
     pub(crate) fn new(hub: Arc<Hub>, account: Arc<Account>) -> Self {
         let dice = hub.dice();
-        Self { hub, account, routes: RouteCache::default(), dice, batch: Batch::default() }
+        let flow = hub.next_flow();
+        Self { hub, account, flow, routes: RouteCache::default(), dice, batch: Batch::default() }
     }
 
     /// Publishes, and returns how many takers there were (a queue group and a node elsewhere are one each).
@@ -87,6 +89,7 @@ impl Local {
         let job = Job {
             account: self.account.name(),
             origin: Origin::Local,
+            flow: self.flow,
             groups: Groups::Any,
             message: *message,
             has_headers: message.header_len > 0,

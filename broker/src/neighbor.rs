@@ -26,14 +26,16 @@ pub enum NeighborKind {
 pub trait Neighbor: Send + Sync + fmt::Debug + 'static {
     /// Takes a message for the plain interest of `members` and for the queue groups in `picks`.
     ///
-    /// Called in the order of each publisher's messages, from many threads. `members` has no repeats; a member may
-    /// be in `picks` as well, and more than once. `via` is the upstream that the message came from.
+    /// Called in the order of each publisher's messages, from many threads; `flow` tells publishers apart, and is the same
+    /// for all messages of one of them. `members` has no repeats; a member may be in `picks` as well, and more than once.
+    /// `via` is the upstream that the message came from.
     ///
     /// Returns the fullest buffer that the message went to: by that its publisher may be slowed down.
     fn deliver(
         &self,
         account: &[u8],
         message: &Message<'_>,
+        flow: u64,
         via: Option<UpstreamId>,
         members: &[u32],
         picks: &[Pick<'_>],

@@ -165,11 +165,11 @@ pub struct Mesh {
     pub nodes_max: usize,
     /// Bytes of one frame on a link; room for a message with its destinations.
     pub frame_max: usize,
-    /// Bytes that wait for one link, and bytes that its peer has yet to say it has taken.
+    /// Bytes that wait for one link, and, up to 8 MiB, bytes that its peer has yet to say it has taken.
     pub link_buffer_max: usize,
     /// Bytes of messages that came before their time, from all nodes…
     pub hold_max: usize,
-    /// …and from one.
+    /// …and from one in one of its rows.
     pub hold_origin_max: usize,
     /// How long what is missing before them is waited for.
     pub hold_time: Duration,

@@ -135,6 +135,7 @@ impl Neighbor for Gateway {
         &self,
         account: &[u8],
         message: &Message<'_>,
+        _: u64,
         via: Option<UpstreamId>,
         members: &[u32],
         picks: &[Pick<'_>],

@@ -1,9 +1,10 @@
 //! Who answers for the frames on a link: its sender keeps what it has written until the receiver has taken it.
 //!
-//! Counted in bytes of the data stream, which is reliable as long as the link lives: one number says all. [`Kept`] is
+//! Counted in bytes of each data stream, which is reliable as long as the link lives: one number says all of it. [`Kept`] is
 //! the sender's side, [`Receipt`] says when the receiver tells its number, in a datagram that may get lost. What becomes
 //! of the frames that a link leaves behind is left to `plane/recover.rs`. Sans-IO.
 
+use super::frame::STREAMS;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -30,8 +31,8 @@ pub enum BadReceipt {
         /// What was sent.
         sent: u64,
     },
-    /// Not a tag and 8 bytes.
-    #[error("acknowledgement of {0} bytes, which has 9")]
+    /// Not a tag, and for each stream its number and 8 bytes.
+    #[error("acknowledgement of {0} bytes, which has 1, and 9 for each of up to {STREAMS} streams")]
     Length(usize),
 }
 
@@ -101,10 +102,15 @@ impl Kept {
     }
 }
 
-/// When to tell how much has been taken.
+/// Bytes that say how much of one stream has been taken: its number, and the bytes' little endian.
+const ENTRY: usize = 9;
+
+/// When to tell how much has been taken of the streams of a link.
 #[derive(Debug, Default)]
 pub struct Receipt {
-    taken: u64,
+    taken: [u64; STREAMS],
+    /// Bytes of all streams: that were taken, and that were told of.
+    total: u64,
     told: u64,
     /// When to tell it next, and how long after the last time that is when nothing is taken until then.
     due: Option<Instant>,
@@ -112,11 +118,12 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// So many bytes have been taken in all, up to the end of a frame. Returns when they are to be told of, if that is
-    /// another time than before.
-    pub fn took(&mut self, now: impl FnOnce() -> Instant, taken: u64) -> Option<Instant> {
-        let first = taken != self.taken && self.taken == self.told;
-        self.taken = taken;
+    /// So many bytes of a stream have been taken in all, up to the end of a frame. Returns when they are to be told of, if
+    /// that is another time than before.
+    pub fn took(&mut self, now: impl FnOnce() -> Instant, stream: u8, taken: u64) -> Option<Instant> {
+        let before = std::mem::replace(self.taken.get_mut(usize::from(stream))?, taken);
+        let first = taken != before && self.total == self.told;
+        self.total += taken.saturating_sub(before);
         if first {
             self.due = Some(now() + TELL_AFTER);
         }
@@ -126,7 +133,7 @@ impl Receipt {
     /// True when so much has gathered that it is told at once.
     #[must_use]
     pub fn is_large(&self) -> bool {
-        self.taken - self.told >= TELL_BYTES
+        self.total - self.told >= TELL_BYTES
     }
 
     /// When [`Receipt::tell`] is due.
@@ -135,28 +142,39 @@ impl Receipt {
         self.due
     }
 
-    /// The datagram to send now, and when to send the next one.
-    pub fn tell(&mut self, now: Instant) -> (Bytes, Instant) {
+    /// The datagram to send now: what was taken of each stream that anything was taken of, if there is one. After that another
+    /// time is due.
+    pub fn tell(&mut self, now: Instant) -> Option<Bytes> {
+        if self.total == 0 {
+            return None;
+        }
         self.again =
-            if self.told == self.taken { (self.again * 2).min(*TELL_AGAIN.end()) } else { *TELL_AGAIN.start() };
-        self.told = self.taken;
-        let due = now + self.again;
-        self.due = Some(due);
-        ([&[TAG][..], &self.taken.to_le_bytes()].concat().into(), due)
+            if self.told == self.total { (self.again * 2).min(*TELL_AGAIN.end()) } else { *TELL_AGAIN.start() };
+        self.told = self.total;
+        self.due = Some(now + self.again);
+        let mut datagram = vec![TAG];
+        for (stream, taken) in (0u8..).zip(self.taken).filter(|(_, taken)| *taken > 0) {
+            datagram.push(stream);
+            datagram.extend_from_slice(&taken.to_le_bytes());
+        }
+        Some(datagram.into())
     }
 }
 
-/// How much the peer has taken, as its datagram says.
+/// How much the peer has taken of which streams, as its datagram says.
 ///
 /// # Errors
 /// [`BadReceipt::Length`]: the peer broke the protocol.
-pub fn read(datagram: &[u8]) -> Result<u64, BadReceipt> {
-    match datagram {
-        [TAG, number @ ..] if number.len() == 8 => {
-            Ok(u64::from_le_bytes(number.try_into().map_err(|_| BadReceipt::Length(datagram.len()))?))
-        }
-        _ => Err(BadReceipt::Length(datagram.len())),
+pub fn read(datagram: &[u8]) -> Result<impl Iterator<Item = (u8, u64)>, BadReceipt> {
+    let entries = datagram.strip_prefix(&[TAG]).unwrap_or_default();
+    if entries.is_empty() || entries.len() % ENTRY != 0 || entries.len() / ENTRY > STREAMS {
+        return Err(BadReceipt::Length(datagram.len()));
     }
+    Ok(entries.chunks_exact(ENTRY).map(|entry| {
+        let mut taken = [0; ENTRY - 1];
+        taken.copy_from_slice(&entry[1..]);
+        (entry[0], u64::from_le_bytes(taken))
+    }))
 }
 
 #[cfg(test)]
@@ -165,21 +183,35 @@ mod tests {
     use crate::mesh::start_of_time;
     use proptest::prelude::*;
 
+    fn told(datagram: &[u8]) -> Vec<(u8, u64)> {
+        read(datagram).unwrap().collect()
+    }
+
     #[test]
     fn what_is_taken_is_told_after_a_while_or_when_it_is_much_and_then_again() {
         let (start, mut receipt) = (start_of_time(), Receipt::default());
-        assert_eq!(receipt.due(), None);
-        receipt.took(|| start, 100);
+        assert_eq!((receipt.due(), receipt.tell(start)), (None, None));
+        assert_eq!(receipt.took(|| start, 3, 100), Some(start + TELL_AFTER));
         assert_eq!((receipt.due(), receipt.is_large()), (Some(start + TELL_AFTER), false));
-        receipt.took(|| start + TELL_AFTER, 100 + TELL_BYTES);
+        assert_eq!(receipt.took(|| start + TELL_AFTER, 1, TELL_BYTES), None);
         assert_eq!((receipt.due(), receipt.is_large()), (Some(start + TELL_AFTER), true));
-        assert_eq!(read(&receipt.tell(start).0), Ok(100 + TELL_BYTES));
+        let all = [(1, TELL_BYTES), (3, 100)];
+        assert_eq!(told(&receipt.tell(start).unwrap()), all);
         for wait in [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 64_000] {
             assert_eq!(receipt.due(), Some(start + Duration::from_millis(wait)));
-            assert_eq!(read(&receipt.tell(start).0), Ok(100 + TELL_BYTES));
+            assert_eq!(told(&receipt.tell(start).unwrap()), all);
         }
-        receipt.took(|| start, 101 + TELL_BYTES);
-        assert_eq!(receipt.due(), Some(start + TELL_AFTER));
+        assert_eq!(receipt.took(|| start, 3, 101), Some(start + TELL_AFTER));
+        assert_eq!(told(&receipt.tell(start).unwrap()), [(1, TELL_BYTES), (3, 101)]);
+    }
+
+    #[test]
+    fn what_says_nothing_is_refused() {
+        let whole = [&[TAG][..], &[0; ENTRY * STREAMS]].concat();
+        assert_eq!(told(&whole).len(), STREAMS);
+        for bad in [&whole[..1], &whole[..ENTRY], &[&whole[..], &[0; ENTRY]].concat(), b""] {
+            assert_eq!(read(bad).map(drop), Err(BadReceipt::Length(bad.len())));
+        }
     }
 
     #[test]
@@ -188,7 +220,6 @@ mod tests {
         kept.add(&Bytes::from_static(b"abc"));
         assert_eq!(kept.acknowledge(4), Err(BadReceipt::Beyond { taken: 4, sent: 3 }));
         assert_eq!((kept.acknowledge(3), kept.is_empty()), (Ok(()), true));
-        assert_eq!(read(b""), Err(BadReceipt::Length(0)));
     }
 
     proptest! {

@@ -18,7 +18,8 @@ pub use control::{
     ControlFrame, Delta, FEATURES, Goodbye, Hello, Known, Members, More, PROTOCOL, Snapshot, Told, Want, WantInterest,
 };
 pub use header::{
-    CUSTODY, DESTINATIONS_MAX, DataHeader, Destination, NAME_MAX, PICKS_MAX, SEQ_MAX, SUBJECT_MAX, Target,
+    CUSTODY, DESTINATIONS_MAX, DataHeader, Destination, NAME_MAX, PICKS_MAX, ROWS, SEQ_MAX, STREAMS, SUBJECT_MAX,
+    Target, URGENT, stream_of,
 };
 
 pub use repair::{Ask, Mark, RepairFrame};

@@ -1,41 +1,38 @@
 //! One link from its first frame to its last: greet, carry, end.
 //!
-//! A link is a QUIC connection with one control stream and one data stream in each direction, and datagrams as
-//! heartbeats. This file moves bytes between the streams and the node; whether the link lives is left to `watcher.rs`, what
+//! A link is a QUIC connection with one control stream and a few data streams in each direction, and datagrams as
+//! heartbeats. This file moves bytes between the control streams and the node, and knows when the link begins and ends; the
+//! data streams are `link/data.rs`'s, whether the link lives is left to `watcher.rs`, what
 //! the control frames mean, to `control.rs`, where data goes, to `plane.rs`, who may connect at all, to `quic.rs`.
 
-use super::custody::{self, Receipt};
+mod data;
+
+use super::custody;
 use super::events::What;
-use super::frame::{ControlFrame, DATA_MAX, FrameError, Goodbye, Hello, Kind, Reader, TRACE};
+use super::frame::{ControlFrame, FrameError, Goodbye, Hello, Kind, Reader, TRACE};
 use super::frame_queue::FrameQueue;
 use super::greeting::GreetError;
 use super::links::{Link, LinkId};
-use super::outbuf::Outbuf;
-use super::plane::{Batch, Touched};
-use super::quic::{Connected, close as code, plain};
+use super::quic::{Connected, WINDOW, close as code, plain};
 use super::shared::{Input, Shared};
+use super::streams::Streams;
 use super::watcher::{Health, Reason, watch};
 use crate::planted::{self, Bug};
-use crate::ports::BoxFuture;
 use bytes::Bytes;
-use lattice_broker::env::Timer;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 /// Most bytes that one read of a control stream takes.
 const READ_MAX: usize = 256 << 10;
-/// Most pieces, each of at most one packet, that one read of a data stream takes: what they bring is handed on together.
-const PIECES_MAX: usize = 64;
-/// A reader waits while more than this many bytes wait on the next link: the peer is slowed down by flow control.
-const FORWARD_PENDING_MAX: usize = 1 << 20;
 /// How long the last bytes of a link that ends in peace may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
+
+/// QUIC lets streams with a greater priority go first: control, what is in no row, streams with little under way, others.
+const CONTROL_PRIORITY: i32 = 3;
 
 const BUSY: VarInt = VarInt::from_u32(code::BUSY);
 
@@ -113,7 +110,11 @@ async fn greet(shared: &Arc<Shared>, connected: &Connected) -> Result<Greeted, G
         since: shared.env.now(),
         connection: connection.clone(),
         control: FrameQueue::new(shared.config.link_bytes_max),
-        data: Outbuf::with_custody(shared.config.link_bytes_max, Arc::clone(&shared.plane.ring)),
+        data: Streams::new(
+            shared.config.link_bytes_max,
+            shared.config.link_bytes_max.min(WINDOW as usize),
+            Arc::clone(&shared.plane.ring),
+        ),
         confirmed: AtomicBool::new(false),
         heard: AtomicU64::new(0),
         in_vain: AtomicBool::new(false),
@@ -146,9 +147,18 @@ async fn serve(shared: &Arc<Shared>, greeted: Greeted) {
     // The tasks that end by themselves when both sides have said all they had to.
     let streams = TaskTracker::new();
     shared.env.spawn(streams.track_future(write_control(Arc::clone(&link), control_out)));
-    shared.env.spawn(streams.track_future(write_data(Arc::clone(&link))));
-    shared.env.spawn(streams.track_future(read_data(Arc::clone(shared), Arc::clone(&link))));
-    shared.env.spawn(read_control(Arc::clone(shared), Arc::clone(&link), control_in));
+    let written = TaskTracker::new();
+    shared.env.spawn(written.track_future(data::write(Arc::clone(&link))));
+    written.close();
+    let peer_is_done = CancellationToken::new();
+    let reader = data::read(Arc::clone(shared), Arc::clone(&link), peer_is_done.clone());
+    shared.env.spawn(streams.track_future(reader));
+    shared.env.spawn(streams.track_future(read_control(
+        Arc::clone(shared),
+        Arc::clone(&link),
+        control_in,
+        peer_is_done.drop_guard(),
+    )));
     streams.close();
 
     let reason = watch(shared, &link).await;
@@ -163,7 +173,7 @@ async fn serve(shared: &Arc<Shared>, greeted: Greeted) {
         && shared.links.get(&peer).is_none()
     {
         shared.tell(Input::Down(link.id)).await;
-        farewell(shared, &link, &streams).await;
+        farewell(shared, &link, &written, &streams).await;
         shared.plane.take_over(&link);
     } else {
         shared.plane.take_over(&link);
@@ -176,16 +186,18 @@ async fn serve(shared: &Arc<Shared>, greeted: Greeted) {
 }
 
 /// Says goodbye and lets what is in the buffers arrive, here and at the peer: whoever closes first cuts the other off.
-async fn farewell(shared: &Shared, link: &Link, streams: &TaskTracker) {
+async fn farewell(shared: &Shared, link: &Link, written: &TaskTracker, streams: &TaskTracker) {
     link.send(&ControlFrame::Goodbye(Goodbye { reason: "this node ends the link".into() }));
     link.data.finish();
-    link.control.finish();
     let receipts = async {
         while let Ok(datagram) = link.connection.read_datagram().await {
             take_receipt(shared, link, &datagram);
         }
     };
     let settled = async {
+        // Its end tells the peer that no other data stream will come.
+        written.wait().await;
+        link.control.finish();
         streams.wait().await;
         link.data.settled().await;
     };
@@ -201,42 +213,32 @@ async fn farewell(shared: &Shared, link: &Link, streams: &TaskTracker) {
 /// Takes in what the peer says of the frames that it has taken; another datagram is but a sign of life.
 pub(super) fn take_receipt(shared: &Shared, link: &Link, datagram: &[u8]) {
     if datagram.first() == Some(&custody::TAG)
-        && let Err(error) = custody::read(datagram).and_then(|taken| link.data.acknowledge(taken))
+        && let Err(error) = link.data.acknowledge(datagram)
     {
         reject(shared, link, &error);
     }
 }
 
+/// Writes what gathers for the control stream, as long as the connection lives.
 async fn write_control(link: Arc<Link>, mut stream: SendStream) {
-    while let Some(mut frames) = link.control.take().await {
-        if !write(&link, &mut stream, &mut frames).await {
-            return;
+    // It fails when the connection is gone, and then so does the first write.
+    let _ = stream.set_priority(CONTROL_PRIORITY);
+    while let Some(mut pieces) = link.control.take().await {
+        if stream.write_all_chunks(&mut pieces).await.is_err() {
+            return give_up(&link);
         }
     }
     finish(stream).await;
 }
 
-async fn write_data(link: Arc<Link>) {
-    let Ok(mut stream) = link.connection.open_uni().await else { return };
-    while let Some(mut pieces) = link.data.take().await {
-        if !write(&link, &mut stream, &mut pieces).await {
-            return;
-        }
-    }
-    finish(stream).await;
-}
-
-/// Writes `pieces`. Returns whether the stream is still good for more.
-async fn write(link: &Link, stream: &mut SendStream, pieces: &mut [Bytes]) -> bool {
-    let written = stream.write_all_chunks(pieces).await;
-    // A peer that stops a stream on a connection that lives on has no use for the link.
-    if written.is_err() && link.connection.close_reason().is_none() {
+/// A stream cannot be written any more. A peer that stops one on a connection that lives on has no use for the link.
+fn give_up(link: &Link) {
+    if link.connection.close_reason().is_none() {
         link.stop.cancel();
     }
-    written.is_ok()
 }
 
-/// Ends a stream, and waits until the peer has all of it.
+/// Ends a stream and waits until all of it has arrived.
 async fn finish(mut stream: SendStream) {
     // Both fail only when the connection is gone, and then there is nothing left to wait for.
     if stream.finish().is_ok() {
@@ -244,12 +246,13 @@ async fn finish(mut stream: SendStream) {
     }
 }
 
-async fn read_control(shared: Arc<Shared>, link: Arc<Link>, mut stream: ControlReader) {
+/// Reads the control stream to its end, and lets go of `_until_done` then: the peer's data streams have all come by that time.
+async fn read_control(shared: Arc<Shared>, link: Arc<Link>, mut stream: ControlReader, _until_done: DropGuard) {
     loop {
         match stream.next().await {
             Ok(ControlFrame::Goodbye(goodbye)) => {
                 tracing::debug!(peer = %link.peer, reason = goodbye.reason, "the peer says goodbye");
-                return link.stop.cancel();
+                link.stop.cancel();
             }
             Ok(frame) => {
                 link.confirmed.store(true, Ordering::Relaxed);
@@ -262,98 +265,6 @@ async fn read_control(shared: Arc<Shared>, link: Arc<Link>, mut stream: ControlR
             Err(ReadFailed::Gone) => return,
         }
     }
-}
-
-async fn read_data(shared: Arc<Shared>, link: Arc<Link>) {
-    let mut timer = shared.env.timer(shared.env.now());
-    let Ok(mut stream) = link.connection.accept_uni().await else { return };
-    let mut reader = Reader::new(DATA_MAX);
-    let mut touched = Touched::default();
-    let mut pieces = vec![Bytes::new(); PIECES_MAX];
-    let (mut receipt, mut received) = (Receipt::default(), 0);
-    loop {
-        let due = std::future::poll_fn(|cx| match receipt.due() {
-            Some(_) => timer.as_mut().poll(cx),
-            None => Poll::Pending,
-        });
-        let count = tokio::select! {
-            biased;
-            read = stream.read_chunks(&mut pieces) => match read {
-                Ok(Some(count)) => count,
-                Ok(None) | Err(_) => break,
-            },
-            () = due => {
-                tell(&shared, &link, &mut receipt, &mut timer);
-                continue;
-            }
-        };
-        link.hear(shared.env.now());
-        received += pieces[..count].iter().map(|piece| piece.len() as u64).sum::<u64>();
-        let (taken, congested) = take_batch(&shared, &mut reader, &mut pieces[..count], &mut touched);
-        let fullest = touched.flush();
-        if let Err(error) = taken {
-            return reject(&shared, &link, &error);
-        }
-        if let Some(due) = receipt.took(|| shared.env.now(), received - reader.unfinished() as u64) {
-            timer.as_mut().reset(due);
-        }
-        if receipt.is_large() {
-            tell(&shared, &link, &mut receipt, &mut timer);
-        }
-        if let Some((pending, next)) = fullest
-            && pending > FORWARD_PENDING_MAX
-        {
-            // Never without a limit: links that wait for each other in a circle would wait for ever.
-            let _ = shared.env.timeout(shared.config.stall_max, next.data.drained(FORWARD_PENDING_MAX)).await;
-        }
-        if let Some(ready) = congested {
-            ready.await;
-        }
-    }
-    // The peer has said all it had to say, and may wait to hear that it has arrived.
-    tell(&shared, &link, &mut receipt, &mut timer);
-}
-
-/// Tells the peer how much was taken, and sets the timer for the next time.
-fn tell(shared: &Shared, link: &Link, receipt: &mut Receipt, timer: &mut Pin<Box<dyn Timer>>) {
-    let (datagram, due) = receipt.tell(shared.env.now());
-    timer.as_mut().reset(due);
-    // When it cannot be sent the connection is gone, and the peer keeps what it has.
-    drop(link.connection.send_datagram(datagram));
-}
-
-/// Hands all whole frames in `pieces` on, those before a bad one too. When a subscriber here is congested, the future ends
-/// with that.
-fn take_batch(
-    shared: &Shared,
-    reader: &mut Reader,
-    pieces: &mut [Bytes],
-    touched: &mut Touched,
-) -> (Result<(), FrameError>, Option<BoxFuture<()>>) {
-    let mut batch = Batch::new(&shared.arrivals);
-    let taken = take_frames(shared, reader, pieces, &mut batch, touched);
-    (taken, batch.flush())
-}
-
-fn take_frames(
-    shared: &Shared,
-    reader: &mut Reader,
-    pieces: &mut [Bytes],
-    batch: &mut Batch<'_>,
-    touched: &mut Touched,
-) -> Result<(), FrameError> {
-    for piece in pieces {
-        let mut input = &piece[..];
-        while let Some(raw) = reader.next(&mut input)? {
-            if !matches!(raw.kind, Kind::Data | Kind::Ask | Kind::Mark | Kind::Probe | Kind::Report) {
-                return Err(FrameError::Misplaced(raw.kind));
-            }
-            shared.plane.receive(raw, batch, touched)?;
-        }
-        // A piece holds the whole packet that it came in.
-        *piece = Bytes::new();
-    }
-    Ok(())
 }
 
 /// The peer broke the protocol.

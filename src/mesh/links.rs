@@ -5,8 +5,9 @@
 
 use super::frame::ControlFrame;
 use super::frame_queue::FrameQueue;
-use super::outbuf::{Outbuf, Refused};
+use super::outbuf::Refused;
 use super::quic::plain;
+use super::streams::Streams;
 use super::watcher::Health;
 use crate::identity::{Chain, NodeId};
 use std::collections::BTreeMap;
@@ -42,8 +43,8 @@ pub struct Link {
     pub connection: quinn::Connection,
     /// What waits for the control stream.
     pub control: FrameQueue,
-    /// What waits for the data stream.
-    pub data: Outbuf,
+    /// What waits for the data streams.
+    pub data: Streams,
     /// Set by the first frame after the greeting: the peer knows that the link is up.
     pub confirmed: AtomicBool,
     /// When something last arrived on a stream, in nanoseconds since the link came up: a sign of life.

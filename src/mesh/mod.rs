@@ -46,9 +46,11 @@ pub mod quic;
 mod remembered;
 pub mod resequence;
 pub mod ring;
+pub mod share;
 mod shared;
 pub mod sorted;
 pub mod spf;
+pub mod streams;
 pub mod suspicion;
 pub mod times;
 pub mod trace;
@@ -329,15 +331,12 @@ impl Mesh {
     #[must_use]
     pub fn backlogs(&self) -> Vec<Backlog> {
         let links = self.shared.links.all();
-        let of = |link: &Arc<Link>| {
+        let buffers = links.iter().flat_map(|link| {
             let (peer, control, data) = (link.peer, &link.control, &link.data);
-            let backlog = |bytes, bytes_most, bytes_max| Backlog { peer, bytes, bytes_most, bytes_max };
-            [
-                backlog(control.pending(), control.most(), control.bytes_max()),
-                backlog(data.pending(), data.most(), data.bytes_max()),
-            ]
-        };
-        links.iter().flat_map(of).collect()
+            let control = (control.pending(), control.most(), control.bytes_max());
+            [(peer, control), (peer, (data.pending(), data.most(), data.bytes_max()))]
+        });
+        buffers.map(|(peer, (bytes, bytes_most, bytes_max))| Backlog { peer, bytes, bytes_most, bytes_max }).collect()
     }
 
     /// Frames that found a link's buffer full.

@@ -1,13 +1,16 @@
-//! The bytes that wait for one stream of a link: filled by many tasks, emptied by the link's writer.
+//! The bytes that wait for one stream of a link: filled by many tasks, emptied by the stream's writer.
 //!
 //! Bounded: what does not fit is refused, and the caller counts it. Whoever fills it is told how much waits and may
-//! ask to be woken when there is room again. With custody, what was written is kept until the peer has taken it, as much
-//! as may wait; then the writer waits for the peer. What the bytes mean is left to `frame.rs`.
+//! ask to be woken when there is room again. With custody, what was written is kept until the peer has taken it; when that
+//! is too much the writer waits for the peer. Buffers of one link have their bounds together ([`Share`]). What the bytes mean
+//! is left to `frame.rs`, which streams there are, to `streams.rs`.
 
 use super::custody::{BadReceipt, Kept};
 use super::ring::Ring;
+use super::share::Share;
 use crate::planted::{self, Bug};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use tokio::sync::Notify;
@@ -24,7 +27,7 @@ pub struct Outbuf {
     state: Mutex<State>,
     /// Woken when there is something to write, or when the buffer has been closed.
     ready: Notify,
-    bytes_max: usize,
+    share: Arc<Share>,
     /// Where pieces with frames of this node go as well. Who has one keeps custody.
     ring: Option<Arc<Ring>>,
 }
@@ -32,7 +35,7 @@ pub struct Outbuf {
 #[derive(Debug, Default)]
 struct State {
     /// Pieces that are full, in order, and their bytes.
-    full: Vec<Bytes>,
+    full: VecDeque<Bytes>,
     full_len: usize,
     /// The piece that is being filled, behind them. Holds no memory while it is empty.
     open: Vec<u8>,
@@ -42,13 +45,10 @@ struct State {
     own: bool,
     /// Written, and not known to have been taken by the peer.
     kept: Kept,
-    /// Frames in `full` and `open`.
-    frames: u64,
-    /// Bytes and frames that the writer has taken and not written yet.
+    /// Bytes that the writer has taken and not written yet.
     writing: usize,
-    writing_frames: u64,
-    /// The most that was found waiting.
-    most: usize,
+    /// Of those that wait: the bytes of a frame that no bound had room for. It is the first one.
+    beyond: usize,
     /// Nothing more is taken in; what is there is still written.
     finishing: bool,
     closed: bool,
@@ -60,12 +60,8 @@ impl State {
         self.full_len + self.open.len()
     }
 
-    /// Notes how much waits. What waits only grows from one end of a write to the next, so that is when to look.
-    fn measure(&mut self) -> usize {
-        if self.frames + self.writing_frames > 1 {
-            self.most = self.most.max(self.staged() + self.writing);
-        }
-        self.most
+    fn waiting(&self) -> usize {
+        self.staged() + self.writing
     }
 
     /// Closes the piece that is being filled; the next one will get room for `room` bytes.
@@ -81,17 +77,29 @@ impl State {
         if let Some(ring) = ring.filter(|_| std::mem::take(&mut self.own)) {
             ring.push(piece.clone(), cost);
         }
-        self.full.push(piece);
+        self.full.push_back(piece);
     }
 
-    /// Takes all pieces. The next ones will likely be as large as these.
-    fn take(&mut self, ring: Option<&Ring>) -> Vec<Bytes> {
+    /// Takes pieces of `most` bytes or a little more: at least one, all if they are no more. The next ones will likely be as
+    /// large as these.
+    fn take(&mut self, most: usize, ring: Option<&Ring>) -> Vec<Bytes> {
         let room = self.staged().next_power_of_two().min(PIECE + PIECE_SLACK);
-        if !self.open.is_empty() {
+        if !self.open.is_empty() && self.full_len < most {
             self.seal(room, ring);
         }
-        self.full_len = 0;
-        std::mem::take(&mut self.full)
+        if self.full_len <= most {
+            self.full_len = 0;
+            return std::mem::take(&mut self.full).into();
+        }
+        let (mut pieces, mut taken) = (Vec::new(), 0);
+        while taken < most
+            && let Some(piece) = self.full.pop_front()
+        {
+            taken += piece.len();
+            pieces.push(piece);
+        }
+        self.full_len -= taken;
+        pieces
     }
 }
 
@@ -109,14 +117,15 @@ impl Outbuf {
     /// taken when nothing else waits, so that no bound makes a lawful frame unsendable.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self { state: Mutex::default(), ready: Notify::new(), bytes_max, ring: None }
+        Self { state: Mutex::default(), ready: Notify::new(), share: Arc::new(Share::alone(bytes_max)), ring: None }
     }
 
-    /// A buffer that keeps what was written until [`Outbuf::acknowledge`], up to `bytes_max` bytes of that too, and lets
-    /// `ring` have the pieces with frames of this node.
+    /// A buffer that keeps what was written until [`Outbuf::acknowledge`], within the bounds of `share`, and lets
+    /// `ring` have the pieces with frames of this node. A frame is taken when nothing else waits in this buffer, and written
+    /// when nothing is kept in it, whatever the others hold.
     #[must_use]
-    pub fn with_custody(bytes_max: usize, ring: Arc<Ring>) -> Self {
-        Self { ring: Some(ring), ..Self::new(bytes_max) }
+    pub fn with_custody(share: Arc<Share>, ring: Arc<Ring>) -> Self {
+        Self { state: Mutex::default(), ready: Notify::new(), share, ring: Some(ring) }
     }
 
     /// Appends one frame, which `write` puts at the end of the buffer, and returns the bytes that wait then. The writer
@@ -141,24 +150,28 @@ impl Outbuf {
         if state.closed || state.finishing {
             return Err(Refused::Closed);
         }
-        let (before, start) = (state.staged() + state.writing, state.open.len());
+        let (before, start) = (state.waiting(), state.open.len());
         if state.open.is_empty() {
             let room = state.room;
             state.open.reserve(room);
         }
         write(&mut state.open);
-        let fits = state.staged() + state.writing <= self.bytes_max || before == 0;
+        let added = state.open.len() - start;
         // Planted: the bound is not looked at.
-        if !fits && !planted::is(Bug::BufferUnbounded) {
-            state.open.truncate(start);
-            return Err(Refused::Full);
+        if planted::is(Bug::BufferUnbounded) {
+            self.share.force(added);
+        } else if !self.share.take_in(before, added) {
+            if before > 0 {
+                state.open.truncate(start);
+                return Err(Refused::Full);
+            }
+            state.beyond = added;
         }
-        state.frames += 1;
         state.own |= own;
         if state.open.len() >= PIECE {
             state.seal(PIECE + PIECE_SLACK, self.ring.as_deref());
         }
-        Ok(state.staged() + state.writing)
+        Ok(state.waiting())
     }
 
     /// Wakes the writer if there is anything to write. Returns the bytes that wait.
@@ -167,32 +180,31 @@ impl Outbuf {
         if state.staged() > 0 && state.writing == 0 {
             self.ready.notify_one();
         }
-        state.staged() + state.writing
+        state.waiting()
     }
 
     /// The bytes that wait, those being written included.
     #[must_use]
     pub fn pending(&self) -> usize {
-        let state = self.lock();
-        state.staged() + state.writing
+        self.lock().waiting()
     }
 
-    /// The most bytes that have waited at a time, as more than one frame.
+    /// The most bytes that have waited at a time, in all buffers of the share; of a frame that no bound had room for, none.
     #[must_use]
     pub fn most(&self) -> usize {
-        self.lock().measure()
+        self.share.most()
     }
 
-    /// The bound on the bytes that wait.
+    /// The bound on the bytes that wait in all buffers of the share.
     #[must_use]
     pub fn bytes_max(&self) -> usize {
-        self.bytes_max
+        self.share.bytes_max()
     }
 
     /// Adds a task to wake, once, at the next end of a write. Wakes it at once when nothing waits.
     pub fn wake_when_drained(&self, waker: &Waker) {
         let mut state = self.lock();
-        if state.closed || state.staged() + state.writing == 0 {
+        if state.closed || state.waiting() == 0 {
             waker.wake_by_ref();
         } else if !state.wakers.iter().any(|known| known.will_wake(waker)) {
             state.wakers.push(waker.clone());
@@ -217,7 +229,7 @@ impl Outbuf {
         self.ready.notify_one();
     }
 
-    /// For the writer: waits for bytes and takes them all, in pieces none of which is empty.
+    /// For the writer: waits for bytes and takes them, as many as may be kept, in pieces none of which is empty.
     /// `None` once the buffer has been closed, or finished and emptied. Cancel safe.
     ///
     /// Calling it again says that what was taken before has been written.
@@ -230,8 +242,9 @@ impl Outbuf {
                 if state.closed {
                     return None;
                 }
-                if state.staged() > 0 && state.kept.len() < self.bytes_max {
-                    return Some(self.give(&mut state));
+                let most = if self.ring.is_some() { self.share.may_write(state.kept.len()) } else { usize::MAX };
+                if state.staged() > 0 && most > 0 {
+                    return Some(self.give(&mut state, most));
                 }
                 if state.finishing && state.staged() == 0 {
                     return None;
@@ -241,17 +254,24 @@ impl Outbuf {
         }
     }
 
-    fn give(&self, state: &mut State) -> Vec<Bytes> {
-        state.writing = state.staged();
-        state.writing_frames = std::mem::take(&mut state.frames);
-        let pieces = state.take(self.ring.as_deref());
+    fn give(&self, state: &mut State, most: usize) -> Vec<Bytes> {
+        let pieces = state.take(most, self.ring.as_deref());
+        state.writing = pieces.iter().map(Bytes::len).sum();
         if self.ring.is_some() {
             pieces.iter().for_each(|piece| state.kept.add(piece));
+            self.share.keep(state.writing);
         }
         pieces
     }
 
-    /// The peer has taken so many bytes of the stream: they need not be kept any more.
+    /// The bytes that were given to the writer and are not known to have been taken by the peer; with custody.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.lock().kept.len()
+    }
+
+    /// The peer has taken so many bytes of the stream: they need not be kept any more. The writers that wait for that are
+    /// not woken: see [`Outbuf::flush`].
     ///
     /// # Errors
     /// [`BadReceipt`]: it cannot have.
@@ -261,10 +281,9 @@ impl Outbuf {
             if state.closed {
                 return Ok(());
             }
+            let before = state.kept.len();
             state.kept.acknowledge(taken)?;
-            if state.staged() > 0 && state.writing == 0 {
-                self.ready.notify_one();
-            }
+            self.share.let_go(before - state.kept.len());
             if state.kept.is_empty() { std::mem::take(&mut state.wakers) } else { Vec::new() }
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -275,7 +294,7 @@ impl Outbuf {
     pub async fn settled(&self) {
         std::future::poll_fn(|cx| {
             let mut state = self.lock();
-            if state.closed || (state.staged() + state.writing == 0 && state.kept.is_empty()) {
+            if state.closed || (state.waiting() == 0 && state.kept.is_empty()) {
                 return Poll::Ready(());
             }
             state.wakers.push(cx.waker().clone());
@@ -301,9 +320,11 @@ impl Outbuf {
         let (left, wakers) = {
             let mut state = self.lock();
             state.closed = true;
+            self.share.give_out(state.waiting() - std::mem::take(&mut state.beyond));
+            self.share.let_go(state.kept.len());
             let mut left = Vec::from(state.kept.take());
-            left.append(&mut state.take(self.ring.as_deref()));
-            (state.frames, state.writing_frames, state.writing) = (0, 0, 0);
+            left.append(&mut state.take(usize::MAX, self.ring.as_deref()));
+            state.writing = 0;
             (left, std::mem::take(&mut state.wakers))
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -313,9 +334,12 @@ impl Outbuf {
 
     fn written(&self) -> Vec<Waker> {
         let mut state = self.lock();
-        state.measure();
-        state.writing = 0;
-        state.writing_frames = 0;
+        let written = std::mem::take(&mut state.writing);
+        if written == 0 {
+            // Nothing has been taken yet, or the buffer has been closed.
+            return Vec::new();
+        }
+        self.share.give_out(written - std::mem::take(&mut state.beyond));
         std::mem::take(&mut state.wakers)
     }
 
@@ -330,6 +354,10 @@ mod tests {
 
     fn push(buf: &Outbuf, len: usize) -> Result<usize, Refused> {
         buf.push(|out| out.resize(out.len() + len, b'x'))
+    }
+
+    fn with_custody(bytes_max: usize, ring: &Arc<Ring>) -> Outbuf {
+        Outbuf::with_custody(Arc::new(Share::alone(bytes_max)), Arc::clone(ring))
     }
 
     async fn taken(buf: &Outbuf) -> Option<usize> {
@@ -364,7 +392,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_peer_has_not_taken_is_left_when_the_link_ends() {
         let ring = Arc::new(Ring::new(1 << 20));
-        let buf = Outbuf::with_custody(100, Arc::clone(&ring));
+        let buf = with_custody(100, &ring);
         buf.push_own(|out| out.extend_from_slice(b"abc")).unwrap();
         assert_eq!(taken(&buf).await, Some(3));
         buf.push(|out| out.extend_from_slice(b"def")).unwrap();
@@ -378,7 +406,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_writer_waits_for_a_peer_that_takes_nothing() {
-        let buf = Outbuf::with_custody(10, Arc::new(Ring::new(0)));
+        let buf = with_custody(10, &Arc::new(Ring::new(0)));
         push(&buf, 10).unwrap();
         assert_eq!(taken(&buf).await, Some(10));
         // The writer has written that.
@@ -388,6 +416,7 @@ mod tests {
             tokio::task::yield_now().await;
             assert_eq!((buf.pending(), buf.outstanding().len()), (5, 2));
             buf.acknowledge(10).unwrap();
+            buf.flush();
         });
         assert_eq!(more, Some(5));
         let ((), ()) = tokio::join!(buf.settled(), async {

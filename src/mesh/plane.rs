@@ -11,15 +11,15 @@ mod recover;
 mod trace;
 
 use super::counters::Counters;
-use super::flow::Numbering;
+use super::flow::{Numbering, row_of};
 use super::frame::{
     CUSTODY, DATA_MAX, DESTINATIONS_MAX, DataHeader, Destination, FrameError, HEADER_MAX, Kind, NAME_MAX, PICKS_MAX,
-    Raw, SUBJECT_MAX, Target,
+    Raw, SUBJECT_MAX, Target, stream_of,
 };
 use super::id::{NodeId, life};
 use super::interest_queue::InterestQueue;
 use super::learnt::Learnt;
-use super::links::Link;
+use super::links::{Link, LinkId};
 use super::outbuf::Refused;
 use super::parking::Parking;
 use super::queue;
@@ -58,7 +58,7 @@ pub struct Plane {
     env: Env,
     body_max: usize,
     table: ArcSwap<Table>,
-    /// Held while a message is numbered and written to its links, so that no link sees two numbers in the wrong order.
+    /// Held while a message is numbered and written to its links, so that no stream sees two numbers in the wrong order.
     departures: Mutex<Departures>,
     /// What leads nowhere at present. Held while a table comes into force, so that nothing is parked that has a way.
     parking: Mutex<Parking>,
@@ -138,29 +138,40 @@ impl Table {
         self.next.iter().flatten().map(|link| (link.id, link)).collect::<BTreeMap<_, _>>().into_values()
     }
 
-    fn link(&self, id: u64) -> Option<&Arc<Link>> {
-        self.next.iter().flatten().find(|link| link.id.0 == id)
+    fn link(&self, id: LinkId) -> Option<&Arc<Link>> {
+        self.next.iter().flatten().find(|link| link.id == id)
+    }
+
+    /// The link and the stream of it that the broker knows by that number.
+    fn buffer(&self, number: u64) -> Option<(&Arc<Link>, u8)> {
+        Some((self.link(LinkId(number >> 8))?, (number & 0xff) as u8))
     }
 }
 
 /// A link and the positions of the destinations that it leads to.
 type Hop<'a> = (&'a Arc<Link>, SmallVec<[usize; 8]>);
 
-/// The links that frames were written to since the last flush, each once.
+/// The streams that frames were written to since the last flush, each once.
 #[derive(Debug, Default)]
-pub struct Touched(SmallVec<[Arc<Link>; 4]>);
+pub struct Touched(SmallVec<[(Arc<Link>, u8); 4]>);
 
 impl Touched {
-    fn add(&mut self, link: &Arc<Link>) {
-        if !self.0.iter().any(|known| known.id == link.id) {
-            self.0.push(Arc::clone(link));
+    fn add(&mut self, link: &Arc<Link>, stream: u8) {
+        if !self.0.iter().any(|(known, other)| known.id == link.id && *other == stream) {
+            self.0.push((Arc::clone(link), stream));
         }
     }
 
-    /// Lets the links write. Returns the fullest of them and the bytes that wait there.
-    pub fn flush(&mut self) -> Option<(usize, Arc<Link>)> {
-        self.0.drain(..).map(|link| (link.data.flush(), link)).max_by_key(|(pending, _)| *pending)
+    /// Lets the streams be written. Returns the fullest of them and the bytes that wait there.
+    pub fn flush(&mut self) -> Option<(usize, Arc<Link>, u8)> {
+        let flushed = self.0.drain(..).map(|(link, stream)| (link.data.flush(stream), link, stream));
+        flushed.max_by_key(|(pending, _, _)| *pending)
     }
+}
+
+/// The number by which the broker knows what waits for a stream of a link.
+fn buffer_number(link: &Link, stream: u8) -> u64 {
+    link.id.0 << 8 | u64::from(stream)
 }
 
 /// What leaves this node: the numbers of its messages, and the links that have some which they were not told of.
@@ -347,7 +358,7 @@ impl Plane {
         }
         arrivals.rename((table.routes.index, table.routes.boot));
         let known = |origin| table.routes.by_index.contains_key(&origin);
-        match arrivals.rows.admit(|| self.env.now(), (header.origin, header.boot, seq), payload, known) {
+        match arrivals.rows.admit(|| self.env.now(), ((header.origin, header.row), header.boot, seq), payload, known) {
             Verdict::Next => return self.hand_over(header, position, body, arrivals, touched),
             Verdict::Closes => self.hand_over(header, position, body, arrivals, touched),
             Verdict::Held => self.counters.held.add(1),
@@ -436,7 +447,7 @@ impl Plane {
                 None => hops.push((link, SmallVec::from_slice(&[position]))),
             }
         }
-        let mut fullest = Waiting::default();
+        let (mut fullest, stream) = (Waiting::default(), stream_of(header.origin, header.row));
         for (link, positions) in hops {
             let part;
             let header = if positions.len() == header.destinations.len() {
@@ -445,18 +456,13 @@ impl Plane {
                 part = header.subset(&positions);
                 &part
             };
-            let written = if own && custody {
-                link.data.push_own(|out| header.encode(body, out))
-            } else {
-                link.data.push(|out| header.encode(body, out))
-            };
-            match written {
-                Ok(bytes) => fullest = fullest.max(Waiting { buffer: link.id.0, bytes }),
+            match link.data.push(stream, own && custody, |out| header.encode(body, out)) {
+                Ok(bytes) => fullest = fullest.max(Waiting { buffer: buffer_number(link, stream), bytes }),
                 Err(Refused::Full) if !custody => self.counters.copies_dropped.add(positions.len() as u64),
                 Err(Refused::Full) => self.counters.dropped_link_full.add(positions.len() as u64),
                 Err(Refused::Closed) => stuck.extend(positions),
             }
-            touched.add(link);
+            touched.add(link, stream);
         }
         stuck.sort_unstable();
         (fullest, stuck)
@@ -494,6 +500,7 @@ impl Neighbor for Plane {
         &self,
         account: &[u8],
         message: &Message<'_>,
+        flow: u64,
         via: Option<UpstreamId>,
         members: &[u32],
         picks: &[Pick<'_>],
@@ -527,6 +534,7 @@ impl Neighbor for Plane {
             area: 0,
             part: 0,
             hops: HOPS_AFTER,
+            row: row_of(flow),
             destinations: SmallVec::new(),
             picks: SmallVec::new(),
             via: via.map(|via| via.0),
@@ -548,12 +556,12 @@ impl Neighbor for Plane {
     }
 
     fn backlog(&self, buffer: u64) -> usize {
-        self.table.load().link(buffer).map_or(0, |link| link.data.pending())
+        self.table.load().buffer(buffer).map_or(0, |(link, stream)| link.data.pending_for(stream))
     }
 
     fn wake_when_drained(&self, buffer: u64, waker: &Waker) {
-        match self.table.load().link(buffer) {
-            Some(link) => link.data.wake_when_drained(waker),
+        match self.table.load().buffer(buffer) {
+            Some((link, stream)) => link.data.wake_when_drained(stream, waker),
             None => waker.wake_by_ref(),
         }
     }
@@ -593,12 +601,13 @@ fn address<'a>(
     numbering: &mut Numbering,
     table: &Table,
 ) -> u64 {
-    let mut unknown = 0;
-    let mut add =
-        |destinations: &mut SmallVec<[Destination; 4]>, index| match numbering.next(index, || table.life_of(index)) {
-            Some((seq, life)) => destinations.push(Destination { index, seq, life }),
-            None => unknown += 1,
-        };
+    let (mut unknown, row) = (0, header.row);
+    let mut add = |destinations: &mut SmallVec<[Destination; 4]>, index| match numbering
+        .next((index, row), || table.life_of(index))
+    {
+        Some((seq, life)) => destinations.push(Destination { index, seq, life }),
+        None => unknown += 1,
+    };
     for &index in members {
         add(&mut header.destinations, index);
     }

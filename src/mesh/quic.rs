@@ -56,6 +56,9 @@ pub mod close {
     pub const REVOKED: u32 = 7;
 }
 
+/// Bytes that a link may have under way in each direction, unless it is configured otherwise.
+pub(crate) const WINDOW: u32 = 8 << 20;
+
 /// How a [`Transport`] works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -71,7 +74,8 @@ pub struct Config {
     pub joins_max: usize,
     /// Bytes in a UDP payload, at most: found out by probing, from 1,200 up.
     pub payload_max: u16,
-    /// Bytes in flight on a connection in each direction, at most.
+    /// Bytes under way on a connection's data streams in each direction that the peer's node has not taken, at most; on one of
+    /// them half of that.
     pub window: u32,
 }
 
@@ -86,7 +90,7 @@ impl Config {
             handshakes_max: 256,
             joins_max: 16,
             payload_max: 1_472,
-            window: 8 << 20,
+            window: WINDOW,
         }
     }
 }

@@ -1,21 +1,25 @@
 //! Order, uniqueness and completeness at a destination: which frame of an origin is next, and what is still missing.
 //!
-//! An origin numbers its frames for each destination, 1, 2, 3, …, from the beginning of a life of either. The one that
+//! An origin numbers its frames for each destination in a few rows, 1, 2, 3, …, from the beginning of a life of either, and
+//! each row is put in order by itself. The one that
 //! is next passes at once; one that comes after a gap is held until the gap closes or is given up; one that has passed
 //! or is held is a duplicate. Whose gap has lasted is told, so that the origin can be asked. Sans-IO: frames, time and
 //! what the origin says come in, and what may be delivered comes out, in order.
 //!
-//! Bounded: in bytes for one origin and for all, in time, and in rows. When there is no room, the oldest gap of the
-//! origin that holds the most is given up, and counted.
+//! Bounded: in bytes for one row and for all, in time, and in rows. When there is no room, the oldest gap of the
+//! row that holds the most is given up, and counted.
 
+use super::flow::RowOf;
+use super::frame::ROWS;
 use crate::planted::{self, Bug};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-/// Rows that are remembered: twice as many as a database has nodes.
-const ROWS_MAX: usize = 8192;
+/// Rows that are remembered: twice as many as a database's nodes have.
+const ROWS_MAX: usize = 8192 * ROWS as usize;
 /// A gap that lasts longer is asked for: frames that were overtaken on another way are there by then…
 const ASK_AFTER: Duration = Duration::from_millis(75);
 /// …and again after that time, doubled each time, up to this.
@@ -33,7 +37,7 @@ pub type Range = (u64, u64);
 pub struct Bounds {
     /// Bytes of all frames that are held.
     pub bytes_max: usize,
-    /// Bytes of those of one origin.
+    /// Bytes of those of one origin in one row.
     pub origin_bytes_max: usize,
     /// How long a gap is waited for.
     pub time: Duration,
@@ -81,6 +85,8 @@ pub enum Verdict {
 pub struct Question {
     /// Whom.
     pub origin: u32,
+    /// About which of its rows.
+    pub row: u8,
     /// In which of its lives.
     pub boot: u64,
     /// The numbers that are missing, in ascending order, and at most [`RANGES_MAX`] ranges.
@@ -98,13 +104,13 @@ pub struct Tally {
     pub crowded: u64,
 }
 
-/// One row of numbers for each origin.
+/// The rows of numbers of each origin. All rows of one are in the same life of it.
 #[derive(Debug)]
 pub struct Resequencer {
     bounds: Bounds,
-    rows: BTreeMap<u32, Row>,
-    /// The origins whose rows have gaps.
-    gaps: BTreeSet<u32>,
+    rows: BTreeMap<RowOf, Row>,
+    /// The rows that have gaps.
+    gaps: BTreeSet<RowOf>,
     /// What the held frames cost.
     held: usize,
     /// What may be delivered, in order.
@@ -212,51 +218,51 @@ impl Resequencer {
         }
     }
 
-    /// Judges frame `seq` of `origin` in its life `boot`. One that has to wait is copied.
+    /// Judges frame `seq` of a row of an origin in its life `boot`. One that has to wait is copied.
     ///
     /// A newer boot starts the numbers again; what was held of the last one is ready then, whatever its gaps.
     /// `known` says whether an origin can be reached: when the table is full, the others are forgotten.
     pub fn admit(
         &mut self,
         now: impl FnOnce() -> Instant,
-        (origin, boot, seq): (u32, u64, u64),
+        (of, boot, seq): (RowOf, u64, u64),
         frame: &[u8],
         known: impl Fn(u32) -> bool,
     ) -> Verdict {
-        if let Some(row) = self.rows.get_mut(&origin)
+        if let Some(row) = self.rows.get_mut(&of)
             && (row.boot, row.next) == (boot, seq)
             && row.gap.is_none()
         {
             row.next += 1;
             return Verdict::Next;
         }
-        if !self.rows.contains_key(&origin) && !self.begin(origin, boot, seq, known) {
+        if !self.rows.contains_key(&of) && !self.begin(of, boot, seq, known) {
             return Verdict::Stranger;
         }
-        self.judge(now, (origin, boot, seq), frame)
+        self.judge(now, (of, boot, seq), frame)
     }
 
     /// Judges a frame that is not simply the next one of a row that is known.
-    fn judge(&mut self, now: impl FnOnce() -> Instant, (origin, boot, seq): (u32, u64, u64), frame: &[u8]) -> Verdict {
-        let Some(row) = self.rows.get_mut(&origin) else { return Verdict::Stranger };
+    fn judge(&mut self, now: impl FnOnce() -> Instant, (of, boot, seq): (RowOf, u64, u64), frame: &[u8]) -> Verdict {
+        let Some(row) = self.rows.get_mut(&of) else { return Verdict::Stranger };
         // Planted: a new life's frames judged by what was seen of the last one.
         let boot = if planted::is(Bug::RestartUnnoticed) { row.boot } else { boot };
         if boot < row.boot {
             return Verdict::StaleBoot;
         }
         if boot > row.boot {
-            self.renew(origin, boot);
+            self.renew(of.0, boot);
             if !self.ready.is_empty() {
-                return self.hold(now(), origin, seq, frame);
+                return self.hold(now(), of, seq, frame);
             }
         }
-        let Some(row) = self.rows.get_mut(&origin) else { return Verdict::Stranger };
+        let Some(row) = self.rows.get_mut(&of) else { return Verdict::Stranger };
         if seq == row.next {
             row.next += 1;
             if row.gap.is_none() {
                 return Verdict::Next;
             }
-            self.advance(now(), origin);
+            self.advance(now(), of);
             return Verdict::Closes;
         }
         if seq < row.next {
@@ -266,51 +272,51 @@ impl Resequencer {
         if planted::is(Bug::LateReleased) {
             return Verdict::Next;
         }
-        self.hold(now(), origin, seq, frame)
+        self.hold(now(), of, seq, frame)
     }
 
     /// What the origin says of itself: that it has given the numbers up to `last`, and no longer has those in `gone`.
     pub fn told(
         &mut self,
         now: Instant,
-        (origin, boot, last): (u32, u64, u64),
+        (of, boot, last): (RowOf, u64, u64),
         gone: &[Range],
         known: impl Fn(u32) -> bool,
     ) {
-        if !self.rows.contains_key(&origin) && !self.begin(origin, boot, last.saturating_add(1), known) {
+        if !self.rows.contains_key(&of) && !self.begin(of, boot, last.saturating_add(1), known) {
             return;
         }
-        if self.rows.get(&origin).is_some_and(|row| row.boot < boot) {
-            self.renew(origin, boot);
+        if self.rows.get(&of).is_some_and(|row| row.boot < boot) {
+            self.renew(of.0, boot);
         }
-        let Some(row) = self.rows.get_mut(&origin).filter(|row| row.boot == boot && row.next <= last) else { return };
+        let Some(row) = self.rows.get_mut(&of).filter(|row| row.boot == boot && row.next <= last) else { return };
         let gap = row.gap.get_or_insert_with(|| Box::new(Gap::new(now)));
         gap.tell(now, last);
         if !gone.is_empty() {
             gap.gone = gone.iter().filter(|(first, last)| first <= last).take(RANGES_MAX).copied().collect();
         }
-        self.gaps.insert(origin);
-        self.advance(now, origin);
+        self.gaps.insert(of);
+        self.advance(now, of);
     }
 
     /// Gives up what has been waited for long enough, and says what to ask for.
     pub fn expire(&mut self, now: Instant) -> Vec<Question> {
         let (mut questions, bounds) = (Vec::new(), self.bounds);
-        let origins: SmallVec<[u32; 8]> = self.gaps.iter().copied().collect();
-        for origin in origins {
-            while let Some((row_next, boot, gap)) = self.gap(origin) {
+        let rows: SmallVec<[RowOf; 8]> = self.gaps.iter().copied().collect();
+        for of in rows {
+            while let Some((row_next, boot, gap)) = self.gap(of) {
                 let Some((end, since)) = gap.front() else { break };
                 let waited = now.saturating_duration_since(since);
                 let gone = gap.gone(row_next).filter(|_| waited >= bounds.time(true));
                 if let Some(last) = gone {
-                    self.skip(now, origin, last + 1);
+                    self.skip(now, of, last + 1);
                 } else if waited >= bounds.time(false) {
-                    self.skip(now, origin, end);
+                    self.skip(now, of, end);
                 } else {
                     if now >= gap.ask_at {
                         gap.ask_wait = (gap.ask_wait * 2).min(ASK_AGAIN_MAX);
                         gap.ask_at = now + gap.ask_wait;
-                        questions.push(Question { origin, boot, ranges: gap.missing(row_next) });
+                        questions.push(Question { origin: of.0, row: of.1, boot, ranges: gap.missing(row_next) });
                     }
                     break;
                 }
@@ -322,7 +328,7 @@ impl Resequencer {
     /// When to call [`Resequencer::expire`].
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        let rows = self.gaps.iter().filter_map(|origin| self.rows.get(origin));
+        let rows = self.gaps.iter().filter_map(|of| self.rows.get(of));
         rows.filter_map(|row| Some(row.gap.as_ref()?.due(row.next, &self.bounds))).min()
     }
 
@@ -349,39 +355,41 @@ impl Resequencer {
         *self = Self { complete: self.complete && !again, tally: self.tally, ..Self::new(self.bounds) };
     }
 
-    fn gap(&mut self, origin: u32) -> Option<(u64, u64, &mut Gap)> {
-        let row = self.rows.get_mut(&origin)?;
+    fn gap(&mut self, of: RowOf) -> Option<(u64, u64, &mut Gap)> {
+        let row = self.rows.get_mut(&of)?;
         Some((row.next, row.boot, row.gap.as_deref_mut()?))
     }
 
     /// Makes a row. What has been forgotten of others may have been this one's, so that it begins at `first` then.
-    fn begin(&mut self, origin: u32, boot: u64, first: u64, known: impl Fn(u32) -> bool) -> bool {
+    fn begin(&mut self, of: RowOf, boot: u64, first: u64, known: impl Fn(u32) -> bool) -> bool {
         if self.rows.len() >= ROWS_MAX {
-            self.rows.retain(|origin, row| row.gap.is_some() || known(*origin));
+            self.rows.retain(|(origin, _), row| row.gap.is_some() || known(*origin));
             self.complete = false;
             if self.rows.len() >= ROWS_MAX {
                 return false;
             }
         }
         let next = if self.complete { 1 } else { first };
-        self.rows.insert(origin, Row { boot, next, gap: None });
+        let boot = self.rows.range(all_of(of.0)).next().map_or(boot, |(_, other)| other.boot);
+        self.rows.insert(of, Row { boot, next, gap: None });
         true
     }
 
-    /// Begins a row anew for another life of its origin.
+    /// Begins all rows of an origin anew, for another life of it.
     fn renew(&mut self, origin: u32, boot: u64) {
-        let Some(row) = self.rows.get_mut(&origin) else { return };
-        let gap = std::mem::replace(row, Row { boot, next: 1, gap: None }).gap;
-        self.gaps.remove(&origin);
-        if let Some(gap) = gap {
-            self.held -= gap.bytes;
-            self.tally.released += gap.held.len() as u64;
-            self.ready.extend(gap.held.into_values().map(|held| held.frame));
+        for (of, row) in self.rows.range_mut(all_of(origin)) {
+            let gap = std::mem::replace(row, Row { boot, next: 1, gap: None }).gap;
+            self.gaps.remove(of);
+            if let Some(gap) = gap {
+                self.held -= gap.bytes;
+                self.tally.released += gap.held.len() as u64;
+                self.ready.extend(gap.held.into_values().map(|held| held.frame));
+            }
         }
     }
 
-    fn hold(&mut self, now: Instant, origin: u32, seq: u64, frame: &[u8]) -> Verdict {
-        let Some(row) = self.rows.get_mut(&origin) else { return Verdict::Stranger };
+    fn hold(&mut self, now: Instant, of: RowOf, seq: u64, frame: &[u8]) -> Verdict {
+        let Some(row) = self.rows.get_mut(&of) else { return Verdict::Stranger };
         let gap = row.gap.get_or_insert_with(|| Box::new(Gap::new(now)));
         if gap.held.contains_key(&seq) {
             return Verdict::Duplicate;
@@ -389,43 +397,43 @@ impl Resequencer {
         gap.held.insert(seq, Held { frame: Bytes::copy_from_slice(frame), at: now });
         gap.bytes += frame.len() + OVERHEAD;
         self.held += frame.len() + OVERHEAD;
-        self.gaps.insert(origin);
-        self.advance(now, origin);
-        self.make_room(now, origin);
+        self.gaps.insert(of);
+        self.advance(now, of);
+        self.make_room(now, of);
         Verdict::Held
     }
 
-    fn make_room(&mut self, now: Instant, origin: u32) {
+    fn make_room(&mut self, now: Instant, of: RowOf) {
         let bounds = self.bounds;
-        while self.gap(origin).is_some_and(|(_, _, gap)| gap.bytes > bounds.origin_bytes_max) {
-            self.crowd_out(now, origin);
+        while self.gap(of).is_some_and(|(_, _, gap)| gap.bytes > bounds.origin_bytes_max) {
+            self.crowd_out(now, of);
         }
         while self.held > bounds.bytes_max {
-            let bytes = |origin: &u32| self.rows.get(origin)?.gap.as_ref().map(|gap| gap.bytes);
-            let Some(fullest) = self.gaps.iter().copied().max_by_key(|origin| bytes(origin)) else { return };
+            let bytes = |of: &RowOf| self.rows.get(of)?.gap.as_ref().map(|gap| gap.bytes);
+            let Some(fullest) = self.gaps.iter().copied().max_by_key(|of| bytes(of)) else { return };
             self.crowd_out(now, fullest);
         }
     }
 
-    fn crowd_out(&mut self, now: Instant, origin: u32) {
-        let Some((end, _)) = self.gap(origin).and_then(|(_, _, gap)| gap.front()) else { return };
+    fn crowd_out(&mut self, now: Instant, of: RowOf) {
+        let Some((end, _)) = self.gap(of).and_then(|(_, _, gap)| gap.front()) else { return };
         let before = self.tally.missing;
-        self.skip(now, origin, end);
+        self.skip(now, of, end);
         self.tally.crowded += self.tally.missing - before;
     }
 
     /// Gives up the numbers before `next`.
-    fn skip(&mut self, now: Instant, origin: u32, next: u64) {
-        if let Some(row) = self.rows.get_mut(&origin) {
+    fn skip(&mut self, now: Instant, of: RowOf, next: u64) {
+        if let Some(row) = self.rows.get_mut(&of) {
             self.tally.missing += next.saturating_sub(row.next);
             row.next = row.next.max(next);
         }
-        self.advance(now, origin);
+        self.advance(now, of);
     }
 
     /// Makes ready what is next now.
-    fn advance(&mut self, now: Instant, origin: u32) {
-        let Some(row) = self.rows.get_mut(&origin) else { return };
+    fn advance(&mut self, now: Instant, of: RowOf) {
+        let Some(row) = self.rows.get_mut(&of) else { return };
         let Some(gap) = row.gap.as_deref_mut() else { return };
         let before = row.next;
         while let Some(held) = gap.held.remove(&row.next) {
@@ -438,13 +446,18 @@ impl Resequencer {
         gap.told.retain(|(last, _)| *last >= row.next);
         if gap.held.is_empty() && gap.told.is_empty() {
             row.gap = None;
-            self.gaps.remove(&origin);
+            self.gaps.remove(&of);
         } else if row.next != before {
             // Another gap is at the front now. What was asked for before was all that was missing then, and may be coming.
             gap.ask_wait = ASK_AFTER;
             gap.ask_at = gap.ask_at.min(now + ASK_AFTER);
         }
     }
+}
+
+/// All rows that an origin may have.
+fn all_of(origin: u32) -> RangeInclusive<RowOf> {
+    (origin, 0)..=(origin, u8::MAX)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ struct Recorder {
     delivered: Mutex<Vec<String>>,
     interest: Mutex<Vec<String>>,
     learnt: Mutex<Option<u32>>,
+    flows: Mutex<Vec<u64>>,
     backlog: AtomicUsize,
     waker: Mutex<Option<Waker>>,
 }
@@ -37,6 +38,7 @@ impl Neighbor for Recorder {
         &self,
         _: &[u8],
         message: &Message<'_>,
+        flow: u64,
         via: Option<UpstreamId>,
         members: &[u32],
         picks: &[Pick<'_>],
@@ -48,6 +50,7 @@ impl Neighbor for Recorder {
             })
             .collect();
         let via = via.map_or(String::new(), |via| format!(" via {}", via.0));
+        lock(&self.flows).push(flow);
         let subject = String::from_utf8_lossy(message.subject);
         lock(&self.delivered).push(format!("{subject} {members:?} [{}]{via}", picks.join(",")));
         Waiting { buffer: 7, bytes: self.backlog.load(Relaxed) }
@@ -135,6 +138,19 @@ fn none() -> Vec<String> {
 
 fn one(line: &str) -> Vec<String> {
     vec![line.to_owned()]
+}
+
+/// Goal: a neighbour knows whose messages have to stay in order.
+#[tokio::test]
+async fn publishers_are_told_apart() {
+    let world = World::new();
+    world.want(&world.on_mesh, 1, None, "x", None);
+    let (mut one, mut two) = (world.broker.local(), world.broker.local());
+    one.publish(&message("x"));
+    two.publish(&message("x"));
+    one.publish(&message("x"));
+    let flows = std::mem::take(&mut *lock(&world.mesh.flows));
+    assert!(flows.len() == 3 && flows[0] == flows[2] && flows[0] != flows[1], "{flows:?}");
 }
 
 #[tokio::test]

@@ -75,6 +75,8 @@ pub(super) struct Conn {
     checking: Option<oneshot::Receiver<Option<Arc<Identity>>>>,
     routes: RouteCache,
     dice: Dice,
+    /// Its number among those who publish; 0 before it has published anything.
+    flow: u64,
     /// The start of an operation whose rest has not arrived, and the bytes that it needs at least.
     partial: Vec<u8>,
     need: usize,
@@ -133,6 +135,7 @@ impl Conn {
             checking: None,
             routes: RouteCache::default(),
             dice: hub.dice(),
+            flow: 0,
             partial: Vec::new(),
             need: 0,
             is_trickling: false,
@@ -522,9 +525,13 @@ impl Conn {
         batch: &mut Batch,
     ) -> usize {
         batch.published.count(message.body.len());
+        if self.flow == 0 {
+            self.flow = self.hub.next_flow();
+        }
         let job = Job {
             account: self.account.name(),
             origin: Origin::Client { id: self.client.id, echo: self.session.echo() },
+            flow: self.flow,
             groups: Groups::Any,
             message,
             has_headers,
@@ -558,6 +565,7 @@ impl Conn {
         let job = Job {
             account: self.account.name(),
             origin: Origin::Local,
+            flow: self.flow,
             groups: Groups::Any,
             message,
             has_headers: false,

@@ -224,6 +224,7 @@ fn publish(hub: &Hub, to: &Account, route: &Route, body: &[u8]) {
     let job = Job {
         account: to.name(),
         origin: Origin::Local,
+        flow: 0,
         groups: Groups::Any,
         message,
         has_headers: false,

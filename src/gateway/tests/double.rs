@@ -162,7 +162,7 @@ impl Node {
         let picks: Vec<_> =
             groups.iter().map(|group| Pick { group: group.as_bytes(), member: 0, via: None, again: false }).collect();
         let members: &[u32] = if groups.is_empty() { &[0] } else { &[] };
-        self.gateway.deliver(b"$G", &message, None, members, &picks);
+        self.gateway.deliver(b"$G", &message, 0, None, members, &picks);
         self.gateway.flush();
     }
 

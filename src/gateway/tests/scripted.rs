@@ -251,7 +251,7 @@ async fn only_the_active_one_connects_and_stopping_writes_what_waits() {
     // Nothing goes back to where it came from.
     let message = crate::ports::Message { subject: b"a", reply: None, header_len: 0, body: b"" };
     let upstream: UpstreamId = url.parse::<crate::gateway::UpstreamUrl>().unwrap().id();
-    node.gateway.deliver(b"$G", &message, Some(upstream), &[0], &[]);
+    node.gateway.deliver(b"$G", &message, 0, Some(upstream), &[0], &[]);
     assert_eq!(node.count("out_dropped_echo"), 1);
     node.deliver("last", None, "", b"", &[]);
     node.gateway.stop().await;

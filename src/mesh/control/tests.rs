@@ -454,7 +454,7 @@ fn broken_peers_are_rejected_by_name() {
         change(&mut hello);
         rejection(&hello, None)
     };
-    assert_eq!(hello(&|h| h.protocol = 9), "peer speaks link protocol 9, this node 3");
+    assert_eq!(hello(&|h| h.protocol = 9), "peer speaks link protocol 9, this node 4");
     assert_eq!(hello(&|h| h.lattice = [1; 32]), "peer belongs to another lattice");
     assert_eq!(hello(&|h| h.node = me), "peer has the same key as this node");
     let sends = |frame| rejection(&good, Some(frame));

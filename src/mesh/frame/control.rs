@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// The version of the link protocol, exchanged in [`Hello`]; links need the same.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;
 /// Bits of [`Hello::features`] that this version has.
 pub const FEATURES: u64 = super::TRACE;
 

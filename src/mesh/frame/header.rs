@@ -19,6 +19,20 @@ pub const SUBJECT_MAX: usize = 64 << 10;
 /// Longest name of an account and of a queue group in bytes.
 pub const NAME_MAX: usize = 4 << 10;
 
+/// Rows of numbers that an origin has for each destination. A publisher's messages are all in the same one.
+pub const ROWS: u8 = 8;
+/// Data streams that a link has in each direction, at most: one for what is in no row, and one for each row of an origin.
+pub const STREAMS: usize = 1 + ROWS as usize;
+/// The stream for what is in no row.
+pub const URGENT: u8 = 0;
+
+/// The stream that a row of an origin is in, on every link. Rows of one origin are in different streams.
+#[must_use]
+pub fn stream_of(origin: u32, row: u8) -> u8 {
+    // Less than the number of rows, which is a `u8`.
+    1 + (origin.wrapping_add(u32::from(row)) % u32::from(ROWS)) as u8
+}
+
 /// Greatest number in a row: at a billion messages a second it is reached after nine years.
 pub const SEQ_MAX: u64 = 1 << 58;
 
@@ -54,6 +68,8 @@ pub struct DataHeader<'a> {
     pub part: u16,
     /// How many more links the frame may pass.
     pub hops: u8,
+    /// Which of the origin's rows the numbers of the destinations are of; less than [`ROWS`].
+    pub row: u8,
     /// The nodes that have yet to get it; at most [`DESTINATIONS_MAX`].
     pub destinations: SmallVec<[Destination; 4]>,
     /// The members chosen for queue groups; at most [`PICKS_MAX`].
@@ -77,7 +93,7 @@ pub struct DataHeader<'a> {
 pub struct Destination {
     /// Its index.
     pub index: u32,
-    /// Number of the message in the row from the origin to this node…
+    /// Number of the message in that row from the origin to this node…
     pub seq: u64,
     /// …in the life of it that goes by this short name.
     pub life: u16,
@@ -184,7 +200,7 @@ impl<'a> DataHeader<'a> {
 
 impl Encode for DataHeader<'_> {
     fn encode<E: Encoder>(&self, to: &mut E) -> Result<(), EncodeError> {
-        (self.class, self.origin, self.boot, self.area, self.part, self.hops).encode(to)?;
+        (self.class, self.origin, self.boot, self.area, self.part, self.hops, self.row).encode(to)?;
         SET_LISTED.encode(to)?;
         self.destinations.len().encode(to)?;
         for destination in &self.destinations {
@@ -200,7 +216,8 @@ impl Encode for DataHeader<'_> {
 
 impl<'a, C> BorrowDecode<'a, C> for DataHeader<'a> {
     fn borrow_decode<D: BorrowDecoder<'a, Context = C>>(from: &mut D) -> Result<Self, DecodeError> {
-        let (class, origin, boot, area, part, hops) = BorrowDecode::borrow_decode(from)?;
+        let (class, origin, boot, area, part, hops, row) = BorrowDecode::borrow_decode(from)?;
+        let row = row_number(row)?;
         if u8::borrow_decode(from)? != SET_LISTED {
             return Err(DecodeError::Other("a set of destinations that is not listed"));
         }
@@ -230,6 +247,7 @@ impl<'a, C> BorrowDecode<'a, C> for DataHeader<'a> {
             area,
             part,
             hops,
+            row,
             destinations,
             picks,
             via,
@@ -247,6 +265,11 @@ fn bounded_count<D: Decoder>(from: &mut D, max: usize) -> Result<usize, DecodeEr
         count if count > max => Err(DecodeError::Other("a list longer than allowed")),
         count => Ok(count),
     }
+}
+
+/// A row that an origin may have.
+pub(super) fn row_number(row: u8) -> Result<u8, DecodeError> {
+    if row < ROWS { Ok(row) } else { Err(DecodeError::Other("a row that no origin has")) }
 }
 
 /// A number that an origin may have given: sums of these and of differences between them never overflow.

@@ -2,7 +2,7 @@
 //!
 //! Neither belongs to a row of numbers itself. When they are sent is left to `resequence.rs` and `plane/recover.rs`.
 
-use super::header::number;
+use super::header::{URGENT, number, row_number, stream_of};
 use super::{FrameError, Kind, Raw, append};
 use crate::codec::{self, Decode, Encode};
 use crate::mesh::resequence::{RANGES_MAX, Range};
@@ -21,6 +21,8 @@ pub struct Ask {
     pub life: u16,
     /// The boot epoch of the origin that the numbers count in.
     pub boot: u64,
+    /// Which of the origin's rows.
+    pub row: u8,
     /// Which numbers; at most [`RANGES_MAX`] ranges.
     pub ranges: Vec<Range>,
 }
@@ -38,6 +40,8 @@ pub struct Mark {
     pub boot: u64,
     /// The life of the destination that the row is for.
     pub life: u16,
+    /// Which of the origin's rows.
+    pub row: u8,
     /// The last number that was given.
     pub last: u64,
     /// What was asked for and is gone; at most [`RANGES_MAX`] ranges.
@@ -59,6 +63,15 @@ impl RepairFrame {
     pub fn to(&self) -> u32 {
         match self {
             Self::Ask(Ask { to, .. }) | Self::Mark(Mark { to, .. }) => *to,
+        }
+    }
+
+    /// The stream that it goes in. What is told of a row comes after what was sent in that row; questions do not wait for it.
+    #[must_use]
+    pub fn stream(&self) -> u8 {
+        match self {
+            Self::Ask(_) => URGENT,
+            Self::Mark(mark) => stream_of(mark.origin, mark.row),
         }
     }
 
@@ -94,14 +107,15 @@ impl RepairFrame {
     }
 
     fn check(&self) -> Result<(), DecodeError> {
-        let ranges = match self {
-            Self::Ask(ask) => &ask.ranges,
+        let (row, ranges) = match self {
+            Self::Ask(ask) => (ask.row, &ask.ranges),
             // In a row of which nothing was given yet the last number is 0.
             Self::Mark(mark) => {
                 number(mark.last.max(1))?;
-                &mark.gone
+                (mark.row, &mark.gone)
             }
         };
+        row_number(row)?;
         if ranges.len() > RANGES_MAX {
             return Err(DecodeError::Other("more ranges of numbers than allowed"));
         }

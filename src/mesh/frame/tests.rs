@@ -39,6 +39,7 @@ impl Message {
             area,
             part,
             hops,
+            row: hops % ROWS,
             destinations: destinations.collect(),
             picks: picks.collect(),
             via: self.via,
@@ -247,6 +248,7 @@ fn a_header_that_contradicts_itself_is_refused() {
     assert_eq!(refusal(&|h| h.header_len = 5), "header block of 5 bytes in a body of 4");
     let stray = Target { group: b"q", position: 1, via: None };
     assert!(refusal(&|h| h.picks.push(stray)).contains("a queue group picked for no destination"));
+    assert!(refusal(&|h| h.row = ROWS).contains("a row that no origin has"));
     assert!(refusal(&|h| h.destinations[0].seq = 0).contains("a number that no origin gives"));
     assert!(refusal(&|h| h.destinations[0].seq = SEQ_MAX + 1).contains("a number that no origin gives"));
     let many = Destination { index: 1, seq: 1, life: 1 };
@@ -295,11 +297,13 @@ fn what_fuzzing_begins_with_is_understood() {
 fn repair() -> impl Strategy<Value = RepairFrame> {
     let ranges = || vec((1..=SEQ_MAX, 1..=SEQ_MAX), 0..=RANGES_MAX);
     prop_oneof![
-        (any::<(u32, u8, u32, u16, u64)>(), ranges())
-            .prop_map(|((to, hops, from, life, boot), ranges)| Ask { to, hops, from, life, boot, ranges })
+        (any::<(u32, u8, u32, u16, u64)>(), 0..ROWS, ranges())
+            .prop_map(|((to, hops, from, life, boot), row, ranges)| Ask { to, hops, from, life, boot, row, ranges })
             .prop_map(RepairFrame::Ask),
-        (any::<(u32, u8, u32, u64, u16)>(), 0..=SEQ_MAX, ranges())
-            .prop_map(|((to, hops, origin, boot, life), last, gone)| Mark { to, hops, origin, boot, life, last, gone })
+        (any::<(u32, u8, u32, u64, u16)>(), 0..ROWS, 0..=SEQ_MAX, ranges())
+            .prop_map(|((to, hops, origin, boot, life), row, last, gone)| {
+                Mark { to, hops, origin, boot, life, row, last, gone }
+            })
             .prop_map(RepairFrame::Mark),
     ]
 }
@@ -320,7 +324,7 @@ proptest! {
 #[test]
 fn questions_that_nobody_asks_are_refused() {
     let refusal = |ranges| {
-        let (ask, mut out) = (Ask { to: 1, hops: 1, from: 2, life: 3, boot: 4, ranges }, Vec::new());
+        let (ask, mut out) = (Ask { to: 1, hops: 1, from: 2, life: 3, boot: 4, row: 5, ranges }, Vec::new());
         RepairFrame::Ask(ask).encode(&mut out);
         RepairFrame::decode(Raw { kind: Kind::Ask, payload: payload(&out) }).unwrap_err().to_string()
     };

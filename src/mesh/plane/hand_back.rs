@@ -22,6 +22,7 @@ impl Plane {
             origin: table.routes.index,
             boot: table.routes.boot,
             hops: HOPS_AFTER,
+            row: header.row,
             destinations: SmallVec::new(),
             picks: SmallVec::new(),
             ..header.clone()

@@ -7,8 +7,8 @@
 
 use super::{Arrivals, Batch, Departures as Sending, HOPS_AFTER, Plane, Table, Touched};
 use crate::mesh::allowance::{Allowance, Limit};
-use crate::mesh::flow::Numbering;
-use crate::mesh::frame::{Ask, DataHeader, FrameError, Kind, Mark, Raw, RepairFrame, payload, split};
+use crate::mesh::flow::{Numbering, RowOf};
+use crate::mesh::frame::{Ask, DataHeader, FrameError, Kind, Mark, Raw, RepairFrame, payload, split, stream_of};
 use crate::mesh::links::Link;
 use crate::mesh::outbuf::Refused;
 use crate::mesh::parking::Parking;
@@ -57,13 +57,13 @@ impl Default for Bounds {
 /// What is to be told to destinations, and how many of their questions may be answered.
 #[derive(Debug, Default)]
 pub(super) struct Departures {
-    to_mark: BTreeSet<u32>,
+    to_mark: BTreeSet<RowOf>,
     mark_at: Option<Instant>,
     searches: Allowance,
 }
 
 impl Plane {
-    /// Ends the link's data stream and routes again what its peer is not known to have taken. Until a table without the
+    /// Ends the link's data streams and routes again what its peer is not known to have taken. Until a table without the
     /// link is in force it is parked, and so are newer frames behind it.
     pub fn take_over(&self, link: &Link) {
         let mut touched = Touched::default();
@@ -102,7 +102,7 @@ impl Plane {
     /// Whether the table in force leads anywhere over a link.
     #[must_use]
     pub fn uses(&self, link: &Link) -> bool {
-        self.table.load().link(link.id.0).is_some()
+        self.table.load().link(link.id).is_some()
     }
 
     fn route_again(&self, pieces: &[Bytes], parking: &mut Parking, touched: &mut Touched) {
@@ -231,7 +231,8 @@ impl Plane {
                 let arrivals = batch.get();
                 arrivals.rename((table.routes.index, table.routes.boot));
                 let known = |origin| table.routes.by_index.contains_key(&origin);
-                arrivals.rows.told(self.env.now(), (mark.origin, mark.boot, mark.last), &mark.gone, known);
+                let of = (mark.origin, mark.row);
+                arrivals.rows.told(self.env.now(), (of, mark.boot, mark.last), &mark.gone, known);
                 self.release(arrivals, touched);
                 self.news.notify_one();
             }
@@ -241,13 +242,19 @@ impl Plane {
 
     fn pass_repair(&self, table: &Table, frame: &RepairFrame, touched: &mut Touched) {
         let Some(link) = table.next(frame.to()) else { return self.counters.dropped_no_route.add(1) };
-        self.push_once(link, touched, |out| frame.encode(out));
+        self.push_once(link, frame.stream(), touched, |out| frame.encode(out));
     }
 
     /// Writes a frame that nobody answers for: one that the link does not take is lost, and counted.
-    pub(super) fn push_once(&self, link: &Arc<Link>, touched: &mut Touched, write: impl FnOnce(&mut Vec<u8>)) {
-        match link.data.push(write) {
-            Ok(_) => touched.add(link),
+    pub(super) fn push_once(
+        &self,
+        link: &Arc<Link>,
+        stream: u8,
+        touched: &mut Touched,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        match link.data.push(stream, false, write) {
+            Ok(_) => touched.add(link, stream),
             Err(Refused::Full) => self.counters.dropped_link_full.add(1),
             Err(Refused::Closed) => self.counters.dropped_link_down.add(1),
         }
@@ -258,7 +265,7 @@ impl Plane {
         let mut departures = self.departures();
         let table = self.table.load();
         let mine = ask.boot == table.routes.boot;
-        let last = match departures.numbering.last(ask.from, ask.life) {
+        let last = match departures.numbering.last((ask.from, ask.row), ask.life) {
             Some(last) => last,
             // Its row is one of an earlier life of this node: that it is over is all there is to say.
             None if !mine && table.life_of(ask.from) == Some(ask.life) => 0,
@@ -271,7 +278,7 @@ impl Plane {
         self.counters.asks_answered.add(1);
         let gone = if mine { self.send_again(&table, ask, last, touched) } else { Vec::new() };
         self.counters.ring_missed.add(gone.iter().map(|(first, last)| last - first + 1).sum());
-        self.mark(&table, (ask.from, ask.life), last, gone, touched);
+        self.mark(&table, (ask.from, ask.row), ask.life, last, gone, touched);
     }
 
     /// Sends what `ask` asks for and was sent lately; returns what is nowhere any more.
@@ -281,16 +288,16 @@ impl Plane {
         let waiting: Vec<Bytes> = table.links().flat_map(|link| link.data.outstanding()).collect();
         let mut found = BTreeMap::new();
         search(table, ask, &self.ring.pieces(), &mut found);
-        let mut room = ANSWER_MAX;
+        let (mut room, stream) = (ANSWER_MAX, stream_of(table.routes.index, ask.row));
         for frame in found.values() {
             let Some(rest) = room.checked_sub(frame.len()) else { break };
             room = rest;
-            match link.data.push(|out| out.extend_from_slice(frame)) {
+            match link.data.push(stream, false, |out| out.extend_from_slice(frame)) {
                 Ok(_) => self.counters.ring_resent.add(1),
                 Err(_) => break,
             }
         }
-        touched.add(link);
+        touched.add(link, stream);
         // What waits for a link is on its way.
         search(table, ask, &waiting, &mut found);
         let parked: Vec<Bytes> = self.parking().frames().cloned().collect();
@@ -298,9 +305,9 @@ impl Plane {
         gaps(&ask.ranges, last, &found)
     }
 
-    fn mark(&self, table: &Table, (to, life): (u32, u16), last: u64, gone: Vec<Range>, touched: &mut Touched) {
+    fn mark(&self, table: &Table, (to, row): RowOf, life: u16, last: u64, gone: Vec<Range>, touched: &mut Touched) {
         let (origin, boot) = (table.routes.index, table.routes.boot);
-        let mark = Mark { to, hops: HOPS_AFTER, origin, boot, life, last, gone };
+        let mark = Mark { to, hops: HOPS_AFTER, origin, boot, life, row, last, gone };
         self.pass_repair(table, &RepairFrame::Mark(mark), touched);
     }
 
@@ -310,7 +317,7 @@ impl Plane {
         let Sending { numbering, recovery, .. } = departures;
         let gone = before.routes.by_index.iter().any(|(index, route)| after.life_of(*index) != Some(route.life));
         let way = |table: &Table, to| (table.routes.by_index.get(&to).copied(), table.next(to).map(|link| link.id));
-        let touched = |to: &u32| after.next(*to).is_some() && (gone || way(before, *to) != way(after, *to));
+        let touched = |(to, _): &RowOf| after.next(*to).is_some() && (gone || way(before, *to) != way(after, *to));
         recovery.to_mark.extend(numbering.untold().filter(touched));
         if !recovery.to_mark.is_empty() && recovery.mark_at.is_none() {
             recovery.mark_at = Some(self.env.now() + MARK_AFTER);
@@ -352,10 +359,10 @@ impl Plane {
 
     fn ask(&self, questions: Vec<Question>, touched: &mut Touched) {
         let table = self.table.load();
-        for Question { origin, boot, ranges } in questions {
+        for Question { origin, row, boot, ranges } in questions {
             self.counters.asked.add(1);
             let (from, life) = (table.routes.index, table.life);
-            let ask = Ask { to: origin, hops: HOPS_AFTER, from, life, boot, ranges: ranges.into_vec() };
+            let ask = Ask { to: origin, hops: HOPS_AFTER, from, life, boot, row, ranges: ranges.into_vec() };
             self.pass_repair(&table, &RepairFrame::Ask(ask), touched);
         }
     }
@@ -375,20 +382,20 @@ impl Plane {
             return;
         }
         let table = self.table.load();
-        for to in recovery.to_mark.iter().copied().take(MARKS_MAX).collect::<Vec<_>>() {
-            recovery.to_mark.remove(&to);
-            self.tell_one(&table, numbering, to, touched);
+        for row in recovery.to_mark.iter().copied().take(MARKS_MAX).collect::<Vec<_>>() {
+            recovery.to_mark.remove(&row);
+            self.tell_one(&table, numbering, row, touched);
         }
         recovery.mark_at = (!recovery.to_mark.is_empty()).then(|| now + MARK_AFTER);
     }
 
-    fn tell_one(&self, table: &Table, numbering: &mut Numbering, to: u32, touched: &mut Touched) {
+    fn tell_one(&self, table: &Table, numbering: &mut Numbering, row: RowOf, touched: &mut Touched) {
         // One that is out of reach is told when it is back.
-        if table.next(to).is_some()
-            && let Some((last, life)) = numbering.tell(to)
+        if table.next(row.0).is_some()
+            && let Some((last, life)) = numbering.tell(row)
         {
             self.counters.marked.add(1);
-            self.mark(table, (to, life), last, Vec::new(), touched);
+            self.mark(table, row, life, last, Vec::new(), touched);
         }
     }
 
@@ -411,7 +418,7 @@ fn encoded(header: &DataHeader<'_>, body: &[u8]) -> Bytes {
 fn search(table: &Table, ask: &Ask, pieces: &[Bytes], found: &mut BTreeMap<u64, Bytes>) {
     for (_, frame) in pieces.iter().flat_map(split).filter(|(kind, _)| *kind == Kind::Data) {
         let Ok((header, body)) = DataHeader::decode(payload(&frame)) else { continue };
-        if (header.origin, header.boot) != (table.routes.index, table.routes.boot) {
+        if (header.origin, header.boot, header.row) != (table.routes.index, table.routes.boot, ask.row) {
             continue;
         }
         let asked = |seq| ask.ranges.iter().any(|(first, last)| (*first..=*last).contains(&seq));

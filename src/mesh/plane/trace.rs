@@ -5,7 +5,7 @@
 
 use super::{HOPS_AFTER, Plane, Table, Touched};
 use crate::identity::NodeId;
-use crate::mesh::frame::{Fate, FrameError, Probe, Raw, Report, STEPS_MAX, Step, TraceFrame};
+use crate::mesh::frame::{Fate, FrameError, Probe, Raw, Report, STEPS_MAX, Step, TraceFrame, URGENT};
 use crate::mesh::links::Link;
 use crate::mesh::outbuf::Refused;
 use crate::mesh::spf::Route;
@@ -125,9 +125,9 @@ impl Plane {
             step.waiting = u32::try_from(link.data.pending()).unwrap_or(u32::MAX);
             step.rtt_us = micros(link.connection.rtt());
         }
-        match link.data.push(|out| TraceFrame::Probe(probe.clone()).encode(out)) {
+        match link.data.push(URGENT, false, |out| TraceFrame::Probe(probe.clone()).encode(out)) {
             Ok(_) => {
-                touched.add(link);
+                touched.add(link, URGENT);
                 Fate::Passed
             }
             Err(Refused::Full) => Fate::Full,
@@ -149,7 +149,7 @@ impl Plane {
         let Some(link) = table.next(report.to).filter(|link| link.traces) else {
             return self.counters.dropped_no_route.add(1);
         };
-        self.push_once(link, touched, |out| TraceFrame::Report(report).encode(out));
+        self.push_once(link, URGENT, touched, |out| TraceFrame::Report(report).encode(out));
     }
 
     fn traces(&self) -> MutexGuard<'_, Traces> {

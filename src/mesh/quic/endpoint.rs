@@ -112,9 +112,11 @@ pub(super) fn transport(config: &Config) -> TransportConfig {
         // A guess between LAN and WAN: a lost first packet is sent again after three of them.
         .initial_rtt(Duration::from_millis(100))
         .mtu_discovery_config(Some(mtu))
-        .receive_window(VarInt::from_u32(config.window))
+        // Who writes keeps to the window itself (`share.rs`), so that each stream may be written at any time. By these two it
+        // could not: what one stream has used up of them no other can write. So they are what is never reached.
+        .receive_window(VarInt::from_u32(config.window.saturating_mul(2)))
+        .send_window(u64::from(config.window) * 2)
         .stream_receive_window(VarInt::from_u32(config.window / 2))
-        .send_window(config.window.into())
         .max_concurrent_bidi_streams(VarInt::from_u32(16))
         .max_concurrent_uni_streams(VarInt::from_u32(64))
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))

@@ -21,7 +21,7 @@ impl World {
 
     fn take(&mut self, boot: u64, seq: u64) -> Verdict {
         let now = self.now;
-        let verdict = self.rows.admit(|| now, (7, boot, seq), &frame(boot, seq), |_| true);
+        let verdict = self.rows.admit(|| now, ((7, 0), boot, seq), &frame(boot, seq), |_| true);
         if matches!(verdict, Verdict::Next | Verdict::Closes) {
             self.out.push((boot as u8, seq));
         }
@@ -44,7 +44,7 @@ impl World {
     }
 
     fn told(&mut self, boot: u64, last: u64, gone: &[Range]) {
-        self.rows.told(self.now, (7, boot, last), gone, |_| true);
+        self.rows.told(self.now, ((7, 0), boot, last), gone, |_| true);
         self.drain();
     }
 
@@ -62,6 +62,19 @@ fn what_was_overtaken_is_put_back_in_order() {
     assert_eq!(world.take(1, 2), Verdict::Closes);
     assert_eq!((world.numbers(), world.rows.held(), world.rows.due()), (vec![1, 2, 3, 4], 0, None));
     assert_eq!(world.take(1, 3), Verdict::Duplicate);
+}
+
+/// Goal: what one publisher's row misses holds up no other's; a new life of the origin begins them all.
+#[test]
+fn rows_of_one_origin_wait_for_themselves_alone() {
+    let (now, mut rows) = (start_of_time(), Resequencer::new(Bounds::default()));
+    let mut admit = |row, boot, seq| rows.admit(|| now, ((7, row), boot, seq), &frame(boot, seq), |_| true);
+    assert_eq!([admit(0, 1, 2), admit(1, 1, 1), admit(1, 1, 2)], [Verdict::Held, Verdict::Next, Verdict::Next]);
+    assert_eq!((admit(1, 2, 1), admit(0, 1, 1)), (Verdict::Held, Verdict::StaleBoot));
+    assert_eq!((admit(2, 1, 1), admit(2, 2, 1)), (Verdict::StaleBoot, Verdict::Next));
+    let ready: Vec<u8> = std::iter::from_fn(|| rows.ready()).map(|frame| frame[0]).collect();
+    assert_eq!(ready, [1, 2], "what was held of the old life comes before the new one");
+    assert_eq!((rows.held(), rows.due()), (0, None));
 }
 
 #[test]
@@ -173,14 +186,14 @@ fn a_full_room_gives_up_the_oldest_gap() {
 fn forged_origins_cost_bounded_memory_and_harm_nobody_at_hand() {
     let mut rows = Resequencer::new(Bounds::default());
     let now = start_of_time();
-    assert_eq!(rows.admit(|| now, (1, 1, 1), b"", |o| o == 1), Verdict::Next);
+    assert_eq!(rows.admit(|| now, ((1, 0), 1, 1), b"", |o| o == 1), Verdict::Next);
     for forged in 100..100_000 {
-        assert_eq!(rows.admit(|| now, (forged, 1, 1), b"", |o| o == 1), Verdict::Next);
+        assert_eq!(rows.admit(|| now, ((forged, 0), 1, 1), b"", |o| o == 1), Verdict::Next);
         assert!(rows.rows.len() <= ROWS_MAX);
     }
-    assert_eq!(rows.admit(|| now, (1, 1, 1), b"", |o| o == 1), Verdict::Duplicate);
+    assert_eq!(rows.admit(|| now, ((1, 0), 1, 1), b"", |o| o == 1), Verdict::Duplicate);
     assert_eq!(
-        rows.admit(|| now, (99, 1, 5), b"", |o| o == 1),
+        rows.admit(|| now, ((99, 0), 1, 5), b"", |o| o == 1),
         Verdict::Next,
         "others were forgotten, perhaps this one"
     );

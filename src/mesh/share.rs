@@ -1,0 +1,175 @@
+//! The bounds that the buffers of one link have together, and how much of them each may use.
+//!
+//! Two sums: what waits to be written, and what was written and is kept until the peer has taken it. One buffer may use four
+//! times what it leaves free, so that whoever fills one never takes all of it, and another finds room at once. (Choudhury and
+//! Hahne's dynamic thresholds, as switches have for the memory that their ports share.) What is put into a buffer and taken out is
+//! left to `outbuf.rs`.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// A buffer may use so many times what is free then.
+const TIMES_FREE: usize = 4;
+
+/// The bounds of a link's buffers, and what is used of them.
+///
+/// Several tasks change the sums at the same time; each may exceed a bound by what is being added elsewhere meanwhile.
+#[derive(Debug)]
+pub struct Share {
+    waiting: Sum,
+    kept: Sum,
+    /// The most that was found waiting.
+    most: AtomicUsize,
+    /// One buffer alone may use all of it.
+    is_alone: bool,
+}
+
+#[derive(Debug)]
+struct Sum {
+    bytes: AtomicUsize,
+    max: usize,
+}
+
+impl Sum {
+    fn new(max: usize) -> Self {
+        Self { bytes: AtomicUsize::new(0), max }
+    }
+
+    fn free(&self) -> usize {
+        self.max.saturating_sub(self.bytes.load(Relaxed))
+    }
+
+    /// How much more a buffer may use that uses `mine` of it.
+    fn room(&self, mine: usize, is_alone: bool) -> usize {
+        let free = self.free();
+        // With `x` more: mine + x = TIMES_FREE * (free - x).
+        if is_alone { free } else { TIMES_FREE.saturating_mul(free).saturating_sub(mine) / (TIMES_FREE + 1) }
+    }
+
+    fn sub(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Relaxed);
+    }
+}
+
+impl Share {
+    /// For one buffer: `bytes_max` may wait, and as much may be kept.
+    #[must_use]
+    pub fn alone(bytes_max: usize) -> Self {
+        Self { is_alone: true, ..Self::new(bytes_max, bytes_max) }
+    }
+
+    /// For several buffers: `bytes_max` may wait in all of them, and `kept_max` be kept.
+    #[must_use]
+    pub fn new(bytes_max: usize, kept_max: usize) -> Self {
+        let (waiting, kept) = (Sum::new(bytes_max), Sum::new(kept_max));
+        Self { waiting, kept, most: AtomicUsize::new(0), is_alone: false }
+    }
+
+    /// Whether `added` bytes more may wait in a buffer where `mine` wait; they are counted then.
+    pub fn take_in(&self, mine: usize, added: usize) -> bool {
+        let fits = added <= self.waiting.room(mine, self.is_alone) && mine + added <= self.waiting.max;
+        if fits {
+            self.force(added);
+        }
+        fits
+    }
+
+    /// Counts bytes that wait.
+    pub fn force(&self, added: usize) {
+        self.waiting.bytes.fetch_add(added, Relaxed);
+    }
+
+    /// Bytes that waited do so no more.
+    pub fn give_out(&self, bytes: usize) {
+        // What waits only grows from one end of a write to the next, so that is when to look.
+        self.most();
+        self.waiting.sub(bytes);
+    }
+
+    /// How much a buffer may write where `mine` is kept. Where nothing is, always something.
+    #[must_use]
+    pub fn may_write(&self, mine: usize) -> usize {
+        self.kept.room(mine, self.is_alone).max(usize::from(mine == 0))
+    }
+
+    /// Counts bytes that are kept.
+    pub fn keep(&self, bytes: usize) {
+        self.kept.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Bytes that were kept are so no more.
+    pub fn let_go(&self, bytes: usize) {
+        self.kept.sub(bytes);
+    }
+
+    /// Bytes that wait in all buffers.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.bytes.load(Relaxed)
+    }
+
+    /// The most that have waited at a time.
+    pub fn most(&self) -> usize {
+        let waiting = self.waiting();
+        self.most.fetch_max(waiting, Relaxed).max(waiting)
+    }
+
+    /// The bound on what waits.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.waiting.max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn one_buffer_leaves_room_for_others() {
+        let share = Share::new(1_000, 1_000);
+        let filled = (0..).take_while(|nth| share.take_in(nth * 10, 10)).count() * 10;
+        assert_eq!((filled, share.waiting()), (800, 800));
+        let second = (0..).take_while(|nth| share.take_in(nth * 10, 10)).count() * 10;
+        assert!((150..200).contains(&second), "{second}");
+        assert!(share.take_in(0, 10), "and so does the second");
+        share.give_out(800);
+        assert!(share.waiting() < 200 && share.most() > 900);
+    }
+
+    #[test]
+    fn one_that_is_alone_uses_all() {
+        let share = Share::alone(10);
+        assert!(share.take_in(0, 6) && !share.take_in(6, 5) && share.take_in(6, 4));
+    }
+
+    #[test]
+    fn who_has_nothing_kept_may_always_write() {
+        let share = Share::new(100, 100);
+        share.keep(200);
+        assert_eq!((share.may_write(0), share.may_write(1)), (1, 0));
+        share.let_go(200);
+        assert_eq!(share.may_write(0), 80);
+    }
+
+    proptest! {
+        /// Whoever adds and takes out, the bound holds, and an empty buffer has room.
+        #[test]
+        fn the_bound_holds(steps: Vec<(u8, bool, u8)>) {
+            let (share, mut mine) = (Share::new(2_000, 0), [0usize; 8]);
+            for (buffer, out, bytes) in steps {
+                let (at, bytes) = (usize::from(buffer) % mine.len(), usize::from(bytes));
+                if out {
+                    share.give_out(std::mem::take(&mut mine[at]));
+                } else if share.take_in(mine[at], bytes) {
+                    mine[at] += bytes;
+                }
+                prop_assert_eq!(share.waiting(), mine.iter().sum::<usize>());
+                prop_assert!(share.waiting() <= 2_000);
+                if let Some(empty) = mine.iter().position(|bytes| *bytes == 0) {
+                    prop_assert!(share.waiting.room(mine[empty], false) > 0);
+                }
+            }
+        }
+    }
+}
