@@ -1,8 +1,8 @@
 //! The bytes that wait for one stream of a link: filled by many tasks, emptied by the stream's writer.
 //!
 //! Bounded: what does not fit is refused, and the caller counts it. Whoever fills it is told how much waits and may
-//! ask to be woken when there is room again. With custody, what was written is kept until the peer has taken it; when that
-//! is too much the writer waits for the peer. Buffers of one link have their bounds together ([`Share`]). What the bytes mean
+//! ask to be woken when there is room again. What was written is kept until the peer has taken it; when that is too much the
+//! writer waits for the peer. Buffers of one link have their bounds together ([`Share`]). What the bytes mean
 //! is left to `frame.rs`, which streams there are, to `streams.rs`.
 
 use super::custody::{BadReceipt, Kept};
@@ -28,8 +28,8 @@ pub struct Outbuf {
     /// Woken when there is something to write, or when the buffer has been closed.
     ready: Notify,
     share: Arc<Share>,
-    /// Where pieces with frames of this node go as well. Who has one keeps custody.
-    ring: Option<Arc<Ring>>,
+    /// Where pieces with frames of this node go as well.
+    ring: Arc<Ring>,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// Closes the piece that is being filled; the next one will get room for `room` bytes.
-    fn seal(&mut self, room: usize, ring: Option<&Ring>) {
+    fn seal(&mut self, room: usize, ring: &Ring) {
         let mut piece = std::mem::take(&mut self.open);
         // It is kept, with all its room, until the peer has acknowledged its last byte.
         if piece.len() < piece.capacity() / 2 {
@@ -74,7 +74,7 @@ impl State {
         self.room = room;
         self.full_len += piece.len();
         let (cost, piece) = (piece.capacity(), Bytes::from(piece));
-        if let Some(ring) = ring.filter(|_| std::mem::take(&mut self.own)) {
+        if std::mem::take(&mut self.own) {
             ring.push(piece.clone(), cost);
         }
         self.full.push_back(piece);
@@ -82,7 +82,7 @@ impl State {
 
     /// Takes pieces of `most` bytes or a little more: at least one, all if they are no more. The next ones will likely be as
     /// large as these.
-    fn take(&mut self, most: usize, ring: Option<&Ring>) -> Vec<Bytes> {
+    fn take(&mut self, most: usize, ring: &Ring) -> Vec<Bytes> {
         let room = self.staged().next_power_of_two().min(PIECE + PIECE_SLACK);
         if !self.open.is_empty() && self.full_len < most {
             self.seal(room, ring);
@@ -113,19 +113,12 @@ pub enum Refused {
 }
 
 impl Outbuf {
-    /// A buffer of at most `bytes_max` bytes, what is being written included. One frame larger than that is still
-    /// taken when nothing else waits, so that no bound makes a lawful frame unsendable.
-    #[must_use]
-    pub fn new(bytes_max: usize) -> Self {
-        Self { state: Mutex::default(), ready: Notify::new(), share: Arc::new(Share::alone(bytes_max)), ring: None }
-    }
-
     /// A buffer that keeps what was written until [`Outbuf::acknowledge`], within the bounds of `share`, and lets
     /// `ring` have the pieces with frames of this node. A frame is taken when nothing else waits in this buffer, and written
     /// when nothing is kept in it, whatever the others hold.
     #[must_use]
-    pub fn with_custody(share: Arc<Share>, ring: Arc<Ring>) -> Self {
-        Self { state: Mutex::default(), ready: Notify::new(), share, ring: Some(ring) }
+    pub fn new(share: Arc<Share>, ring: Arc<Ring>) -> Self {
+        Self { state: Mutex::default(), ready: Notify::new(), share, ring }
     }
 
     /// Appends one frame, which `write` puts at the end of the buffer, and returns the bytes that wait then. The writer
@@ -169,7 +162,7 @@ impl Outbuf {
         }
         state.own |= own;
         if state.open.len() >= PIECE {
-            state.seal(PIECE + PIECE_SLACK, self.ring.as_deref());
+            state.seal(PIECE + PIECE_SLACK, &self.ring);
         }
         Ok(state.waiting())
     }
@@ -242,7 +235,7 @@ impl Outbuf {
                 if state.closed {
                     return None;
                 }
-                let most = if self.ring.is_some() { self.share.may_write(state.kept.len()) } else { usize::MAX };
+                let most = self.share.may_write(state.kept.len());
                 if state.staged() > 0 && most > 0 {
                     return Some(self.give(&mut state, most));
                 }
@@ -255,16 +248,14 @@ impl Outbuf {
     }
 
     fn give(&self, state: &mut State, most: usize) -> Vec<Bytes> {
-        let pieces = state.take(most, self.ring.as_deref());
+        let pieces = state.take(most, &self.ring);
         state.writing = pieces.iter().map(Bytes::len).sum();
-        if self.ring.is_some() {
-            pieces.iter().for_each(|piece| state.kept.add(piece));
-            self.share.keep(state.writing);
-        }
+        pieces.iter().for_each(|piece| state.kept.add(piece));
+        self.share.keep(state.writing);
         pieces
     }
 
-    /// The bytes that were given to the writer and are not known to have been taken by the peer; with custody.
+    /// The bytes that were given to the writer and are not known to have been taken by the peer.
     #[must_use]
     pub fn kept(&self) -> usize {
         self.lock().kept.len()
@@ -303,13 +294,13 @@ impl Outbuf {
         .await;
     }
 
-    /// What the peer is not known to have taken, in pieces of whole frames, the oldest first; with custody.
+    /// What the peer is not known to have taken, in pieces of whole frames, the oldest first.
     #[must_use]
     pub fn outstanding(&self) -> Vec<Bytes> {
         let mut state = self.lock();
         if !state.open.is_empty() {
             let room = state.room;
-            state.seal(room, self.ring.as_deref());
+            state.seal(room, &self.ring);
         }
         state.kept.pieces().chain(&state.full).cloned().collect()
     }
@@ -323,7 +314,7 @@ impl Outbuf {
             self.share.give_out(state.waiting() - std::mem::take(&mut state.beyond));
             self.share.let_go(state.kept.len());
             let mut left = Vec::from(state.kept.take());
-            left.append(&mut state.take(usize::MAX, self.ring.as_deref()));
+            left.append(&mut state.take(usize::MAX, &self.ring));
             state.writing = 0;
             (left, std::mem::take(&mut state.wakers))
         };
@@ -356,8 +347,8 @@ mod tests {
         buf.push(|out| out.resize(out.len() + len, b'x'))
     }
 
-    fn with_custody(bytes_max: usize, ring: &Arc<Ring>) -> Outbuf {
-        Outbuf::with_custody(Arc::new(Share::alone(bytes_max)), Arc::clone(ring))
+    fn of(bytes_max: usize) -> Outbuf {
+        Outbuf::new(Arc::new(Share::alone(bytes_max)), Arc::new(Ring::new(0)))
     }
 
     async fn taken(buf: &Outbuf) -> Option<usize> {
@@ -366,7 +357,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_goes_in_comes_out_in_order_and_in_pieces() {
-        let buf = Outbuf::new(1 << 20);
+        let buf = of(1 << 20);
         let mut expected = Vec::new();
         for at in 0..100_000usize {
             let frame = at.to_le_bytes();
@@ -380,7 +371,7 @@ mod tests {
 
     #[test]
     fn refuses_what_does_not_fit_and_keeps_what_does() {
-        let buf = Outbuf::new(10);
+        let buf = of(10);
         assert_eq!(push(&buf, 6), Ok(6));
         assert_eq!(push(&buf, 5), Err(Refused::Full));
         assert_eq!(push(&buf, 4), Ok(10));
@@ -392,7 +383,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_peer_has_not_taken_is_left_when_the_link_ends() {
         let ring = Arc::new(Ring::new(1 << 20));
-        let buf = with_custody(100, &ring);
+        let buf = Outbuf::new(Arc::new(Share::alone(100)), Arc::clone(&ring));
         buf.push_own(|out| out.extend_from_slice(b"abc")).unwrap();
         assert_eq!(taken(&buf).await, Some(3));
         buf.push(|out| out.extend_from_slice(b"def")).unwrap();
@@ -406,7 +397,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_writer_waits_for_a_peer_that_takes_nothing() {
-        let buf = with_custody(10, &Arc::new(Ring::new(0)));
+        let buf = of(10);
         push(&buf, 10).unwrap();
         assert_eq!(taken(&buf).await, Some(10));
         // The writer has written that.
@@ -428,7 +419,7 @@ mod tests {
 
     #[test]
     fn one_frame_larger_than_the_bound_still_passes() {
-        let buf = Outbuf::new(10);
+        let buf = of(10);
         assert_eq!(push(&buf, 50), Ok(50));
         assert_eq!(push(&buf, 1), Err(Refused::Full));
         assert_eq!(buf.most(), 0);
@@ -436,7 +427,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_being_written_still_counts() {
-        let buf = Outbuf::new(10);
+        let buf = of(10);
         push(&buf, 8).unwrap();
         assert_eq!((taken(&buf).await, buf.pending()), (Some(8), 8));
         assert_eq!(push(&buf, 3), Err(Refused::Full));
@@ -446,7 +437,7 @@ mod tests {
 
     #[tokio::test]
     async fn finishing_gives_out_the_rest_and_then_ends() {
-        let buf = Outbuf::new(10);
+        let buf = of(10);
         push(&buf, 3).unwrap();
         buf.finish();
         assert_eq!(push(&buf, 1), Err(Refused::Closed));
@@ -456,7 +447,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_is_woken_by_the_end_of_a_write() {
-        let buf = Outbuf::new(10);
+        let buf = of(10);
         push(&buf, 9).unwrap();
         let (drained, ()) = tokio::join!(buf.drained(0), async {
             assert_eq!(taken(&buf).await, Some(9));

@@ -54,7 +54,7 @@ impl Streams {
         slot.get().unwrap_or_else(|| {
             let buffer = slot.get_or_init(|| {
                 self.unopened.fetch_or(1 << stream, SeqCst);
-                Box::new(Outbuf::with_custody(Arc::clone(&self.share), Arc::clone(&self.ring)))
+                Box::new(Outbuf::new(Arc::clone(&self.share), Arc::clone(&self.ring)))
             });
             self.news.notify_one();
             buffer
