@@ -1,6 +1,8 @@
-//! One raw connection: connects (inside a network namespace if asked), greets, and parses what comes without copying
+//! One raw connection: connects (inside a network namespace if asked), greets, and reads what comes without copying
 //! it. What the messages mean is its caller's.
 use crate::Opts;
+pub use crate::frame::Ev;
+use crate::frame::frames;
 use nix::sched::{CloneFlags, setns};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -23,40 +25,12 @@ pub fn tcp(addr: &str) -> io::Result<TcpStream> {
     TcpStream::connect(a)
 }
 
-pub enum Ev<'a> {
-    /// control line (without CRLF), headers, payload
-    Msg {
-        line: &'a [u8],
-        hdr: &'a [u8],
-        body: &'a [u8],
-    },
-    Pong,
-    Err(&'a [u8]),
-}
-
 pub struct Conn {
     pub s: TcpStream,
     buf: Vec<u8>,
     a: usize,
     e: usize,
     pub pings: u64,
-}
-
-fn num_back(l: &[u8]) -> Option<(usize, usize)> {
-    // number at the end of l; returns (value, index of the blank before it)
-    let mut i = l.len();
-    let (mut v, mut m) = (0usize, 1usize);
-    while i > 0 {
-        let c = l[i - 1];
-        if c.is_ascii_digit() {
-            v += (c - b'0') as usize * m;
-            m = m.wrapping_mul(10);
-            i -= 1
-        } else {
-            break;
-        }
-    }
-    if i == l.len() || i == 0 { None } else { Some((v, i - 1)) }
 }
 
 impl Conn {
@@ -169,65 +143,10 @@ impl Conn {
     }
     /// Parse all complete frames in the buffer.
     #[inline]
-    pub fn parse<F: FnMut(Ev)>(&mut self, mut f: F) -> io::Result<()> {
-        let mut pongs = 0u32;
-        loop {
-            let b = &self.buf[self.a..self.e];
-            if b.is_empty() {
-                break;
-            }
-            let Some(nl) = memchr::memchr(b'\n', b) else { break };
-            let line = if nl > 0 && b[nl - 1] == b'\r' { &b[..nl - 1] } else { &b[..nl] };
-            match b[0] {
-                b'M' => {
-                    let Some((len, _)) = num_back(line) else { return Err(io::Error::other("bad MSG line")) };
-                    if b.len() < nl + 1 + len + 2 {
-                        break;
-                    }
-                    let body = &b[nl + 1..nl + 1 + len];
-                    if b[nl + 1 + len] != b'\r' || b[nl + 2 + len] != b'\n' {
-                        return Err(io::Error::other("bad MSG end"));
-                    }
-                    f(Ev::Msg { line, hdr: &[], body });
-                    self.a += nl + 1 + len + 2;
-                    continue;
-                }
-                b'H' => {
-                    let (tot, i) = num_back(line).ok_or_else(|| io::Error::other("bad HMSG"))?;
-                    let (hl, _) = num_back(&line[..i]).ok_or_else(|| io::Error::other("bad HMSG"))?;
-                    if hl > tot {
-                        return Err(io::Error::other("bad HMSG lengths"));
-                    }
-                    if b.len() < nl + 1 + tot + 2 {
-                        break;
-                    }
-                    let all = &b[nl + 1..nl + 1 + tot];
-                    if b[nl + 1 + tot] != b'\r' || b[nl + 2 + tot] != b'\n' {
-                        return Err(io::Error::other("bad HMSG end"));
-                    }
-                    f(Ev::Msg { line, hdr: &all[..hl], body: &all[hl..] });
-                    self.a += nl + 1 + tot + 2;
-                    continue;
-                }
-                b'P' => {
-                    if b[1] == b'O' {
-                        f(Ev::Pong)
-                    } else {
-                        pongs += 1
-                    }
-                }
-                b'-' => f(Ev::Err(line)),
-                b'+' | b'I' => {}
-                _ => {
-                    return Err(io::Error::other(format!(
-                        "unknown line {:?}",
-                        String::from_utf8_lossy(&line[..line.len().min(80)])
-                    )));
-                }
-            }
-            self.a += nl + 1;
-        }
-        for _ in 0..pongs {
+    pub fn parse<F: FnMut(Ev)>(&mut self, f: F) -> io::Result<()> {
+        let (used, pings) = frames(&self.buf[self.a..self.e], f)?;
+        self.a += used;
+        for _ in 0..pings {
             self.pings += 1;
             self.s.write_all(b"PONG\r\n")?;
         }
