@@ -37,6 +37,14 @@ pub struct Opts {
     pub unique: usize,
     pub random: bool,
     pub cmd: Vec<String>,
+    pub tick: u64,
+    pub monitor: String,
+    pub churners: usize,
+    pub life: f64,
+    pub slow: usize,
+    pub slow_life: f64,
+    pub attack: String,
+    pub attackers: usize,
 }
 
 /// Ends the program: the command line cannot be used.
@@ -81,12 +89,41 @@ fn defaults() -> Opts {
         unique: 262_144,
         random: false,
         cmd: vec![],
+        tick: 0,
+        monitor: String::new(),
+        churners: 1000,
+        life: 4.0,
+        slow: 5,
+        slow_life: 20.0,
+        attack: String::new(),
+        attackers: 0,
+    }
+}
+
+/// `soak` is a load of its own kind, and stands for itself without options.
+fn of_soak(o: Opts) -> Opts {
+    Opts {
+        secs: 300.0,
+        rate: 200_000.0,
+        pubs: 4,
+        subs: 4,
+        subjects: 4,
+        conns: 9000,
+        tick: 1000,
+        timeout: 30.0,
+        subject: "soak.load".into(),
+        ..o
     }
 }
 
 pub fn parse() -> Opts {
     let mut o = defaults();
     let a: Vec<String> = std::env::args().skip(1).collect();
+    match a.first().map(String::as_str) {
+        Some("soak") => o = of_soak(o),
+        Some("hostile") => o = Opts { secs: 10.0, subs_total: 1_000_000, ..o },
+        _ => {}
+    }
     let mut i = 0;
     while i < a.len() {
         let k = a[i].as_str();
@@ -149,6 +186,14 @@ pub fn parse() -> Opts {
             "--subs-total" => o.subs_total = n!(),
             "--kind" => o.kind = v,
             "--unique" => o.unique = n!(),
+            "--tick" => o.tick = n!(),
+            "--monitor" => o.monitor = v,
+            "--churners" => o.churners = n!(),
+            "--life" => o.life = n!(),
+            "--slow" => o.slow = n!(),
+            "--slow-life" => o.slow_life = n!(),
+            "--attack" => o.attack = v,
+            "--attackers" => o.attackers = n!(),
             _ => bad(&format!("unknown option {k}")),
         }
         i += 2;

@@ -36,6 +36,15 @@ impl Shared {
     }
 }
 
+struct Published {
+    sent: u64,
+    end: u64,
+    /// How late each message was handed over.
+    lag: Hist,
+    /// Time inside of writes, when open loop.
+    blocked: u64,
+}
+
 struct SubOut {
     cnt: u64,
     sum: u64,
@@ -142,13 +151,14 @@ pub fn pubsub(o: &Opts) -> R {
     sh.started.store(true, SeqCst);
     bar.wait();
     let mut lag = Hist::new();
-    let mut t_end = 0;
+    let (mut t_end, mut blocked) = (0, 0u64);
     let mut sent = 0;
     for h in pubs {
-        if let Some((n, t, hh)) = h.join().unwrap() {
-            sent += n;
-            t_end = t_end.max(t);
-            lag.merge(&hh)
+        if let Some(one) = h.join().unwrap() {
+            sent += one.sent;
+            t_end = t_end.max(one.end);
+            blocked = blocked.max(one.blocked);
+            lag.merge(&one.lag)
         }
     }
     let t_pub = t_end;
@@ -183,7 +193,7 @@ pub fn pubsub(o: &Opts) -> R {
             })
             .collect();
         for gi in 0..ngrp {
-            let sj = if g == 0 { gi % k } else { gi / g };
+            let sj = gi.checked_div(g).unwrap_or(gi % k);
             let (mut es, mut ec) = (0u64, 0u64);
             for p in (0..np).filter(|p| p % k == sj) {
                 es = es.wrapping_add(psum[p]);
@@ -221,6 +231,7 @@ pub fn pubsub(o: &Opts) -> R {
         j.f("rate", o.rate);
         hist.json(&mut j, "");
         lag.json(&mut j, "send_lag_");
+        j.f("write_secs_max", blocked as f64 / 1e9);
     }
     cpu(&mut j, &o, ps0, ps1, me1 - me0, sent, got);
     j.s("checksum", &format!("{chk:016x}"));
@@ -241,7 +252,7 @@ fn pub_loop(
     peers: &[usize],
     bar: &Barrier,
     ts: &AtomicU64,
-) -> io::Result<(u64, u64, Hist)> {
+) -> io::Result<Published> {
     let lat = o.mode == "lat";
     let one = subj.len() + 24 + o.size + hb.len();
     let mut nb = (o.batch / one).max(1).min(o.max_batch_msgs);
@@ -251,6 +262,7 @@ fn pub_loop(
     let mut b = Batch::new(|_| subj.to_string(), nb, o, pat, id, hb);
     let window = if o.window == 0 || grps.is_empty() { u64::MAX } else { (o.window / one as u64).max(64) };
     let mut lag = Hist::new();
+    let mut blocked = 0;
     c.s.set_write_timeout(Some(Duration::from_secs_f64(o.timeout.max(1.0))))?;
     bar.wait();
     let t0 = ts.load(SeqCst);
@@ -259,10 +271,16 @@ fn pub_loop(
     if lat {
         tight_timer();
         let iv = 1e9 * o.pubs as f64 / o.rate;
-        let first = t0 as f64 + iv * p as f64 / o.pubs as f64 + 1e6;
+        let tick = o.tick as f64 * 1e3;
+        let first = t0 as f64 + iv.max(tick) * p as f64 / o.pubs as f64 + 1e6;
+        // With ticks, what falls into one is due together at its beginning.
+        let due_of = |seq: u64| {
+            let at = iv * seq as f64;
+            (first + if tick > 0.0 { (at / tick).floor() * tick } else { at }) as u64
+        };
         let n = if o.msgs > 0 { o.msgs } else { (o.secs * 1e9 / iv) as u64 };
         while seq < n && !sh.stop.load(Relaxed) {
-            let due = (first + iv * seq as f64) as u64;
+            let due = due_of(seq);
             let mut now = now_ns();
             if now < due {
                 sleep_until_ns(due);
@@ -272,7 +290,7 @@ fn pub_loop(
             let i0 = (seq % nb as u64) as usize;
             let mut i = i0;
             while i < nb && i - i0 < maxw && seq < n {
-                let d = (first + iv * seq as f64) as u64;
+                let d = due_of(seq);
                 if d > now {
                     break;
                 }
@@ -285,6 +303,7 @@ fn pub_loop(
             if i > i0 {
                 let (e, s) = (b.ends[i - 1], st);
                 c.s.write_all(&b.buf[s..e])?;
+                blocked += now_ns() - now;
             }
             sh.sent[p].0.store(seq, Release);
             if now > next_poll {
@@ -315,7 +334,7 @@ fn pub_loop(
                         }
                         spins += 1;
                         thread::sleep(Duration::from_micros(if spins < 10 { 50 } else { 200 }));
-                        if spins % 512 == 0 {
+                        if spins.is_multiple_of(512) {
                             c.poll_nb()?
                         }
                     }
@@ -342,7 +361,7 @@ fn pub_loop(
     }
     sh.totals[p].store(seq, SeqCst);
     c.flush()?;
-    Ok((seq, now_ns(), lag))
+    Ok(Published { sent: seq, end: now_ns(), lag, blocked })
 }
 
 #[allow(clippy::too_many_arguments)]
