@@ -67,17 +67,20 @@ fn phases(o: &Opts, phase: &AtomicUsize, faults: &Faults) -> io::Result<Json> {
     phase.store(PHASES[0].0, SeqCst);
     secs(o.secs);
 
-    let stop = AtomicBool::new(false);
+    let (stop, gone) = (AtomicBool::new(false), AtomicBool::new(false));
     let curve = Curve::start(o, 250);
     let (used, mine) = (proc_stat(&o.pids).cpu, self_cpu());
     phase.store(PHASES[1].0, SeqCst);
     let (outcome, newcomers) = thread::scope(|scope| {
         let attack = scope.spawn(|| attack(o, faults, &stop));
-        let newcomers = scope.spawn(|| newcomers(o, faults, &stop));
+        let newcomers = scope.spawn(|| newcomers(o, faults, &gone));
         secs(o.secs);
-        phase.store(ASIDE, SeqCst);
         stop.store(true, SeqCst);
-        (attack.join(), newcomers.join())
+        // Its leaving may be the worst of it.
+        let outcome = attack.join();
+        phase.store(ASIDE, SeqCst);
+        gone.store(true, SeqCst);
+        (outcome, newcomers.join())
     });
     j.f("during_server_cpu_s", proc_stat(&o.pids).cpu - used);
     j.f("during_gen_cpu_s", self_cpu() - mine);
