@@ -15,8 +15,8 @@ pub fn loris(attackers: usize) -> Siege {
     Siege { scripts, attackers: or(attackers, 500), limit_secs: 5.0 }
 }
 
-/// Handshakes that stop. The server gives them two seconds, and those who need none (whose first byte it waits for as
-/// long) another two for the login.
+/// Handshakes that stop. The server gives them two seconds; those who say nothing may need none, and have the time of the
+/// login after that of the first byte.
 pub fn half_tls(attackers: usize) -> Siege {
     let hello = client_hello();
     let scripts = vec![
