@@ -34,6 +34,9 @@ use grant::Grant;
 
 /// The first PING after CONNECT comes soon, as clients learn the round-trip time from it.
 const FIRST_PING: Duration = Duration::from_secs(2);
+/// How long a password that is slow to check may wait for its turn. The client has said what it had to in its time, and
+/// whoever guesses must not be able to keep it out by standing in line before it.
+const SLOW_CHECK_MAX: Duration = Duration::from_secs(30);
 /// The round-trip time is measured again after this.
 const RTT_VALID: Duration = Duration::from_secs(3600);
 
@@ -435,11 +438,11 @@ impl<S: Clone> Session<S> {
             Verdict::Admitted(identity) => self.admit(now, &connect, identity, out),
             Verdict::Denied => self.deny(out),
             Verdict::Slow(check) => {
-                self.await_check(now, connect, Late::TooLate);
+                self.await_check(now + SLOW_CHECK_MAX, connect, Late::TooLate);
                 Action::Verify(check)
             }
             Verdict::Asked(check) => {
-                self.await_check(now, connect, Late::Denied);
+                self.await_check(now + self.terms.auth_timeout, connect, Late::Denied);
                 Action::Consult(check)
             }
         }
@@ -453,10 +456,10 @@ impl<S: Clone> Session<S> {
         }
     }
 
-    fn await_check(&mut self, now: Instant, connect: Connect, late: Late) {
+    fn await_check(&mut self, until: Instant, connect: Connect, late: Late) {
         let kept = Connect { pass: None, auth_token: None, jwt: None, ..connect };
         self.state = State::Checking(Box::new(kept), late);
-        self.timeout = now + self.terms.auth_timeout;
+        self.timeout = until;
     }
 
     fn admit(

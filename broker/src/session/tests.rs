@@ -201,6 +201,16 @@ fn credentials() {
     assert_eq!(talk.wait(MS), "-ERR 'Authentication Timeout'\r\nclose: Authentication Timeout\n");
 }
 
+/// Whoever has said its password in time may wait for its turn to have it checked: others stand in line before it.
+#[test]
+fn a_password_that_is_slow_to_check_has_more_time() {
+    let hash = bcrypt::hash("p", 4).unwrap();
+    let mut talk = Talk::new(Auth::users(vec![User::with_password("u", hash)]));
+    assert_eq!(talk.say("CONNECT {\"user\":\"u\",\"pass\":\"p\",\"verbose\":false}\r\n"), "verify\n");
+    assert_eq!(talk.wait(SLOW_CHECK_MAX - MS), "");
+    assert_eq!(talk.wait(MS), "-ERR 'Authentication Timeout'\r\nclose: Authentication Timeout\n");
+}
+
 #[test]
 fn a_silent_client_goes_stale() {
     let mut talk = Talk::connected(QUIET);
