@@ -7,6 +7,7 @@ mod http;
 mod invite;
 mod join;
 mod members;
+mod memory;
 mod nats;
 mod nats_server;
 mod netsim;

@@ -2,7 +2,7 @@
 
 use super::backend::{self, RunningNode};
 use super::output::{Output, Tone, count, spoken};
-use super::{CliError, EXIT_OK, NodeArgs, overriding};
+use super::{CliError, EXIT_OK, NodeArgs, memory, overriding};
 use crate::config::file::Secret;
 use crate::config::{Auth, Config, OverrideKey, interfaces};
 use crate::control::server::Server;
@@ -100,6 +100,7 @@ pub(super) async fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &O
         // A node does not end because nobody reads its banner any more.
         let _ = banner(env, &config, node, output, began).await.iter().try_for_each(|line| output.line(line));
     };
+    memory::give_back_now_and_then(env);
     live(env, node, control, async || signals.next().await, show).await;
     Ok(EXIT_OK)
 }

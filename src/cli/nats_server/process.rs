@@ -1,7 +1,7 @@
 //! The life of the server: starts, serves, does what signals ask for, and ends with the exit code that nats-server has.
 
 use super::{Loaded, cluster, load, real_route};
-use crate::cli::{EXIT_FAILED, EXIT_OK};
+use crate::cli::{EXIT_FAILED, EXIT_OK, memory};
 use crate::drop_in::cluster::Cluster;
 use crate::drop_in::files::{Ports, PortsFile, write_pid};
 use crate::drop_in::flags::Flags;
@@ -117,6 +117,7 @@ impl Server {
         let cluster_at = node.as_deref().map(Node::link);
         let ports_file = write_ports(env, &options, at, cluster_at, http, websocket)?;
         log.info("Server is ready");
+        memory::give_back_now_and_then(env);
         if let Some((cluster, node)) = options.cluster.as_ref().zip(node.as_ref()) {
             introduce_cluster(&log, cluster, node);
             env.spawn(real_route::watch(env.clone(), log.clone(), node.clone()));
