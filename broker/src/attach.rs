@@ -36,7 +36,7 @@ impl Attachment {
     pub(crate) fn new(hub: Arc<Hub>, kind: NeighborKind, neighbor: Arc<dyn Neighbor>) -> Self {
         let attached = Arc::new(Attached { id: hub.next_neighbor(), kind, neighbor });
         hub.attach(&attached);
-        let flow = hub.next_flow();
+        let flow = hub.flows.next();
         Self { shared: Arc::new(Shared { hub, attached, flow }) }
     }
 

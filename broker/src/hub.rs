@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Dice;
 use crate::env::Env;
+use crate::flows::Flows;
 use crate::lock::{lock, read, write};
 use crate::monitor::{Record, ReloadDesk, Surroundings};
 use crate::neighbor::NeighborKind;
@@ -77,7 +78,7 @@ pub(crate) struct Hub {
     common: Arc<Common>,
     next_neighbor: AtomicU32,
     next_answer: AtomicU64,
-    next_flow: AtomicU64,
+    pub(crate) flows: Flows,
     seeds: Mutex<Dice>,
     nonces: Mutex<crate::env::Rng>,
 }
@@ -129,7 +130,7 @@ impl Hub {
             http_requests: Mutex::default(),
             next_neighbor: AtomicU32::new(1),
             next_answer: AtomicU64::new(1),
-            next_flow: AtomicU64::new(1),
+            flows: Flows::default(),
             seeds: Mutex::new(Dice::new(rng.next_u64())),
             nonces: Mutex::new(env.rng("nonce")),
             env,
@@ -316,11 +317,6 @@ impl Hub {
     /// Numbers what the server itself says.
     pub(crate) fn next_answer(&self) -> u64 {
         self.next_answer.fetch_add(1, Relaxed)
-    }
-
-    /// Numbers those who publish, from 1.
-    pub(crate) fn next_flow(&self) -> u64 {
-        self.next_flow.fetch_add(1, Relaxed)
     }
 
     pub(crate) fn next_neighbor(&self) -> NeighborId {

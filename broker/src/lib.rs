@@ -44,6 +44,7 @@ mod crossing;
 mod delivery;
 pub mod env;
 mod few;
+mod flows;
 mod generation;
 mod hub;
 mod imports;

@@ -70,7 +70,7 @@ struct InboxState {
 impl Local {
     pub(crate) fn new(hub: Arc<Hub>, account: Arc<Account>) -> Self {
         let dice = hub.dice();
-        let flow = hub.next_flow();
+        let flow = hub.flows.next();
         Self { hub, account, flow, routes: RouteCache::default(), dice, batch: Batch::default() }
     }
 

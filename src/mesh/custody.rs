@@ -167,7 +167,7 @@ impl Receipt {
 /// [`BadReceipt::Length`]: the peer broke the protocol.
 pub fn read(datagram: &[u8]) -> Result<impl Iterator<Item = (u8, u64)>, BadReceipt> {
     let entries = datagram.strip_prefix(&[TAG]).unwrap_or_default();
-    if entries.is_empty() || entries.len() % ENTRY != 0 || entries.len() / ENTRY > STREAMS {
+    if entries.is_empty() || !entries.len().is_multiple_of(ENTRY) || entries.len() / ENTRY > STREAMS {
         return Err(BadReceipt::Length(datagram.len()));
     }
     Ok(entries.chunks_exact(ENTRY).map(|entry| {

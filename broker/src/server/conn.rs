@@ -526,7 +526,7 @@ impl Conn {
     ) -> usize {
         batch.published.count(message.body.len());
         if self.flow == 0 {
-            self.flow = self.hub.next_flow();
+            self.flow = self.hub.flows.deal(&self.client.figures.publisher());
         }
         let job = Job {
             account: self.account.name(),
@@ -692,8 +692,8 @@ impl Conn {
         events::disconnected(&self.hub, &record, &self.account);
         self.hub.remember(record.with_subscriptions(&subscriptions));
         self.hub.counters.close(reason);
-        // Whoever waits for the last one to leave finds none.
-        drop(self.place);
+        self.hub.flows.give_back(self.client.figures.publisher(), self.flow);
+        drop(self.place); // Whoever waits for the last one to leave finds none.
         self.hub.leave(self.client.id);
         tracing::debug!(cid = self.client.id, peer = %self.stream.peer_addr(), reason = reason.text(), "client closed");
     }

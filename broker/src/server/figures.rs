@@ -5,6 +5,7 @@
 
 use crate::auth::{ConnectionType, Identity};
 use crate::clock::Stamp;
+use crate::flows::Publisher;
 use crate::lock::lock;
 use crate::session::About;
 use crate::stats::Traffic;
@@ -94,6 +95,11 @@ impl Figures {
     /// Changes who is there.
     pub(super) fn set_who(&self, change: impl FnOnce(&mut Who)) {
         change(&mut lock(&self.who));
+    }
+
+    /// Who publishes, as far as its next connection will show it, too.
+    pub(crate) fn publisher(&self) -> Publisher {
+        Publisher { address: self.peer.ip(), name: self.who().about.name.clone() }
     }
 
     pub(crate) fn who(&self) -> Who {
