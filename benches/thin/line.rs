@@ -47,6 +47,8 @@ pub(crate) struct Seen {
     pub(crate) again: f64,
     /// How long small messages took, in order.
     pub(crate) took: Vec<Duration>,
+    /// Messages that found no room in front of the line.
+    pub(crate) dropped: u64,
 }
 
 impl Seen {
@@ -63,8 +65,8 @@ struct Heard {
     took: Vec<Duration>,
 }
 
-/// Sends `bulk`, as much as there is room for, and `small` messages, a thousand a second, for `time`.
-pub(crate) fn play(line: Line, time: Duration, bulk: bool, small: bool) -> Seen {
+/// Has so many clients send `bulk`, as much as there is room for, and one `small` messages, a thousand a second, for `time`.
+pub(crate) fn play(line: Line, time: Duration, bulk: usize, small: bool) -> Seen {
     let link = Link {
         delay: line.delay,
         jitter: Duration::ZERO,
@@ -85,7 +87,7 @@ pub(crate) fn play(line: Line, time: Duration, bulk: bool, small: bool) -> Seen 
     world.run_until(|| sender(&nodes, last).is_some(), UP_WITHIN).unwrap();
     world.run_for(SETTLED_AFTER);
     let before = sender(&nodes, last).unwrap();
-    if bulk {
+    for _ in 0..bulk {
         world.spawn_on(last, send_bulk(world.host(last).env()));
     }
     if small {
@@ -101,12 +103,17 @@ pub(crate) fn play(line: Line, time: Duration, bulk: bool, small: bool) -> Seen 
         share: bytes as f64 / (line.rate as f64 * time.as_secs_f64()),
         again: (lost as f64 / sent as f64 - line.loss).max(0.0),
         took,
+        dropped: dropped(&nodes, last),
     }
 }
 
 /// The link as the end sees it that sends.
 fn sender(nodes: &Nodes, last: usize) -> Option<LinkStatus> {
     nodes.node(last)?.status().peers.iter().find_map(|peer| peer.link.clone())
+}
+
+fn dropped(nodes: &Nodes, last: usize) -> u64 {
+    nodes.node(last).unwrap().status().counters["mesh_dropped_link_full"]
 }
 
 async fn connect(env: &Env) -> Client {

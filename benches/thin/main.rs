@@ -50,9 +50,9 @@ fn main() -> ExitCode {
 }
 
 fn row(line: Line, time: Duration) {
-    let bulk = play(line, time, true, false);
-    let small = play(line, time, false, true);
-    let both = play(line, time, true, true);
+    let bulk = play(line, time, 1, false);
+    let small = play(line, time, 0, true);
+    let both = play(line, time, 1, true);
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     println!(
         "| {:.0} % | {:.1} % | {:.1} % | {:.1} ms | {:.1} ms | {:.0} ms | {:.0} ms |",

@@ -191,7 +191,7 @@ impl Batch {
     pub(crate) fn write(&mut self, input: &[u8], stall_pending: usize, counters: &Counters) {
         for (attached, waiting) in self.neighbors.drain(..) {
             attached.neighbor.flush();
-            if waiting.bytes > stall_pending {
+            if waiting.excess > 0 {
                 self.congested.push(Congested::Neighbor(attached, waiting.buffer));
             }
         }

@@ -44,7 +44,7 @@ pub struct Config {
     pub write_deadline: Duration,
     /// Time that closing clients get for what still waits for them, when the broker drains. Up to 1 hour.
     pub drain_timeout: Duration,
-    /// Bytes waiting for a taker from which its publishers are slowed down. At least 4 KiB.
+    /// Bytes waiting for a client from which its publishers are slowed down. At least 4 KiB.
     pub stall_pending: usize,
     /// How long a publisher waits for slow clients, for each batch that it sent. Up to 10 s.
     pub stall_max: Duration,

@@ -3,12 +3,14 @@
 //!
 //! A neighbour may carry what has different numbers beside each other. A client whose connection breaks comes back soon,
 //! and what it had published before may still be under way: it has the same number again. Whoever it is, is told by its
-//! address and name; of several that are alike, the one that has left first comes back first.
+//! address and name; of several that are alike, the one that has left first comes back first. A connection that is held up by
+//! those who do not keep up with it reads nothing, and so does not see that it is broken: who comes back meanwhile shares its
+//! number.
 
 use crate::lock::lock;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Numbers of connections that have ended which are remembered; of more, the oldest is forgotten.
 const ENDED_MAX: usize = 1024;
@@ -21,13 +23,28 @@ pub(crate) struct Publisher {
 }
 
 /// The numbers that have been given out, from 1 on.
-#[derive(Debug, Default)]
-pub(crate) struct Flows(Mutex<State>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flows(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     last: u64,
     ended: VecDeque<(Publisher, u64)>,
+    /// Who is held up, by number: no more than there are connections.
+    held_up: BTreeMap<u64, Publisher>,
+}
+
+/// A connection that is held up, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldUp {
+    flows: Flows,
+    flow: u64,
+}
+
+impl Drop for HeldUp {
+    fn drop(&mut self) {
+        lock(&self.flows.0).held_up.remove(&self.flow);
+    }
 }
 
 impl Flows {
@@ -40,7 +57,15 @@ impl Flows {
     pub(crate) fn deal(&self, publisher: &Publisher) -> u64 {
         let mut state = lock(&self.0);
         let back = state.ended.iter().position(|(who, _)| who == publisher).and_then(|at| state.ended.remove(at));
-        back.map_or_else(|| state.next(), |(_, flow)| flow)
+        let shared = || state.held_up.iter().find(|(_, who)| *who == publisher).map(|(flow, _)| *flow);
+        let flow = back.map(|(_, flow)| flow).or_else(shared);
+        flow.unwrap_or_else(|| state.next())
+    }
+
+    /// A connection is held up: until what is returned is dropped it may be broken without knowing.
+    pub(crate) fn hold_up(&self, publisher: Publisher, flow: u64) -> HeldUp {
+        lock(&self.0).held_up.insert(flow, publisher);
+        HeldUp { flows: self.clone(), flow }
     }
 
     /// A connection has ended; 0 for one that has never published.
@@ -80,6 +105,17 @@ mod tests {
             flows.give_back(who.clone(), flow);
         }
         assert_eq!([&a, &b, &unnamed, &unnamed, &a].map(|who| flows.deal(who)), [1, 2, 4, 3, 5]);
+    }
+
+    #[test]
+    fn who_comes_back_before_its_connection_is_known_to_be_broken_shares_the_number() {
+        let flows = Flows::default();
+        let (a, b) = (publisher(1, Some("a")), publisher(1, Some("b")));
+        assert_eq!([&a, &b].map(|who| flows.deal(who)), [1, 2]);
+        let held_up = flows.hold_up(a.clone(), 1);
+        assert_eq!([&a, &b].map(|who| flows.deal(who)), [1, 3]);
+        drop(held_up);
+        assert_eq!(flows.deal(&a), 4, "another one of the same name, while the first can see that it is broken");
     }
 
     #[test]

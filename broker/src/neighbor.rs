@@ -30,7 +30,7 @@ pub trait Neighbor: Send + Sync + fmt::Debug + 'static {
     /// for all messages of one of them. `members` has no repeats; a member may be in `picks` as well, and more than once.
     /// `via` is the upstream that the message came from.
     ///
-    /// Returns the fullest buffer that the message went to: by that its publisher may be slowed down.
+    /// Returns the buffer that the message went to, or was refused by, which is the most overfull: its publisher waits for that.
     fn deliver(
         &self,
         account: &[u8],
@@ -44,8 +44,8 @@ pub trait Neighbor: Send + Sync + fmt::Debug + 'static {
     /// The publisher has read all that was there: send what was delivered since, if that has not begun yet.
     fn flush(&self);
 
-    /// Bytes that wait in a buffer, as [`Waiting::buffer`] named it; 0 when it is gone.
-    fn backlog(&self, buffer: u64) -> usize;
+    /// As [`Waiting::excess`] of a buffer, as [`Waiting::buffer`] named it; 0 when it is gone, and when nothing waits there.
+    fn excess(&self, buffer: u64) -> usize;
 
     /// Adds a task to wake, once, when that buffer has been written out or is gone.
     fn wake_when_drained(&self, buffer: u64, waker: &std::task::Waker);
@@ -64,20 +64,20 @@ pub trait Neighbor: Send + Sync + fmt::Debug + 'static {
     }
 }
 
-/// A neighbour's buffer, and how full it is.
+/// A neighbour's buffer, and how much more waits there than should.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
     /// The neighbour's own number for it.
     pub buffer: u64,
-    /// Bytes that wait there.
-    pub bytes: usize,
+    /// Bytes that wait there beyond those for which no publisher has to wait.
+    pub excess: usize,
 }
 
 impl Waiting {
-    /// The fuller one of two.
+    /// The one of two with the greater excess.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
-        if other.bytes > self.bytes { other } else { self }
+        if other.excess > self.excess { other } else { self }
     }
 }
 

@@ -26,6 +26,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use tokio_util::sync::CancellationToken;
 
+/// Bytes waiting for the server from which publishers are slowed down; an eighth of the bound, if that is less.
+const STALL_PENDING: usize = 4 << 20;
+
 /// A leaf link to a real server, kept up for ever.
 ///
 /// Made in two steps, because the broker must know it before it can use the broker: [`Gateway::new`], attach it to the
@@ -130,6 +133,12 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    fn excess_of(&self, pending: usize) -> usize {
+        pending.saturating_sub(STALL_PENDING.min(self.config.pending_bytes_max / 8))
+    }
+}
+
 impl Neighbor for Gateway {
     fn deliver(
         &self,
@@ -161,12 +170,12 @@ impl Neighbor for Gateway {
             Some(session) => session.send(now, message, groups.iter().copied(), interest),
             None => Err(leaf::Unsent::Down),
         };
-        let bytes = state.pending_bytes();
+        let pending = state.pending_bytes();
         drop(state);
         if let Err(unsent) = sent {
             self.counters.unsent(unsent);
         }
-        Waiting { buffer: 0, bytes }
+        Waiting { buffer: 0, excess: self.excess_of(pending) }
     }
 
     fn flush(&self) {
@@ -176,8 +185,9 @@ impl Neighbor for Gateway {
         }
     }
 
-    fn backlog(&self, _buffer: u64) -> usize {
-        self.shared.lock().pending_bytes()
+    fn excess(&self, _buffer: u64) -> usize {
+        let pending = self.shared.lock().pending_bytes();
+        self.excess_of(pending)
     }
 
     fn wake_when_drained(&self, _buffer: u64, waker: &Waker) {

@@ -456,10 +456,15 @@ impl Plane {
                 part = header.subset(&positions);
                 &part
             };
+            let mut waits = |excess| fullest = fullest.max(Waiting { buffer: buffer_number(link, stream), excess });
             match link.data.push(stream, own && custody, |out| header.encode(body, out)) {
-                Ok(bytes) => fullest = fullest.max(Waiting { buffer: buffer_number(link, stream), bytes }),
+                Ok(bytes) => waits(link.data.excess(bytes)),
                 Err(Refused::Full) if !custody => self.counters.copies_dropped.add(positions.len() as u64),
-                Err(Refused::Full) => self.counters.dropped_link_full.add(positions.len() as u64),
+                Err(Refused::Full) => {
+                    self.counters.dropped_link_full.add(positions.len() as u64);
+                    // Whoever sends on regardless has all that follows refused.
+                    waits(usize::MAX);
+                }
                 Err(Refused::Closed) => stuck.extend(positions),
             }
             touched.add(link, stream);
@@ -555,8 +560,9 @@ impl Neighbor for Plane {
         departures.touched.flush();
     }
 
-    fn backlog(&self, buffer: u64) -> usize {
-        self.table.load().buffer(buffer).map_or(0, |(link, stream)| link.data.pending_for(stream))
+    fn excess(&self, buffer: u64) -> usize {
+        let table = self.table.load();
+        table.buffer(buffer).map_or(0, |(link, stream)| link.data.excess(link.data.pending_for(stream)))
     }
 
     fn wake_when_drained(&self, buffer: u64, waker: &Waker) {

@@ -19,7 +19,7 @@ struct Recorder {
     interest: Mutex<Vec<String>>,
     learnt: Mutex<Option<u32>>,
     flows: Mutex<Vec<u64>>,
-    backlog: AtomicUsize,
+    excess: AtomicUsize,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -53,14 +53,14 @@ impl Neighbor for Recorder {
         lock(&self.flows).push(flow);
         let subject = String::from_utf8_lossy(message.subject);
         lock(&self.delivered).push(format!("{subject} {members:?} [{}]{via}", picks.join(",")));
-        Waiting { buffer: 7, bytes: self.backlog.load(Relaxed) }
+        Waiting { buffer: 7, excess: self.excess.load(Relaxed) }
     }
 
     fn flush(&self) {}
 
-    fn backlog(&self, buffer: u64) -> usize {
+    fn excess(&self, buffer: u64) -> usize {
         assert_eq!(buffer, 7, "the buffer that the message went to");
-        self.backlog.load(Relaxed)
+        self.excess.load(Relaxed)
     }
 
     fn wake_when_drained(&self, _: u64, waker: &Waker) {
@@ -400,13 +400,13 @@ async fn a_publisher_waits_for_a_congested_neighbour_until_it_drains() {
     let world = World::with(Config { neighbor_stall_max: Duration::from_secs(60), ..Config::default() });
     world.want(&world.on_u, 0, None, "a", None);
     let mut publisher = world.on_mesh.publisher();
-    world.leaf_u.backlog.store(usize::MAX, Relaxed);
+    world.leaf_u.excess.store(usize::MAX, Relaxed);
     publisher.publish(b"$G", &message("a"), Groups::Only(&[]), None);
     assert!(publisher.flush());
     let leaf = world.leaf_u.clone();
     let drained = async move {
         // The publisher's task waits by now, as it was polled first.
-        leaf.backlog.store(0, Relaxed);
+        leaf.excess.store(0, Relaxed);
         let waker = lock(&leaf.waker).take();
         waker.expect("asked to be woken").wake();
     };
@@ -420,7 +420,7 @@ async fn a_publisher_waits_no_longer_than_the_limit() {
     let world = World::with(Config { neighbor_stall_max: Duration::from_millis(5), ..Config::default() });
     world.want(&world.on_u, 0, None, "a", None);
     let mut publisher = world.on_mesh.publisher();
-    world.leaf_u.backlog.store(usize::MAX, Relaxed);
+    world.leaf_u.excess.store(usize::MAX, Relaxed);
     publisher.publish(b"$G", &message("a"), Groups::Only(&[]), None);
     assert!(publisher.flush());
     publisher.ready().await;

@@ -3,7 +3,9 @@
 //! The wait is bounded for each batch, so that one dead taker slows a publisher down and does not stop it. What
 //! happens to a taker that stays behind is left to its outbox or to the neighbour.
 
+use super::client::Client;
 use crate::batch::Congested;
+use crate::flows::HeldUp;
 use crate::hub::Hub;
 use crate::stats::add;
 use std::task::{Poll, Waker};
@@ -12,7 +14,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Stall {
     takers: Vec<(Congested, Instant)>,
-    pending_max: usize,
+    _held_up: Option<HeldUp>,
 }
 
 impl Stall {
@@ -30,7 +32,13 @@ impl Stall {
             };
             (taker, now + patience)
         });
-        Some(Self { takers: takers.collect(), pending_max: hub.config.stall_pending })
+        Some(Self { takers: takers.collect(), _held_up: None })
+    }
+
+    /// The same of a client's connection, whose messages have the number `flow`; 0 when it has not published.
+    pub(crate) fn of(self, hub: &Hub, client: &Client, flow: u64) -> Self {
+        let held_up = (flow > 0).then(|| hub.flows.hold_up(client.figures.publisher(), flow));
+        Self { _held_up: held_up, ..self }
     }
 
     /// When the wait is over at the latest.
@@ -40,25 +48,24 @@ impl Stall {
 
     /// Ready when all takers have room again or their time is up.
     pub(crate) fn poll(&mut self, now: Instant, time_up: bool, waker: &Waker) -> Poll<()> {
-        let pending_max = self.pending_max;
         self.takers.retain(|(taker, until)| {
             let over = time_up || now >= *until;
-            !over && !is_drained(taker, pending_max, waker)
+            !over && !is_drained(taker, waker)
         });
         if self.takers.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
-fn is_drained(taker: &Congested, pending_max: usize, waker: &Waker) -> bool {
+fn is_drained(taker: &Congested, waker: &Waker) -> bool {
     match taker {
         Congested::Client(client) => client.outbox.is_drained(waker),
         Congested::Neighbor(attached, buffer) => {
-            if attached.neighbor.backlog(*buffer) <= pending_max {
+            if attached.neighbor.excess(*buffer) == 0 {
                 return true;
             }
             attached.neighbor.wake_when_drained(*buffer, waker);
             // It may have drained between the two calls, and then wakes nobody.
-            attached.neighbor.backlog(*buffer) <= pending_max
+            attached.neighbor.excess(*buffer) == 0
         }
     }
 }
