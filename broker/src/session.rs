@@ -349,8 +349,8 @@ impl<S: Clone> Session<S> {
     }
 
     /// All subscriptions, to be removed as the connection ends.
-    pub fn take_subscriptions(&mut self) -> Vec<S> {
-        std::mem::take(&mut self.subscriptions).into_values().collect()
+    pub fn take_subscriptions(&mut self) -> impl ExactSizeIterator<Item = S> + use<S> {
+        std::mem::take(&mut self.subscriptions).into_values()
     }
 
     /// The client wants its own messages.
@@ -485,7 +485,7 @@ impl<S: Clone> Session<S> {
         self.hears_info = self.info_due;
         self.state = State::Open;
         self.timeout = now + FIRST_PING.min(self.ping_interval());
-        Action::Connected { identity, headers: connect.headers, stale: self.take_subscriptions() }
+        Action::Connected { identity, headers: connect.headers, stale: self.take_subscriptions().collect() }
     }
 
     #[inline]

@@ -30,7 +30,7 @@ pub use varz::{ByKind, DiskWaits, Figures, Nothing, Settings, Surroundings, Varz
 
 pub(crate) use accstatz::stat_of;
 pub(crate) use connz::kind_of_client;
-pub(crate) use record::Record;
+pub(crate) use record::{LISTED_MAX, Record};
 pub(crate) use reloads::{Outcome, ReloadDesk};
 pub(crate) use text::time;
 

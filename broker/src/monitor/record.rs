@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Subscriptions of an ended connection that are remembered, and the bytes of their words together.
-const LISTED_MAX: usize = 8;
+pub(crate) const LISTED_MAX: usize = 8;
 const LISTED_BYTES_MAX: usize = 1024;
 
 /// A connection.
@@ -64,15 +64,15 @@ impl Record {
 
     /// With the subscriptions that it had: all counted, the first ones named.
     #[must_use]
-    pub(crate) fn with_subscriptions(self, subscriptions: &[Arc<Subscription>]) -> Self {
+    pub(crate) fn with_subscriptions(self, first: &[Arc<Subscription>], count: usize) -> Self {
         let mut bytes = 0;
         let is_short = |entry: &&Arc<Subscription>| {
             bytes += entry.filter.len() + entry.sid.len() + entry.queue.as_ref().map_or(0, |queue| queue.len());
             bytes <= LISTED_BYTES_MAX
         };
-        let short = subscriptions.iter().take(LISTED_MAX).take_while(is_short);
+        let short = first.iter().take(LISTED_MAX).take_while(is_short);
         let listed = short.map(|entry| SubDetail::of(entry, None)).collect();
-        Self { subscriptions: subscriptions.len(), listed, ..self }
+        Self { subscriptions: count, listed, ..self }
     }
 
     /// True when it ended because it did not keep up.

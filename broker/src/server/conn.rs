@@ -4,7 +4,9 @@
 //! Running ──error, EOF, drain──► Closing (write what waits, say no more) ──► gone
 //! ```
 //!
-//! The read buffer and the stages are the thread's (`bench.rs`).
+//! The read buffer and the stages are the thread's (`bench.rs`). How a connection is forgotten is left to `conn/leaving.rs`.
+
+mod leaving;
 
 use super::bench::{Bench, READ_BUFFER, with_bench};
 use super::callout;
@@ -21,7 +23,6 @@ use crate::env::{Stream, Timer, is_passing};
 use crate::hub::Hub;
 use crate::mappings::Mappings;
 use crate::message::{Groups, Message};
-use crate::monitor::Record;
 use crate::proto::{Step, encode, parse};
 use crate::route::RouteCache;
 use crate::session::{Action, News, Session, Terms};
@@ -93,7 +94,7 @@ pub(super) struct Conn {
 /// Serves a connection until it ends.
 pub(super) async fn run(mut conn: Conn) {
     let reason = poll_fn(|cx| conn.poll(cx)).await;
-    conn.end(reason);
+    conn.end(reason).await;
 }
 
 /// Makes a client known, and has it learn what has changed since its session was made of these.
@@ -429,7 +430,8 @@ impl Conn {
         let congested = batch.end();
         if !congested.is_empty() {
             self.client.figures.stalled();
-            self.stall = Stall::new(&self.hub, congested).map(Box::new);
+            let stall = Stall::new(&self.hub, congested);
+            self.stall = stall.map(|stall| Box::new(stall.of(&self.hub, &self.client, self.flow)));
         }
         used
     }
@@ -678,23 +680,5 @@ impl Conn {
                 cx.waker().wake_by_ref();
             }
         }
-    }
-
-    /// Forgets the connection.
-    pub(super) fn end(mut self, reason: CloseReason) {
-        let pending = self.client.outbox.pending();
-        self.client.outbox.close(reason);
-        let subscriptions = self.session.take_subscriptions();
-        subscriptions.iter().for_each(|subscription| self.remove(subscription));
-        self.leave_account();
-        let record = Record::closed(&self.client, reason, self.hub.clock.stamp(self.hub.env.now()), pending);
-        self.account.take_leave(&record);
-        events::disconnected(&self.hub, &record, &self.account);
-        self.hub.remember(record.with_subscriptions(&subscriptions));
-        self.hub.counters.close(reason);
-        self.hub.flows.give_back(self.client.figures.publisher(), self.flow);
-        drop(self.place); // Whoever waits for the last one to leave finds none.
-        self.hub.leave(self.client.id);
-        tracing::debug!(cid = self.client.id, peer = %self.stream.peer_addr(), reason = reason.text(), "client closed");
     }
 }

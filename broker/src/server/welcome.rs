@@ -38,11 +38,11 @@ pub(super) async fn welcome(hub: Arc<Hub>, tls: Arc<Tls>, raw: Arc<dyn Stream>, 
         Some(Err(error)) => {
             tracing::debug!(cid = id, %peer, "TLS handshake error: {error}");
             newcomer.greeting.clear();
-            Conn::new(&hub, raw, newcomer).end(CloseReason::TlsHandshakeError);
+            Conn::new(&hub, raw, newcomer).end(CloseReason::TlsHandshakeError).await;
         }
         None => {
             newcomer.greeting.clear();
-            Conn::new(&hub, raw, newcomer).end(CloseReason::ServerShutdown);
+            Conn::new(&hub, raw, newcomer).end(CloseReason::ServerShutdown).await;
         }
     }
 }
