@@ -4,6 +4,7 @@
 mod support;
 
 use support::clients::{connect_all, joined, wait_told};
+use support::http::get;
 use support::process::Process;
 use support::whose::Whose;
 use support::{LIMIT, ports, scenario};
@@ -73,6 +74,20 @@ async fn one_service(whose: Whose) {
     told_of_each_other(&[&servers[1], &servers[2]]);
     joined(&clients[0], &clients[2]).await;
     scenario::in_order(&clients[0], &clients[2], 500).await;
+}
+
+/// Goal: those who watch are told where clients find the service, all of them.
+async fn watchers_are_told_where_the_service_is(whose: Whose) {
+    let http = SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    let first = Server::start(whose, "p", None, &format!("http: \"{http}\""));
+    let second = Server::start(whose, "p", Some(first.cluster), "");
+    told_of_each_other(&[&first, &second]);
+    let told = get(http, "/varz").json();
+    let mut urls: Vec<SocketAddr> = serde_json::from_value(told["connect_urls"].clone()).unwrap();
+    urls.sort_unstable();
+    let mut all = [first.address, second.address];
+    all.sort_unstable();
+    assert_eq!(urls, all, "{told}");
 }
 
 /// Goal: who shows another password is no part of it.
@@ -185,6 +200,7 @@ macro_rules! of_both {
 
 of_both! {
     one_service
+    watchers_are_told_where_the_service_is
     strangers_stay_out
     accounts_span_servers
     mapped_once

@@ -182,6 +182,9 @@ pub struct Figures {
     #[serde(serialize_with = "serialize_time")]
     pub config_load_time: SystemTime,
     pub config_digest: String,
+    /// Where clients find the service: as they are told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connect_urls: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -293,6 +296,7 @@ fn figures(hub: &Hub, surroundings: Surroundings) -> Figures {
         http_req_stats: hub.http_requests(),
         config_load_time: surroundings.config_load_time.unwrap_or(start),
         config_digest: surroundings.config_digest,
+        connect_urls: hub.news().connect_urls.clone(),
         tags: surroundings.tags,
         metadata: surroundings.metadata,
         system_account: hub.live().auth.system_account().to_owned(),
