@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Rows that are remembered: twice as many as a database's nodes have.
 const ROWS_MAX: usize = 8192 * ROWS as usize;
+/// Rows with gaps, beyond which what an origin says of others is passed over; it says it again, or sends what shows it.
+const TOLD_MAX: usize = 4096;
 /// A gap that lasts longer is asked for: frames that were overtaken on another way are there by then…
 const ASK_AFTER: Duration = Duration::from_millis(75);
 /// …and again after that time, doubled each time, up to this.
@@ -289,6 +291,10 @@ impl Resequencer {
         if self.rows.get(&of).is_some_and(|row| row.boot < boot) {
             self.renew(of.0, boot);
         }
+        // What it says costs memory here, and nothing there: it is bounded apart from the frames that are held.
+        if self.gaps.len() >= TOLD_MAX && !self.gaps.contains(&of) {
+            return;
+        }
         let Some(row) = self.rows.get_mut(&of).filter(|row| row.boot == boot && row.next <= last) else { return };
         let gap = row.gap.get_or_insert_with(|| Box::new(Gap::new(now)));
         gap.tell(now, last);
@@ -425,7 +431,8 @@ impl Resequencer {
     /// Gives up the numbers before `next`.
     fn skip(&mut self, now: Instant, of: RowOf, next: u64) {
         if let Some(row) = self.rows.get_mut(&of) {
-            self.tally.missing += next.saturating_sub(row.next);
+            // A member may name any number; sums of such are no figures, and must not be errors.
+            self.tally.missing = self.tally.missing.saturating_add(next.saturating_sub(row.next));
             row.next = row.next.max(next);
         }
         self.advance(now, of);

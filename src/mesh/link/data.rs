@@ -18,7 +18,7 @@ use quinn::{RecvStream, SendStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Instant;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// Most pieces, each of at most one packet, that one read of a data stream takes: what they bring is handed on together.
@@ -33,8 +33,12 @@ const FORWARD_PENDING_MAX: usize = 1 << 20;
 const URGENT_PRIORITY: i32 = 2;
 const LIGHT_PRIORITY: i32 = 1;
 const BULK_PRIORITY: i32 = 0;
-/// A stream is a light one while no more than this has been written and not been taken by the peer.
+/// A stream is a light one while no more than this has been written and not been taken by the peer…
 const LIGHT_MAX: usize = 16 << 10;
+/// …and an urgent one goes first while it is no more than this: who floods it gets no more than its turn.
+const URGENT_MAX: usize = 64 << 10;
+/// Of a frame that is not whole each stream may have so much; more than that one of them at a time.
+const UNFINISHED_MAX: usize = 256 << 10;
 
 /// Writes the data streams of a link: opens one for each buffer that is new. Ends once [`Streams::finish`] was called and all
 /// has arrived, or with the connection.
@@ -65,7 +69,7 @@ async fn write_stream(link: &Link, number: u8, mut stream: SendStream) {
     }
     while let Some(mut pieces) = buffer.take().await {
         let due = match buffer.kept() {
-            _ if number == URGENT => URGENT_PRIORITY,
+            ..=URGENT_MAX if number == URGENT => URGENT_PRIORITY,
             ..=LIGHT_MAX => LIGHT_PRIORITY,
             _ => BULK_PRIORITY,
         };
@@ -82,11 +86,13 @@ async fn write_stream(link: &Link, number: u8, mut stream: SendStream) {
 }
 
 /// What has been taken of all streams, for the task that tells the peer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Receipts {
     state: Mutex<Taken>,
     /// Woken when something is to be told earlier than that task wakes.
     news: Notify,
+    /// The one large frame that may be unfinished; others are left to QUIC meanwhile, which slows the peer down.
+    large: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +105,10 @@ struct Taken {
 }
 
 impl Receipts {
+    fn new() -> Self {
+        Self { state: Mutex::default(), news: Notify::new(), large: Semaphore::new(1) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.state.lock().expect("no holder of this lock panics")
     }
@@ -144,7 +154,7 @@ enum BadStream {
 /// Reads the data streams of a link as the peer opens them, and tells it at the right times what has been taken of them. Ends
 /// when the peer has finished them; `peer_is_done` says that no other will come.
 pub(super) async fn read(shared: Arc<Shared>, link: Arc<Link>, peer_is_done: CancellationToken) {
-    let (receipts, mut readers) = (Receipts::default(), FuturesUnordered::new());
+    let (receipts, mut readers) = (Receipts::new(), FuturesUnordered::new());
     let mut timer = shared.env.timer(shared.env.now());
     let mut is_accepting = true;
     while is_accepting || !readers.is_empty() {
@@ -181,7 +191,7 @@ async fn read_stream(shared: &Shared, link: &Link, mut stream: RecvStream, recei
     }
     let mut reader = Reader::new(DATA_MAX);
     let mut touched = Touched::default();
-    let (mut pieces, mut received) = (vec![Bytes::new(); PIECES_FIRST], 0);
+    let (mut pieces, mut received, mut large) = (vec![Bytes::new(); PIECES_FIRST], 0, None);
     while let Ok(Some(count)) = stream.read_chunks(&mut pieces).await {
         link.hear(shared.env.now());
         received += pieces[..count].iter().map(|piece| piece.len() as u64).sum::<u64>();
@@ -203,6 +213,12 @@ async fn read_stream(shared: &Shared, link: &Link, mut stream: RecvStream, recei
         }
         if count == pieces.len() && count < PIECES_MAX {
             pieces.resize(PIECES_MAX, Bytes::new());
+        }
+        match reader.unfinished() {
+            ..=UNFINISHED_MAX => large = None,
+            _ if large.is_some() => {}
+            // It is never closed.
+            _ => large = receipts.large.acquire().await.ok(),
         }
     }
     // The peer has said all it had to say, and may wait to hear that it has arrived.

@@ -6,6 +6,7 @@ use super::counters::Counters;
 use super::receipts::Noting;
 use super::{BindError, Config, runtime};
 use crate::identity::Identity;
+use crate::mesh::frame::STREAMS;
 use lattice_broker::env::{Env, Rng};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
@@ -113,8 +114,9 @@ pub(super) fn transport(config: &Config) -> TransportConfig {
         .initial_rtt(Duration::from_millis(100))
         .mtu_discovery_config(Some(mtu))
         // Who writes keeps to the window itself (`share.rs`), so that each stream may be written at any time. By these two it
-        // could not: what one stream has used up of them no other can write. So they are what is never reached.
-        .receive_window(VarInt::from_u32(config.window.saturating_mul(2)))
+        // could not: what one stream has used up of them no other can write. So they are what is never reached: a reader that
+        // waits leaves no more than a stream's window to QUIC, and the control stream has one, too.
+        .receive_window(VarInt::from_u32((config.window / 2).saturating_mul(STREAMS as u32 + 1)))
         .send_window(u64::from(config.window) * 2)
         .stream_receive_window(VarInt::from_u32(config.window / 2))
         .max_concurrent_bidi_streams(VarInt::from_u32(16))

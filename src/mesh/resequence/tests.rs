@@ -1,4 +1,5 @@
 use super::*;
+use crate::mesh::frame::SEQ_MAX;
 use crate::mesh::start_of_time;
 use proptest::prelude::*;
 
@@ -233,4 +234,19 @@ proptest! {
         }
         prop_assert_eq!(world.numbers(), (1..60).collect::<Vec<_>>());
     }
+}
+
+/// Goal: a member that tells of numbers of origins that there are not costs a bounded amount of memory, no room for genuine
+/// rows, and no sum that overflows.
+#[test]
+fn what_is_told_of_origins_that_there_are_not_is_bounded() {
+    let mut world = World::new(Bounds::default());
+    for origin in 0..100_000 {
+        world.rows.told(world.now, ((1_000 + origin, 0), 1, SEQ_MAX), &[], |origin| origin < 1_000);
+    }
+    assert_eq!((world.rows.gaps.len(), world.rows.rows.len() <= ROWS_MAX), (TOLD_MAX, true));
+    assert_eq!([1, 2].map(|seq| world.take(1, seq)), [Verdict::Next; 2]);
+    world.now += Duration::from_secs(10);
+    world.rows.expire(world.now);
+    assert!(world.rows.gaps.is_empty() && world.rows.tally().missing == u64::MAX);
 }
