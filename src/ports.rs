@@ -9,6 +9,7 @@ pub use lattice_broker::{
     by_weight,
 };
 use std::fmt;
+use std::task::{Context, Poll};
 
 /// The broker as one attached neighbour sees it. Dropping the last handle detaches it and withdraws its interest.
 pub trait Bus: Send + Sync + fmt::Debug + 'static {
@@ -61,4 +62,39 @@ pub struct RemoteInterest<'a> {
 pub struct BadInterest {
     /// The subject, as text.
     pub subject: String,
+}
+
+/// The lattice as a client in the process has it, in one account. Publishes and subscribes as any client may.
+pub trait Client: Send + Sync + fmt::Debug + 'static {
+    /// Publishes `body`, without headers; returns how many takers there were (a node elsewhere is one, however many it has).
+    /// Never waits; what is longer than the broker allows is not published and has no taker.
+    fn publish(&self, subject: &str, reply: Option<&[u8]>, body: &[u8]) -> usize;
+    /// Registers interest in `filter`, alone or as a member of `queue`. Dropping the result ends it. When `pending_max`
+    /// messages wait, new ones are dropped.
+    ///
+    /// # Errors
+    /// [`BadInterest`]: nothing could ever match.
+    fn subscribe(
+        &self,
+        filter: &str,
+        queue: Option<&str>,
+        pending_max: usize,
+    ) -> Result<Box<dyn Deliveries>, BadInterest>;
+}
+
+/// What a subscription of a [`Client`] brings, one publisher's messages in order.
+pub trait Deliveries: Send + fmt::Debug {
+    /// The next message. One task may wait.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery>;
+}
+
+/// A message as a [`Client`] gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The subject.
+    pub subject: bytes::Bytes,
+    /// Where an answer is wanted.
+    pub reply: Option<bytes::Bytes>,
+    /// The payload, without headers.
+    pub payload: bytes::Bytes,
 }

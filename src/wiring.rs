@@ -3,10 +3,15 @@
 //! The one file that names everyone; it has no logic of its own.
 
 use crate::ports::{
-    BadInterest, BoxFuture, Bus, Groups, Inbound, Message, Neighbor, NeighborKind, RemoteInterest, UpstreamId,
+    BadInterest, BoxFuture, Bus, Client, Deliveries, Delivery, Groups, Inbound, Message, Neighbor, NeighborKind,
+    RemoteInterest, UpstreamId,
 };
-use lattice_broker::{Attachment, Broker, Publisher};
-use std::sync::Arc;
+use lattice_broker::{Attachment, Broker, Local, Publisher, Subscription};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+/// The account in which nodes speak with each other: their clients are never in it.
+pub const NODES_ACCOUNT: &str = "$LATTICE";
 
 /// Attaches `neighbor` to `broker`; it is told the present interest before this returns.
 #[must_use]
@@ -55,5 +60,52 @@ impl Inbound for BrokerInbound {
 
     fn ready(&mut self) -> BoxFuture<()> {
         self.0.ready()
+    }
+}
+
+/// A client of `broker` in the account of clients that say nothing else.
+#[must_use]
+pub fn client(broker: &Broker) -> Arc<dyn Client> {
+    Arc::new(BrokerClient(Mutex::new(broker.local())))
+}
+
+/// A client of `broker` in [`NODES_ACCOUNT`]; `None` when the broker was made without it.
+#[must_use]
+pub fn nodes_client(broker: &Broker) -> Option<Arc<dyn Client>> {
+    Some(Arc::new(BrokerClient(Mutex::new(broker.local_in(NODES_ACCOUNT)?))))
+}
+
+#[derive(Debug)]
+struct BrokerClient(Mutex<Local>);
+
+impl Client for BrokerClient {
+    fn publish(&self, subject: &str, reply: Option<&[u8]>, body: &[u8]) -> usize {
+        let message = Message { subject: subject.as_bytes(), reply, header_len: 0, body };
+        self.0.lock().expect("publishing does not panic").publish(&message)
+    }
+
+    fn subscribe(
+        &self,
+        filter: &str,
+        queue: Option<&str>,
+        pending_max: usize,
+    ) -> Result<Box<dyn Deliveries>, BadInterest> {
+        let local = self.0.lock().expect("publishing does not panic");
+        let subscription = local.subscribe(filter.as_bytes(), queue.map(str::as_bytes), pending_max);
+        let subscription = subscription.map_err(|_| BadInterest { subject: filter.to_owned() })?;
+        Ok(Box::new(BrokerDeliveries(subscription)))
+    }
+}
+
+#[derive(Debug)]
+struct BrokerDeliveries(Subscription);
+
+impl Deliveries for BrokerDeliveries {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
+        self.0.poll_next(cx).map(|message| Delivery {
+            subject: message.subject,
+            reply: message.reply,
+            payload: message.payload,
+        })
     }
 }

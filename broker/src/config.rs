@@ -56,6 +56,9 @@ pub struct Config {
     pub report_interval: Option<Duration>,
     /// Who may connect.
     pub auth: Auth,
+    /// Accounts for the program that the broker is a part of, by [`Broker::local_in`](crate::Broker::local_in) and its
+    /// neighbours alone: no client gets in, whatever its credentials. None of them may be among those of `auth`.
+    pub own_accounts: Vec<&'static str>,
 }
 
 impl Default for Config {
@@ -84,6 +87,7 @@ impl Default for Config {
             closed_max: 1000,
             report_interval: None,
             auth: Auth::default(),
+            own_accounts: Vec::new(),
         }
     }
 }
@@ -142,6 +146,14 @@ impl Config {
             let range = "servers that make their key, as requests are signed with it";
             return Err(ConfigError { key: "auth.callout", value, range });
         }
+        let taken = |name: &&&str| self.auth.has_account(name);
+        if let Some(name) = self.own_accounts.iter().find(taken) {
+            return Err(ConfigError {
+                key: "auth.accounts",
+                value: format!("{name:?}"),
+                range: "accounts that clients may have",
+            });
+        }
         self.auth.validate()
     }
 }
@@ -172,6 +184,9 @@ mod tests {
         let auth = Auth { callout: Some(crate::auth::Callout::default()), ..Auth::default() };
         let bad = Config { server_id: "N".to_owned(), auth, ..Config::default() };
         assert!(bad.validate().unwrap_err().to_string().contains("server_id beside it"));
+        let auth = Auth { accounts: vec![crate::AccountConfig::new("$OWN")], ..Auth::default() };
+        let bad = Config { own_accounts: vec!["$OWN"], auth, ..Config::default() };
+        assert!(bad.validate().unwrap_err().to_string().starts_with("auth.accounts is \"$OWN\""));
         let bad = Config { ping_interval: Duration::ZERO, ..Config::default() };
         assert_eq!(bad.validate().unwrap_err().to_string(), "ping_interval is 0ns, which is not in 10 ms to 1 day");
     }

@@ -230,7 +230,7 @@ impl Hub {
         let before = read(&self.accounts).clone();
         let mut accounts: BTreeMap<Box<[u8]>, Arc<Account>> =
             BTreeMap::from([(GLOBAL_ACCOUNT.as_bytes().into(), self.global.clone())]);
-        for name in account_names(auth) {
+        for name in account_names(auth).chain(self.config.own_accounts.iter().copied()) {
             let account = before.get(name.as_bytes()).or_else(|| accounts.get(name.as_bytes())).cloned();
             let account = account.unwrap_or_else(|| {
                 let account = Account::new(name.as_bytes(), &self.common);

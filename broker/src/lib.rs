@@ -98,6 +98,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Longest message body in an account of the program's own, in bytes, at least.
+const OWN_PAYLOAD_MAX: usize = 64 << 10;
+
 /// A NATS server inside a program. Clones are handles of the same one.
 ///
 /// Its tasks (one for each listener and connection) run on the [`env::Env`] until [`Broker::drain`]; dropping the
@@ -141,7 +144,16 @@ impl Broker {
     /// A client inside the process.
     #[must_use]
     pub fn local(&self) -> Local {
-        Local::new(self.hub.clone(), self.hub.global_account().clone())
+        Local::new(self.hub.clone(), self.hub.global_account().clone(), self.hub.config.max_payload)
+    }
+
+    /// A client inside the process, in one of [`Config::own_accounts`]; `None` for any other account. What it publishes
+    /// may be of 64 KiB even where clients may say less.
+    #[must_use]
+    pub fn local_in(&self, account: &str) -> Option<Local> {
+        self.hub.config.own_accounts.iter().find(|own| **own == account)?;
+        let payload_max = self.hub.config.max_payload.max(OWN_PAYLOAD_MAX);
+        Some(Local::new(self.hub.clone(), self.hub.account(account.as_bytes())?, payload_max))
     }
 
     /// Lets a neighbour join. It is told of all present interest before this returns, and of changes from then
@@ -185,8 +197,9 @@ impl Broker {
     /// # Errors
     /// [`ConfigError`] names the setting that cannot work; nothing has changed then.
     pub fn reload(&self, config: &Config) -> Result<(), ConfigError> {
+        let config = Config { own_accounts: self.hub.config.own_accounts.clone(), ..config.clone() };
         config.validate()?;
-        self.hub.reload(config);
+        self.hub.reload(&config);
         Ok(())
     }
 

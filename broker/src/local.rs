@@ -15,7 +15,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// A client inside the process. It gets its own messages, like any client with echo.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct Local {
     hub: Arc<Hub>,
     account: Arc<Account>,
     flow: u64,
+    payload_max: usize,
     routes: RouteCache,
     dice: Dice,
     batch: Batch,
@@ -68,10 +69,10 @@ struct InboxState {
 }
 
 impl Local {
-    pub(crate) fn new(hub: Arc<Hub>, account: Arc<Account>) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, account: Arc<Account>, payload_max: usize) -> Self {
         let dice = hub.dice();
         let flow = hub.flows.next();
-        Self { hub, account, flow, routes: RouteCache::default(), dice, batch: Batch::default() }
+        Self { hub, account, flow, payload_max, routes: RouteCache::default(), dice, batch: Batch::default() }
     }
 
     /// Publishes, and returns how many takers there were (a queue group and a node elsewhere are one each).
@@ -79,7 +80,7 @@ impl Local {
     /// Never waits: what a slow client cannot take is kept for it within the broker's limits. The header block
     /// of `message`, if any, is not checked. A body over the broker's maximum is not published and has no taker.
     pub fn publish(&mut self, message: &Message<'_>) -> usize {
-        if message.body.len() > self.hub.config.max_payload {
+        if message.body.len() > self.payload_max {
             add(&self.hub.counters.drop_denied, 1);
             return 0;
         }
@@ -131,17 +132,19 @@ impl Local {
 impl Subscription {
     /// The next message. Cancel safe. Waits for ever when none comes.
     pub async fn next(&mut self) -> LocalMessage {
-        poll_fn(|cx| {
-            let mut state = lock(&self.inbox.state);
-            match state.queue.pop_front() {
-                Some(message) => Poll::Ready(message),
-                None => {
-                    state.waker = Some(cx.waker().clone());
-                    Poll::Pending
-                }
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The next message. One task may wait: the one that polled last is woken.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<LocalMessage> {
+        let mut state = lock(&self.inbox.state);
+        match state.queue.pop_front() {
+            Some(message) => Poll::Ready(message),
+            None => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
             }
-        })
-        .await
+        }
     }
 
     /// The next message, when one is waiting already.

@@ -100,6 +100,11 @@ impl Auth {
         self.accounts.iter().find(|account| account.name == name)
     }
 
+    /// Whether clients can be in an account of that name.
+    pub(crate) fn has_account(&self, name: &str) -> bool {
+        name == GLOBAL_ACCOUNT || name == self.system_account() || self.account(name).is_some()
+    }
+
     /// Users that need not show anything, with the keys by which these are configured.
     fn silent_users(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let all =

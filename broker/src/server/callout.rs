@@ -25,7 +25,7 @@ pub(super) async fn ask(hub: Arc<Hub>, client: Arc<Client>, mut check: CalloutCh
         }
     }
     let _leave = hub.callouts.acquire().await.ok()?;
-    let mut local = Local::new(hub.clone(), hub.account(check.account().as_bytes())?);
+    let mut local = Local::new(hub.clone(), hub.account(check.account().as_bytes())?, hub.config.max_payload);
     let inquiry = inquire(&hub, &client, check)?;
     let reply = format!("{INBOX}{}", hub.event_id());
     let mut answers = local.subscribe(reply.as_bytes(), None, 1).ok()?;
