@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod drop_in;
 pub mod gateway;
+pub mod host;
 pub mod identity;
 pub mod mesh;
 mod nats_url;

@@ -1,0 +1,343 @@
+//! One node's copy of the records: what is written, what is merged, what is forgotten, and the digests of all that.
+//!
+//! Merging keeps the greater of two records, so that it does not matter in which order, how often, or over whom they come.
+//! Two rules stand beside that. Tombstones end after [`TOMBSTONE_MS`], or earlier, the oldest first, when there is no room. Their
+//! age is told by the records alone, so that all copies come to the same: it is that at the second latest of the times at which
+//! each writer wrote last by its own clock, which no single clock that is wrong can move. And a node that finds its own key written later than it has
+//! written it itself in this life (its disk was lost, or its clock was) writes it once more over that. What it has
+//! not written in this life it takes from the others, as its own memory.
+
+use super::clock::{Clock, Stamp, has_clock};
+use super::hash::Hash;
+use super::record::{Entry, Key, Record, RecordError, TOMBSTONE_MS};
+use crate::identity::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+/// Into how many parts keys are divided by their hash, each with a digest.
+pub const BUCKETS: usize = 64;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Records, tombstones among them.
+    pub records: usize,
+    /// Bytes of them all, each with some 100 for what is around it.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { records: 8192, bytes: 16 << 20 }
+    }
+}
+
+/// What became of a record that came from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Merged {
+    /// It stands now, in the place of an older one or as a new one; when it is a tombstone that nobody needs any more,
+    /// nothing stands now.
+    Taken,
+    /// What stood there is as late or later.
+    Known,
+    /// It is this node's own key, which it has written otherwise: this stands now, and the others must hear of it.
+    Reasserted(Entry),
+    /// It is no record, or there is no room.
+    Refused(RecordError),
+}
+
+/// A copy of the records.
+#[derive(Debug)]
+pub struct Replica {
+    me: NodeId,
+    clock: Clock,
+    limits: Limits,
+    /// By the hash of the key.
+    entries: BTreeMap<u64, Entry>,
+    /// Of each bucket the sum of its elements.
+    buckets: [u64; BUCKETS],
+    bytes: usize,
+    /// Tombstones from before are forgotten.
+    horizon_ms: u64,
+    /// This node's own keys that it has written in this life.
+    written: BTreeSet<u64>,
+    /// Records of others that were no records or had no room.
+    pub refused: u64,
+}
+
+impl Replica {
+    /// The copy of node `me`, without records.
+    #[must_use]
+    pub const fn new(me: NodeId, limits: Limits) -> Self {
+        Self {
+            me,
+            clock: Clock::new(me),
+            limits,
+            entries: BTreeMap::new(),
+            buckets: [0; BUCKETS],
+            bytes: 0,
+            horizon_ms: 0,
+            written: BTreeSet::new(),
+            refused: 0,
+        }
+    }
+
+    /// Whose copy it is.
+    #[must_use]
+    pub const fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// The value at `key`, unless there is none.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&[u8]> {
+        self.record(key)?.value.as_deref()
+    }
+
+    /// The keys and values of `owner`, or the shared ones, whose names begin with `prefix`; by name.
+    #[must_use]
+    pub fn list(&self, owner: Option<NodeId>, prefix: &str) -> Vec<(&str, &[u8])> {
+        let mut found: Vec<(&str, &[u8])> = Vec::new();
+        for Entry { key, record } in self.entries.values() {
+            if let Some(value) = &record.value
+                && key.owner == owner
+                && key.name.starts_with(prefix)
+            {
+                found.push((&key.name, value));
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// All entries, tombstones as well, in the order of the hashes of their keys.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// How many records there are, tombstones among them, and their bytes.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.entries.len(), self.bytes)
+    }
+
+    /// Stamps of others that were too far ahead to be followed.
+    #[must_use]
+    pub const fn ahead(&self) -> u64 {
+        self.clock.ahead
+    }
+
+    /// What is to stand at `key` from now on, later than what stands there: to be kept on disk, and then given to
+    /// [`Replica::commit`]. `None` when it stands there already.
+    ///
+    /// # Errors
+    /// [`RecordError`] says why it cannot.
+    pub fn stage(&mut self, wall_ms: u64, key: Key, value: Option<Vec<u8>>) -> Result<Option<Entry>, RecordError> {
+        let before = self.record(&key);
+        if before.map_or(value.is_none(), |before| before.value == value) {
+            return Ok(None);
+        }
+        let over = before.map(|before| before.stamp);
+        self.stamped(wall_ms, key, value, over).map(Some)
+    }
+
+    /// Puts what was staged in its place.
+    pub fn commit(&mut self, entry: Entry) {
+        if entry.key.owner == Some(self.me) {
+            self.written.insert(entry.key.hash());
+        }
+        self.make_room(&entry);
+        self.put(entry);
+    }
+
+    /// Takes in what was read from this node's disk.
+    ///
+    /// # Errors
+    /// [`RecordError`]: it is no record, or there is no room.
+    pub fn restore(&mut self, wall_ms: u64, entry: Entry) -> Result<(), RecordError> {
+        self.admit(&entry)?;
+        self.clock.observe(wall_ms, entry.record.stamp);
+        self.make_room(&entry);
+        self.put(entry);
+        Ok(())
+    }
+
+    /// Takes in what another node has sent.
+    pub fn merge(&mut self, wall_ms: u64, entry: Entry) -> Merged {
+        let hash = entry.key.hash();
+        let before = self.entries.get(&hash).filter(|before| before.key == entry.key);
+        if before.is_some_and(|before| before.record >= entry.record) {
+            return Merged::Known;
+        }
+        if let Err(error) = entry.check() {
+            return self.refuse(error);
+        }
+        self.clock.observe(wall_ms, entry.record.stamp);
+        if entry.record.is_forgotten(self.horizon_ms) {
+            return if self.take(hash, &entry.key) { Merged::Taken } else { Merged::Known };
+        }
+        if self.written.contains(&hash) && entry.key.owner == Some(self.me) {
+            let value = before.and_then(|before| before.record.value.clone());
+            return match self.stamped(wall_ms, entry.key, value, Some(entry.record.stamp)) {
+                Ok(entry) => {
+                    self.make_room(&entry);
+                    self.put(entry.clone());
+                    Merged::Reasserted(entry)
+                }
+                Err(error) => self.refuse(error),
+            };
+        }
+        if let Err(error) = self.admit(&entry) {
+            return self.refuse(error);
+        }
+        self.make_room(&entry);
+        self.put(entry);
+        Merged::Taken
+    }
+
+    /// Forgets the tombstones whose time is over, and returns their keys. Takes a look at every record.
+    pub fn expire(&mut self) -> Vec<Key> {
+        let mut last: BTreeMap<NodeId, u64> = BTreeMap::new();
+        let stamps = self.entries.values().map(|entry| entry.record.stamp);
+        // Any other count may stand for a time that its writer found on a record, and not on its clock.
+        for stamp in stamps.filter(|stamp| has_clock(stamp.wall_ms) && stamp.count == 0) {
+            let known = last.entry(stamp.writer).or_default();
+            *known = stamp.wall_ms.max(*known);
+        }
+        let mut last: Vec<u64> = last.into_values().collect();
+        last.sort_unstable();
+        let second = last.iter().rev().nth(1).copied().unwrap_or_default();
+        self.horizon_ms = second.saturating_sub(TOMBSTONE_MS);
+        let over = self.entries.iter().filter(|(_, entry)| entry.record.is_forgotten(self.horizon_ms));
+        let over: Vec<(u64, Key)> = over.map(|(hash, entry)| (*hash, entry.key.clone())).collect();
+        for (hash, key) in &over {
+            self.take(*hash, key);
+        }
+        over.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// The digest of all: two replicas with the same records have the same.
+    #[must_use]
+    pub fn root(&self) -> u64 {
+        self.buckets.iter().fold(Hash::default(), |hash, bucket| hash.number(*bucket)).finish()
+    }
+
+    /// The digests of the buckets.
+    #[must_use]
+    pub const fn buckets(&self) -> &[u64; BUCKETS] {
+        &self.buckets
+    }
+
+    /// The entries whose keys have hashes in `hashes`, with them.
+    pub fn range(&self, hashes: RangeInclusive<u64>) -> impl Iterator<Item = (u64, &Entry)> {
+        self.entries.range(hashes).map(|(hash, entry)| (*hash, entry))
+    }
+
+    /// The entry whose key has that hash.
+    #[must_use]
+    pub fn by_hash(&self, hash: u64) -> Option<&Entry> {
+        self.entries.get(&hash)
+    }
+
+    fn record(&self, key: &Key) -> Option<&Record> {
+        self.entries.get(&key.hash()).filter(|entry| entry.key == *key).map(|entry| &entry.record)
+    }
+
+    fn stamped(
+        &mut self,
+        wall_ms: u64,
+        key: Key,
+        value: Option<Vec<u8>>,
+        over: Option<Stamp>,
+    ) -> Result<Entry, RecordError> {
+        let stamp = self.clock.stamp(wall_ms, over);
+        let stamp =
+            stamp.ok_or_else(|| RecordError::Stamp { key: key.to_string(), wall_ms: super::clock::WALL_MAX_MS })?;
+        let entry = Entry { key, record: Record { stamp, value } };
+        entry.check()?;
+        self.admit(&entry)?;
+        Ok(entry)
+    }
+
+    fn refuse(&mut self, error: RecordError) -> Merged {
+        self.refused += 1;
+        Merged::Refused(error)
+    }
+
+    /// Whether there is room for it, by forgetting tombstones that are older if need be. A tombstone in the place of a
+    /// record needs none: deleting is possible when all is full.
+    fn admit(&self, entry: &Entry) -> Result<(), RecordError> {
+        let before = self.entries.get(&entry.key.hash());
+        if let Some(other) = before.filter(|before| before.key != entry.key) {
+            return Err(RecordError::Collision { key: entry.key.to_string(), other: other.key.to_string() });
+        }
+        let (records, bytes) = self.with(entry);
+        if self.fits(records, bytes) || (before.is_some() && entry.record.is_tombstone()) {
+            return Ok(());
+        }
+        let older = self.older_tombstones(entry);
+        let (spare, spared) = older.fold((0, 0), |(count, sum), (_, old)| (count + 1, sum + old.size()));
+        if self.fits(records - spare, bytes - spared) {
+            return Ok(());
+        }
+        let Limits { records: records_max, bytes: bytes_max } = self.limits;
+        let (records, bytes) = self.size();
+        Err(RecordError::Full { key: entry.key.to_string(), records, bytes, records_max, bytes_max })
+    }
+
+    /// Forgets as many tombstones, the oldest first, as it takes to have room for `entry`.
+    fn make_room(&mut self, entry: &Entry) {
+        loop {
+            let (records, bytes) = self.with(entry);
+            if self.fits(records, bytes) {
+                return;
+            }
+            let oldest = self.older_tombstones(entry).min_by_key(|(_, old)| old.record.stamp);
+            let Some((hash, key)) = oldest.map(|(hash, old)| (hash, old.key.clone())) else { return };
+            self.take(hash, &key);
+        }
+    }
+
+    /// How much there is with `entry` in its place.
+    fn with(&self, entry: &Entry) -> (usize, usize) {
+        let before = self.entries.get(&entry.key.hash());
+        let records = self.entries.len() + usize::from(before.is_none());
+        (records, self.bytes + entry.size() - before.map_or(0, Entry::size))
+    }
+
+    const fn fits(&self, records: usize, bytes: usize) -> bool {
+        records <= self.limits.records && bytes <= self.limits.bytes
+    }
+
+    fn older_tombstones<'a>(&'a self, than: &'a Entry) -> impl Iterator<Item = (u64, &'a Entry)> {
+        let is_older = move |old: &Entry| old.record.is_tombstone() && old.record.stamp < than.record.stamp;
+        self.range(0..=u64::MAX).filter(move |(_, old)| is_older(old) && old.key != than.key)
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let hash = entry.key.hash();
+        self.take(hash, &entry.key);
+        let bucket = &mut self.buckets[bucket_of(hash)];
+        *bucket = bucket.wrapping_add(entry.element());
+        self.bytes += entry.size();
+        self.entries.insert(hash, entry);
+    }
+
+    /// False when there is no entry of that key.
+    fn take(&mut self, hash: u64, key: &Key) -> bool {
+        if self.entries.get(&hash).is_none_or(|entry| entry.key != *key) {
+            return false;
+        }
+        let Some(entry) = self.entries.remove(&hash) else { return false };
+        let bucket = &mut self.buckets[bucket_of(hash)];
+        *bucket = bucket.wrapping_sub(entry.element());
+        self.bytes -= entry.size();
+        true
+    }
+}
+
+/// In which bucket keys with that hash are: buckets are ranges of hashes, in order.
+#[must_use]
+pub const fn bucket_of(hash: u64) -> usize {
+    (hash >> (u64::BITS - BUCKETS.trailing_zeros())) as usize
+}

@@ -1,0 +1,309 @@
+//! The records as a service of the node: kept on its disk, and alike on all nodes that can be reached.
+//!
+//! Owns the task that brings [`Exchange`] its packets and its time. It speaks in an account of the nodes' own, where no
+//! client is: on [`ALL`] to all, and to each node on a subject with its key.
+
+use super::disk;
+use super::exchange::{Counters, Exchange, Now, Output};
+use super::record::{Key, RecordError};
+use super::replica::Limits;
+use super::wire::Packet;
+use crate::identity::NodeId;
+use crate::ports::{BadInterest, Client, Deliveries, Delivery};
+use crate::store::{Store, StoreError};
+use lattice_broker::env::Env;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Where news and digests are told.
+const ALL: &str = "state.all";
+/// Packets that wait for the task; more are dropped, and repaired.
+const PENDING_MAX: usize = 1024;
+/// How often it is looked how many nodes can be reached.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the service is made of.
+pub struct Parts {
+    /// Time, tasks, randomness.
+    pub env: Env,
+    /// Whose records they are, here.
+    pub me: NodeId,
+    /// The disk.
+    pub store: Arc<dyn Store>,
+    /// A client in the account of the nodes.
+    pub client: Arc<dyn Client>,
+    /// How many other nodes can be reached at this moment.
+    pub reachable: Box<dyn Fn() -> usize + Send + Sync>,
+    /// How much is kept.
+    pub limits: Limits,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("me", &self.me).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// The records. Clones are handles of the same ones; its task runs until [`State::stop`].
+#[derive(Clone, Debug)]
+pub struct State {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    env: Env,
+    me: NodeId,
+    store: Arc<dyn Store>,
+    client: Arc<dyn Client>,
+    exchange: Mutex<Exchange>,
+    /// Counts what has changed.
+    changes: watch::Sender<u64>,
+    /// The task has to look when it is due.
+    written: Notify,
+    stop: CancellationToken,
+}
+
+/// Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// It cannot be a record here.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The disk does not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The service did not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The disk fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A subject that cannot be subscribed to.
+    #[error(transparent)]
+    Subject(#[from] BadInterest),
+}
+
+impl State {
+    /// Reads the records from disk, and goes on keeping them alike with the others'.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { env, me, store, client, reachable, limits } = parts;
+        let mut exchange = Exchange::new(now(&env), me, limits, env.rng("state"));
+        let mut refused = 0;
+        let unreadable = disk::load(store.as_ref(), |entry| {
+            if exchange.restore(now(&env), entry).is_err() {
+                refused += 1;
+            }
+        })?;
+        if unreadable + refused > 0 {
+            tracing::warn!(unreadable, refused, "records on disk were left out; the other nodes may have them");
+        }
+        let all = client.subscribe(ALL, None, PENDING_MAX)?;
+        let own = client.subscribe(&subject(me), None, PENDING_MAX)?;
+        let shared = Arc::new(Shared {
+            env: env.clone(),
+            me,
+            store,
+            client,
+            exchange: Mutex::new(exchange),
+            changes: watch::channel(0).0,
+            written: Notify::new(),
+            stop: CancellationToken::new(),
+        });
+        env.spawn(run(Arc::clone(&shared), [all, own], reachable));
+        env.spawn(flush(Arc::clone(&shared)));
+        Ok(Self { shared })
+    }
+
+    /// Whose copy it is.
+    #[must_use]
+    pub fn me(&self) -> NodeId {
+        self.shared.me
+    }
+
+    /// The value at `key`, unless there is none.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<Vec<u8>> {
+        self.shared.exchange().replica().get(key).map(<[u8]>::to_vec)
+    }
+
+    /// Names and values of `owner`, or the shared ones, whose names begin with `prefix`; by name.
+    #[must_use]
+    pub fn list(&self, owner: Option<NodeId>, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        let exchange = self.shared.exchange();
+        let found = exchange.replica().list(owner, prefix).into_iter();
+        found.map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
+    }
+
+    /// Writes `value` to `key`, or deletes it: here at once, on the nodes in reach in a moment, on the others when they are
+    /// again. It survives a crash of the process soon, and a loss of power a moment later.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing has changed then.
+    pub fn write(&self, key: Key, value: Option<Vec<u8>>) -> Result<(), WriteError> {
+        let shared = &self.shared;
+        let now = now(&shared.env);
+        {
+            let mut exchange = shared.exchange();
+            let Some(entry) = exchange.stage(now, key, value)? else { return Ok(()) };
+            // On disk first: what its writer was told is kept must not be gone after a crash.
+            disk::keep(shared.store.as_ref(), &entry.key, Some(&entry.record))?;
+            exchange.write(now, entry);
+        }
+        shared.act();
+        shared.changed();
+        shared.written.notify_one();
+        Ok(())
+    }
+
+    /// Tells of each change, of this node and of others: the number of them so far, of which some may be left out.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    /// What all records come to: two nodes that have the same ones have the same digest.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.shared.exchange().replica().root()
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        let exchange = self.shared.exchange();
+        let Counters { taken, given, repairs, repaired, digests } = exchange.counters;
+        let replica = exchange.replica();
+        let (records, bytes) = replica.size();
+        vec![
+            ("records", records as u64),
+            ("bytes", bytes as u64),
+            ("taken", taken),
+            ("given", given),
+            ("refused", replica.refused),
+            ("stamps_ahead", replica.ahead()),
+            ("repairs", repairs),
+            ("repaired", repaired),
+            ("digests", digests),
+        ]
+    }
+
+    /// Ends the task. Ready when what was written survives a loss of power, or the disk does not take it.
+    pub async fn stop(&self) {
+        self.shared.stop.cancel();
+        if let Err(error) = self.shared.store.flush_durable().await {
+            tracing::warn!(%error, "the records may not survive a loss of power");
+        }
+    }
+}
+
+impl Shared {
+    fn exchange(&self) -> MutexGuard<'_, Exchange> {
+        self.exchange.lock().expect("no holder of this lock panics")
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Does all that is to be done; true when records have changed.
+    fn act(&self) -> bool {
+        let mut changed = false;
+        loop {
+            let Some(output) = self.exchange().poll_output() else { return changed };
+            match output {
+                Output::Keep(key, entry) => {
+                    changed = true;
+                    let record = entry.as_ref().map(|entry| &entry.record);
+                    // It is here nonetheless, and after a restart the others have it.
+                    if let Err(error) = disk::keep(self.store.as_ref(), &key, record) {
+                        tracing::warn!(%key, %error, "a record of another node is not on disk");
+                    }
+                }
+                Output::ToAll(packet) => {
+                    self.client.publish(ALL, None, &packet.encode());
+                }
+                Output::To(node, packet) => {
+                    self.client.publish(&subject(node), None, &packet.encode());
+                }
+            }
+        }
+    }
+
+    fn received(&self, delivery: &Delivery) {
+        match Packet::decode(&delivery.payload) {
+            Ok(packet) => self.exchange().packet(now(&self.env), packet),
+            Err(error) => tracing::debug!(%error, "a packet was not understood"),
+        }
+    }
+}
+
+/// Where a node is spoken to.
+fn subject(node: NodeId) -> String {
+    format!("state.to.{node}")
+}
+
+fn now(env: &Env) -> Now {
+    let since = env.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Now { at: env.now(), wall_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+}
+
+async fn run(
+    shared: Arc<Shared>,
+    mut subscriptions: [Box<dyn Deliveries>; 2],
+    reachable: Box<dyn Fn() -> usize + Send + Sync>,
+) {
+    let mut timer = shared.env.timer(shared.env.now());
+    let (mut reached, mut look) = (0, shared.env.now());
+    while !shared.stop.is_cancelled() {
+        let due = shared.exchange().due().min(look);
+        timer.as_mut().reset(due);
+        let arrived = poll_fn(|cx| {
+            let mut polls = subscriptions.iter_mut().map(|each| each.poll_next(cx));
+            polls.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        });
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            delivery = arrived => shared.received(&delivery),
+            () = shared.written.notified() => {}
+            () = poll_fn(|cx| timer.as_mut().poll(cx)) => {}
+        }
+        let now = now(&shared.env);
+        if look <= now.at {
+            look = now.at + LOOK;
+            let before = std::mem::replace(&mut reached, reachable());
+            if reached > before {
+                shared.exchange().reunited(now);
+            }
+        }
+        shared.exchange().tick(now);
+        if shared.act() {
+            shared.changed();
+        }
+    }
+}
+
+/// Has what was written kept through a loss of power, many changes at a time.
+async fn flush(shared: Arc<Shared>) {
+    let mut changes = shared.changes.subscribe();
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+        changes.mark_unchanged();
+        if let Err(error) = shared.store.flush_durable().await {
+            tracing::warn!(%error, "records may not survive a loss of power");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What must hold of replicated records, whatever happens.
+
+mod network;
+
+use super::*;
+use crate::identity::NodeId;
+use network::Network;
+use proptest::prelude::*;
+
+const NOW: u64 = 1_800_000_000_000;
+
+fn node(n: u8) -> NodeId {
+    NodeId([n; 32])
+}
+
+fn replica(n: u8) -> Replica {
+    Replica::new(node(n), Limits::default())
+}
+
+fn entry(key: Key, wall_ms: u64, writer: u8, value: Option<&str>) -> Entry {
+    let stamp = Stamp { wall_ms, count: 0, writer: node(writer) };
+    Entry { key, record: Record { stamp, value: value.map(|text| text.as_bytes().to_vec()) } }
+}
+
+/// Records of three writers to few keys, own and shared, close in time, tombstones among them.
+fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    let one = (0..4_u8, any::<bool>(), 0..6_u64, 1..4_u8, proptest::option::of("[ab]{0,2}"));
+    let one = one.prop_map(|(name, owned, at, writer, value)| {
+        let name = format!("key/{name}");
+        let key = if owned { Key::owned(node(writer), name) } else { Key::shared(name) };
+        entry(key, NOW + at, writer, value.as_deref())
+    });
+    proptest::collection::vec(one, 0..24)
+}
+
+fn merged(all: &[Entry]) -> Replica {
+    let mut replica = replica(9);
+    all.iter().for_each(|entry| drop(replica.merge(NOW, entry.clone())));
+    replica
+}
+
+fn same(a: &Replica, b: &Replica) -> bool {
+    let both: (Vec<&Entry>, Vec<&Entry>) = (a.entries().collect(), b.entries().collect());
+    both.0 == both.1 && a.root() == b.root() && a.buckets() == b.buckets() && a.size() == b.size()
+}
+
+proptest! {
+    /// Goal: order, repetition and grouping do not matter.
+    #[test]
+    fn merging_is_commutative_associative_and_idempotent(all in entries(), more in entries(), turn in any::<prop::sample::Index>()) {
+        let together = [all.clone(), more.clone()].concat();
+        let expected = merged(&together);
+        let mut turned = together.clone();
+        if !turned.is_empty() {
+            turned.rotate_left(turn.index(together.len()));
+        }
+        turned.reverse();
+        prop_assert!(same(&merged(&turned), &expected));
+        let twice = [together.clone(), together].concat();
+        prop_assert!(same(&merged(&twice), &expected));
+        // One that has merged each part by itself, and then what came of the other.
+        let (a, b) = (merged(&all), merged(&more));
+        let of_both: Vec<Entry> = a.entries().chain(b.entries()).cloned().collect();
+        prop_assert!(same(&merged(&of_both), &expected));
+    }
+
+    /// Goal: the digests are those of the records, however these came to be.
+    #[test]
+    fn digests_do_not_depend_on_history(all in entries()) {
+        let by_history = merged(&all);
+        let present: Vec<Entry> = by_history.entries().cloned().collect();
+        prop_assert!(same(&merged(&present), &by_history));
+    }
+
+    /// Goal: any number of copies, over a network that loses, doubles and delays, in parts, with restarts and with
+    /// clocks that are wrong or missing, are alike soon after it is whole; and what each has last said of itself stands.
+    #[test]
+    fn copies_come_to_be_alike(seed: u64, nodes in 2..7_usize) {
+        let mut network = Network::new(seed, nodes);
+        network.live(120);
+        network.heal();
+        prop_assert!(network.settle(60), "seed {seed}, {nodes} nodes: {:?}", network.roots());
+        network.check();
+    }
+
+    /// Goal: bytes that nobody vouches for are a packet or an error, and no packet does harm.
+    #[test]
+    fn garbage_is_refused(bytes: Vec<u8>) {
+        let mut bytes = bytes;
+        bytes.insert(0, crate::codec::VERSION);
+        if let Ok(packet) = Packet::decode(&bytes) {
+            let mut network = Network::new(1, 1);
+            network.inject(packet);
+        }
+    }
+}
+
+#[test]
+fn the_owner_alone_writes_what_is_its_own() {
+    let mut copy = replica(9);
+    let key = Key::owned(node(1), "labels");
+    assert_eq!(copy.merge(NOW, entry(key.clone(), NOW, 1, Some("a"))), Merged::Taken);
+    let forged = copy.merge(NOW, entry(key.clone(), NOW + 9, 2, Some("b")));
+    assert!(matches!(forged, Merged::Refused(RecordError::Owner { .. })), "{forged:?}");
+    assert_eq!((copy.get(&key), copy.refused), (Some(b"a".as_slice()), 1));
+    let refused = copy.stage(NOW, key, Some(vec![]));
+    assert!(refused.unwrap_err().to_string().contains("which does not own it"));
+}
+
+#[test]
+fn what_is_too_large_is_refused_with_its_measure() {
+    let mut copy = replica(1);
+    let mut error = |name: &str, len| copy.stage(NOW, Key::shared(name), Some(vec![0; len])).unwrap_err().to_string();
+    assert_eq!(error("", 1), "the name of a record has 0 bytes: 1 to 256 are accepted");
+    assert_eq!(error("config/a", 20_000), "the value of config/a has 20000 bytes: at most 12288 are accepted");
+    let mut copy = Replica::new(node(1), Limits { records: 2, bytes: 1000 });
+    let mut write = |name: &str, value: Option<Vec<u8>>| {
+        let staged = copy.stage(NOW, Key::shared(name), value)?;
+        staged.into_iter().for_each(|entry| copy.commit(entry));
+        Ok::<_, RecordError>(copy.size())
+    };
+    assert_eq!(write("a", Some(vec![0; 500])).unwrap(), (1, 601));
+    let full = write("b", Some(vec![0; 500])).unwrap_err().to_string();
+    assert_eq!(full, "b has no room: there are 1 records of 601 bytes, and at most 2 of 1000 are kept");
+    assert_eq!(write("b", Some(vec![0; 90])).unwrap(), (2, 792));
+    assert!(matches!(write("c", Some(vec![])), Err(RecordError::Full { .. })));
+    // What is deleted makes room, and its tombstone goes when there is no other.
+    assert_eq!(write("a", None).unwrap(), (2, 292));
+    assert_eq!(write("c", Some(vec![])).unwrap(), (2, 292));
+}
+
+#[test]
+fn tombstones_are_forgotten_after_their_time() {
+    let mut copy = replica(9);
+    copy.merge(NOW, entry(Key::shared("a"), NOW, 1, Some("a")));
+    copy.merge(NOW, entry(Key::shared("a"), NOW + 1, 1, None));
+    copy.merge(NOW, entry(Key::shared("b"), 77, 1, None));
+    let later = NOW + TOMBSTONE_MS + 2;
+    copy.merge(later, entry(Key::shared("x"), later + 50 * TOMBSTONE_MS, 2, Some("a clock that is wrong")));
+    assert!(copy.expire().is_empty());
+    copy.merge(later, entry(Key::shared("y"), later, 3, Some("y")));
+    assert_eq!(copy.expire(), [Key::shared("a")], "the other has no age");
+    // One that comes too late ends what it is for, and is not kept.
+    copy.merge(later, entry(Key::shared("c"), NOW - 5, 1, Some("c")));
+    assert_eq!(copy.merge(later, entry(Key::shared("c"), NOW - 4, 1, None)), Merged::Taken);
+    assert_eq!(copy.merge(later, entry(Key::shared("c"), NOW - 4, 1, None)), Merged::Known);
+    assert_eq!((copy.get(&Key::shared("c")), copy.size().0), (None, 3));
+}
+
+#[test]
+fn a_stamp_of_the_far_future_is_written_over_by_whoever_has_seen_it() {
+    let mut copy = replica(2);
+    let future = NOW + 80 * 365 * 24 * 3_600_000;
+    copy.merge(NOW, entry(Key::shared("a"), future, 1, Some("poison")));
+    let over = copy.stage(NOW, Key::shared("a"), Some(b"cure".to_vec())).unwrap().unwrap();
+    assert!(over.record.stamp.wall_ms >= future);
+    copy.commit(over);
+    assert_eq!(copy.get(&Key::shared("a")), Some(b"cure".as_slice()));
+    let other = copy.stage(NOW, Key::shared("b"), Some(vec![])).unwrap().unwrap();
+    assert_eq!((other.record.stamp.wall_ms, copy.ahead()), (NOW, 1), "no other key is any later");
+}
+
+/// Goal: a node whose disk is gone gets its own records back, but for those that it has written anew, whatever its clock says.
+#[test]
+fn a_node_that_lost_its_disk_remembers_by_the_others() {
+    let mut copy = replica(1);
+    let (run, labels) = (Key::owned(node(1), "run/a"), Key::owned(node(1), "labels"));
+    let written = copy.stage(3_000, labels.clone(), Some(b"new".to_vec())).unwrap().unwrap();
+    copy.commit(written);
+    assert_eq!(copy.merge(4_000, entry(run.clone(), NOW, 1, Some("hello"))), Merged::Taken);
+    let Merged::Reasserted(again) = copy.merge(4_000, entry(labels.clone(), NOW, 1, Some("old"))) else {
+        panic!("it has written that in this life");
+    };
+    assert!(again.record.stamp.wall_ms >= NOW);
+    assert_eq!((copy.get(&run), copy.get(&labels)), (Some(b"hello".as_slice()), Some(b"new".as_slice())));
+}
+
+/// Goal: a repair moves what differs and nothing else, in bounded messages, also when that is much.
+#[test]
+fn a_repair_moves_what_differs() {
+    let mut network = Network::perfect(5, 2);
+    for n in 0..3000 {
+        network.seed_all(&entry(Key::shared(format!("old/{n}")), NOW, 7, Some("as it was")));
+    }
+    for n in 0..7 {
+        network.write(n % 2, Key::shared(format!("new/{n}")), Some(vec![0; 9000]));
+    }
+    network.write(0, Key::shared("old/5"), None);
+    network.forget_packets();
+    assert!(network.settle(10));
+    let (packets, bytes, moved) = (network.sent, network.sent_bytes, network.moved());
+    assert_eq!(moved, 8);
+    assert!(packets < 60 && bytes < 7 * 9000 + 30_000, "{packets} packets of {bytes} bytes");
+    let mut empty = Network::perfect(6, 2);
+    for n in 0..5000 {
+        empty.seed(0, &entry(Key::shared(format!("{n}")), NOW, 7, Some("all of it")));
+    }
+    assert!(empty.settle(30));
+    assert_eq!(empty.moved(), 5000);
+}
+
+/// Goal: at rest, all nodes together say a digest now and then, and nothing else.
+#[test]
+fn little_is_said_at_rest() {
+    const HOUR: u64 = 3600;
+    let mut network = Network::perfect(7, 20);
+    network.write(3, Key::shared("a"), Some(vec![1; 100]));
+    assert!(network.settle(30));
+    network.run_for(300);
+    (network.sent, network.sent_bytes) = (0, 0);
+    network.run_for(HOUR);
+    // Each packet goes over some six links of its node, with about 100 bytes around it.
+    let on_links = (network.sent_bytes + network.sent * 100) * 6 / 20;
+    assert!(on_links < 30 * HOUR, "{} packets of {} bytes", network.sent, network.sent_bytes);
+    assert!((20..200).contains(&network.sent), "{}", network.sent);
+}
+
+/// Goal: a node that has no room does not keep the others busy for ever.
+#[test]
+fn a_full_node_is_left_alone() {
+    let mut network = Network::perfect(8, 2);
+    network.limit(1, Limits { records: 5, bytes: 10_000 });
+    for n in 0..50 {
+        network.write(0, Key::shared(format!("{n}")), Some(vec![1; 100]));
+    }
+    network.run_for(600);
+    network.sent = 0;
+    network.run_for(3600);
+    assert!(network.sent < 200, "{}", network.sent);
+}
