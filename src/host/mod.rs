@@ -1,5 +1,107 @@
-//! The host: what runs components on a node, and the records that all nodes come to have alike.
+//! The host: what runs components on a node, and answers those who ask for that.
 //!
-//! It sees the lattice through the ports, as a client in the process would.
+//! It sees the lattice through the ports, as a client in the process would: `state/` keeps records that all nodes come to have
+//! alike, with no coordinator; `control/` is the control interface over them; `runner.rs` is what runs components, as
+//! a trait. The node builds it, and ends it before the broker.
 
+pub mod control;
+pub mod double;
+pub mod runner;
 pub mod state;
+
+use crate::identity::NodeId;
+use crate::ports::{BadInterest, Client};
+use crate::store::Store;
+use control::{Books, Control, Facts};
+use lattice_broker::env::Env;
+use runner::Runner;
+use state::State;
+use std::sync::Arc;
+
+/// Whether a node is a host, and of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Whether it is, where there is something to run components with.
+    pub enabled: bool,
+    /// The name by which clients of the control interface tell lattices apart: a word of subjects.
+    pub lattice: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { enabled: true, lattice: "default".to_owned() }
+    }
+}
+
+/// What a host is made of.
+pub struct Parts {
+    /// Time, tasks, randomness.
+    pub env: Env,
+    /// The node.
+    pub node: NodeId,
+    /// What the host says of itself.
+    pub facts: Facts,
+    /// The node's disk.
+    pub store: Arc<dyn Store>,
+    /// A client in the account of the nodes: for the records.
+    pub nodes: Arc<dyn Client>,
+    /// A client in the account of clients: for the control interface.
+    pub clients: Arc<dyn Client>,
+    /// How many other nodes can be reached at this moment.
+    pub reachable: Box<dyn Fn() -> usize + Send + Sync>,
+    /// What runs components.
+    pub runner: Arc<dyn Runner>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("node", &self.node).field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// A running host. Dropping it leaves its tasks running: call [`Host::drain`].
+#[derive(Debug)]
+pub struct Host {
+    state: State,
+    control: Control,
+}
+
+/// The host did not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The records cannot be read.
+    #[error(transparent)]
+    State(#[from] state::StartError),
+    /// A subject that cannot be subscribed to.
+    #[error(transparent)]
+    Subject(#[from] BadInterest),
+}
+
+impl Host {
+    /// Starts it: reads its records, listens, and has run what ran when it ended.
+    ///
+    /// # Errors
+    /// [`StartError`] names what stands in the way.
+    pub fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { env, node, facts, store, nodes, clients, reachable, runner } = parts;
+        let limits = state::Limits::default();
+        let records = state::Parts { env: env.clone(), me: node, store, client: nodes, reachable, limits };
+        let state = State::start(records)?;
+        let books = Books::new(Arc::new(state.clone()));
+        let changes = state.changes();
+        let control = Control::start(control::Parts { env, facts, books, changes, client: clients, runner })?;
+        Ok(Self { state, control })
+    }
+
+    /// The records.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Ends what runs, which is remembered, and then the rest.
+    pub async fn drain(&self) {
+        self.control.stop().await;
+        self.state.stop().await;
+    }
+}

@@ -1,0 +1,289 @@
+//! What the control interface keeps, as records: configuration and links, which are the lattice's, and the host's own labels
+//! and components. How records are kept and merged is left to `state/`.
+//!
+//! A link is one record for each of its interfaces, so that of two parts of a lattice that have sent the same calls to
+//! different targets the later one stands, for those interfaces and no others.
+
+use super::request::{Link, LinkId, Map};
+use crate::codec::{self, Decode, Encode};
+use crate::host::state::{Key, State, WriteError};
+use crate::identity::NodeId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+const CONFIG: &str = "config/";
+const LINK: &str = "link/";
+const LABELS: &str = "labels";
+const RUN: &str = "run/";
+
+/// Where records are: [`State`], or what a test puts in its place.
+pub trait Table: Send + Sync + fmt::Debug + 'static {
+    /// Whose copy it is.
+    fn me(&self) -> NodeId;
+    /// The value at `key`.
+    fn get(&self, key: &Key) -> Option<Vec<u8>>;
+    /// Names and values of `owner`, or the shared ones, whose names begin with `prefix`; by name.
+    fn list(&self, owner: Option<NodeId>, prefix: &str) -> Vec<(String, Vec<u8>)>;
+    /// Writes, or deletes.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing has changed then.
+    fn write(&self, key: Key, value: Option<Vec<u8>>) -> Result<(), WriteError>;
+}
+
+impl Table for State {
+    fn me(&self) -> NodeId {
+        Self::me(self)
+    }
+
+    fn get(&self, key: &Key) -> Option<Vec<u8>> {
+        Self::get(self, key)
+    }
+
+    fn list(&self, owner: Option<NodeId>, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        Self::list(self, owner, prefix)
+    }
+
+    fn write(&self, key: Key, value: Option<Vec<u8>>) -> Result<(), WriteError> {
+        Self::write(self, key, value)
+    }
+}
+
+/// The records of the control interface. Clones are handles of the same ones.
+#[derive(Clone, Debug)]
+pub struct Books(Arc<dyn Table>);
+
+/// A component that this host runs, or will after a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Workload {
+    /// Its image.
+    pub image: String,
+    /// Instances at most.
+    pub count: u32,
+    /// Names of its configurations.
+    pub config: Vec<String>,
+    /// What is noted beside it.
+    pub annotations: Map,
+    /// What it may take, as it was asked for.
+    pub limits: Map,
+}
+
+/// A link was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// Those calls go elsewhere already.
+    #[error(
+        "link {name} of {source_id} sends {interface} to {target} already: delete that link first, or give this one another name"
+    )]
+    Taken {
+        /// The link's name.
+        name: String,
+        /// Whose calls.
+        source_id: String,
+        /// The interface.
+        interface: String,
+        /// Where they go.
+        target: String,
+    },
+    /// It cannot be kept.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// What the interfaces of one link have in common: its id, its target, and both configurations.
+type Same = (LinkId, String, Vec<String>, Vec<String>);
+
+/// The record of one interface of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+struct Way {
+    target: String,
+    /// Which of the link's interfaces it is.
+    position: u16,
+    source_config: Vec<String>,
+    target_config: Vec<String>,
+}
+
+impl Books {
+    /// The books in `table`.
+    #[must_use]
+    pub fn new(table: Arc<dyn Table>) -> Self {
+        Self(table)
+    }
+
+    /// The configuration of that name.
+    #[must_use]
+    pub fn config(&self, name: &str) -> Option<Map> {
+        self.read(&Key::shared(format!("{CONFIG}{name}")))
+    }
+
+    /// Sets a configuration.
+    ///
+    /// # Errors
+    /// [`WriteError`]: it is too large, or there is no room.
+    pub fn put_config(&self, name: &str, config: &Map) -> Result<(), WriteError> {
+        self.write(Key::shared(format!("{CONFIG}{name}")), config)
+    }
+
+    /// Removes a configuration, if there is one of that name.
+    ///
+    /// # Errors
+    /// [`WriteError`]: the disk fails.
+    pub fn delete_config(&self, name: &str) -> Result<(), WriteError> {
+        self.0.write(Key::shared(format!("{CONFIG}{name}")), None)
+    }
+
+    /// All links: by what tells them apart, then by their targets.
+    #[must_use]
+    pub fn links(&self) -> Vec<Link> {
+        let mut links: BTreeMap<Same, Vec<(u16, String)>> = BTreeMap::new();
+        for (id, interface, way) in self.ways() {
+            let Way { target, position, source_config, target_config } = way;
+            links.entry((id, target, source_config, target_config)).or_default().push((position, interface));
+        }
+        let link = |((id, target, source_config, target_config), mut interfaces): (_, Vec<(u16, String)>)| {
+            interfaces.sort();
+            let interfaces = interfaces.into_iter().map(|(_, interface)| interface).collect();
+            Link { id, target, interfaces, source_config, target_config }
+        };
+        links.into_iter().map(link).collect()
+    }
+
+    /// Makes a link; one with the same target takes the place of the one before.
+    ///
+    /// # Errors
+    /// [`LinkError::Taken`]: an interface has another target already. After [`LinkError::Write`] a part of it may be there.
+    pub fn put_link(&self, link: &Link) -> Result<(), LinkError> {
+        let before: Vec<(String, Way)> = self.ways_of(&link.id);
+        let elsewhere = |(interface, way): &&(String, Way)| {
+            way.target != link.target && link.interfaces.iter().any(|wanted| wanted == interface)
+        };
+        if let Some((interface, way)) = before.iter().find(elsewhere) {
+            return Err(LinkError::Taken {
+                name: link.id.name.clone(),
+                source_id: link.id.source_id.clone(),
+                interface: interface.clone(),
+                target: way.target.clone(),
+            });
+        }
+        for (position, interface) in link.interfaces.iter().enumerate() {
+            let way = Way {
+                target: link.target.clone(),
+                position: u16::try_from(position).unwrap_or(u16::MAX),
+                source_config: link.source_config.clone(),
+                target_config: link.target_config.clone(),
+            };
+            self.write(link_key(&link.id, interface), &way)?;
+        }
+        let gone =
+            |(interface, way): &&(String, Way)| way.target == link.target && !link.interfaces.contains(interface);
+        for (interface, _) in before.iter().filter(gone) {
+            self.0.write(link_key(&link.id, interface), None)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what has that id, and returns it.
+    ///
+    /// # Errors
+    /// [`WriteError`]: the disk fails; a part may be gone then.
+    pub fn delete_link(&self, id: &LinkId) -> Result<Vec<Link>, WriteError> {
+        let links: Vec<Link> = self.links().into_iter().filter(|link| link.id == *id).collect();
+        for interface in links.iter().flat_map(|link| &link.interfaces) {
+            self.0.write(link_key(id, interface), None)?;
+        }
+        Ok(links)
+    }
+
+    /// What this host says of itself: what the machine is, and what it was told.
+    #[must_use]
+    pub fn labels(&self) -> Map {
+        use std::env::consts::{ARCH, FAMILY, OS};
+        let machine = [("hostcore.arch", ARCH), ("hostcore.os", OS), ("hostcore.osfamily", FAMILY)];
+        let mut labels = self.told_labels();
+        labels.extend(machine.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        labels
+    }
+
+    /// Sets a label, or removes it; false when it was so already.
+    ///
+    /// # Errors
+    /// [`WriteError`]: the labels are too large together.
+    pub fn label(&self, key: &str, value: Option<String>) -> Result<bool, WriteError> {
+        let before = self.told_labels();
+        let mut labels = before.clone();
+        match value {
+            Some(value) => drop(labels.insert(key.to_owned(), value)),
+            None => drop(labels.remove(key)),
+        }
+        if labels == before {
+            return Ok(false);
+        }
+        self.write(self.own(LABELS), &labels)?;
+        Ok(true)
+    }
+
+    /// What this host runs, by id.
+    #[must_use]
+    pub fn workloads(&self) -> BTreeMap<String, Workload> {
+        let found = self.0.list(Some(self.0.me()), RUN).into_iter();
+        found.filter_map(|(name, value)| Some((name[RUN.len()..].to_owned(), codec::decode(&value).ok()?))).collect()
+    }
+
+    /// What is to run under that id.
+    #[must_use]
+    pub fn workload(&self, id: &str) -> Option<Workload> {
+        self.read(&self.own(&format!("{RUN}{id}")))
+    }
+
+    /// Remembers what runs under that id; nothing when its count is 0.
+    ///
+    /// # Errors
+    /// [`WriteError`]: it is too large, or there is no room.
+    pub fn remember(&self, id: &str, workload: &Workload) -> Result<(), WriteError> {
+        let key = self.own(&format!("{RUN}{id}"));
+        if workload.count == 0 { self.0.write(key, None) } else { self.write(key, workload) }
+    }
+
+    fn told_labels(&self) -> Map {
+        self.read(&self.own(LABELS)).unwrap_or_default()
+    }
+
+    fn ways(&self) -> impl Iterator<Item = (LinkId, String, Way)> {
+        let found = self.0.list(None, LINK).into_iter();
+        found.filter_map(|(name, value)| {
+            let (id, interface) = link_of(&name)?;
+            Some((id, interface, codec::decode(&value).ok()?))
+        })
+    }
+
+    fn ways_of(&self, id: &LinkId) -> Vec<(String, Way)> {
+        self.ways().filter(|(of, ..)| of == id).map(|(_, interface, way)| (interface, way)).collect()
+    }
+
+    fn own(&self, name: &str) -> Key {
+        Key::owned(self.0.me(), name)
+    }
+
+    fn read<T: Decode<()>>(&self, key: &Key) -> Option<T> {
+        // What a later version has written is as if it were not there.
+        codec::decode(&self.0.get(key)?).ok()
+    }
+
+    fn write<T: Encode>(&self, key: Key, value: &T) -> Result<(), WriteError> {
+        self.0.write(key, Some(codec::encode(value)))
+    }
+}
+
+fn link_key(id: &LinkId, interface: &str) -> Key {
+    let LinkId { source_id, name, wit_namespace, wit_package } = id;
+    Key::shared(format!("{LINK}{source_id}/{name}/{wit_namespace}/{wit_package}/{interface}"))
+}
+
+fn link_of(name: &str) -> Option<(LinkId, String)> {
+    let mut parts = name.strip_prefix(LINK)?.split('/').map(str::to_owned);
+    let mut next = || parts.next();
+    let id = LinkId { source_id: next()?, name: next()?, wit_namespace: next()?, wit_package: next()? };
+    let interface = next()?;
+    Some((id, interface))
+}

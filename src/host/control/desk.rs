@@ -1,0 +1,334 @@
+//! Answers to what a host is asked, and what is to be done for it. No IO but that of the books.
+//!
+//! Every answer is `{"success", "message", "response"?}`. What takes long is acknowledged here and done by `crew.rs`, which
+//! tells of the outcome by an event.
+
+use super::books::{Books, Workload};
+use super::crew::{Change, limits};
+use super::request::{
+    ComponentAuction, Link, LinkId, Map, Operation, ScaleComponent, StartProvider, UpdateComponent, parse, prefix,
+};
+use crate::host::runner::Running;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// What a host says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its id: the node's key.
+    pub id: String,
+    /// Its name: the node's.
+    pub name: String,
+    /// The lattice that it is a host of.
+    pub lattice: String,
+    /// Its version.
+    pub version: String,
+    /// Where NATS clients find it.
+    pub nats: String,
+    /// Bytes of an answer, at most.
+    pub payload_max: usize,
+}
+
+/// What is said and done for a request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// What the asker is told; nothing where silence says it.
+    pub reply: Option<Reply>,
+    /// What all are told: names and data of events.
+    pub events: Vec<(&'static str, Value)>,
+    /// What is to be changed: the component, and how.
+    pub change: Option<(String, Change)>,
+    /// The host is to stop, within that time if one was given.
+    pub stop: Option<Option<Duration>>,
+}
+
+/// What the asker is told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Reply {
+    /// Whether it was done, or will be.
+    pub success: bool,
+    /// Why not, or what else there is to say.
+    pub message: String,
+    /// What was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<Value>,
+}
+
+/// What the moment says.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// How long the host has been there.
+    pub uptime: Duration,
+    /// What runs.
+    pub running: &'a [Running],
+}
+
+/// The desk.
+#[derive(Debug)]
+pub struct Desk {
+    facts: Facts,
+    books: Books,
+}
+
+impl Reply {
+    /// It is done.
+    #[must_use]
+    pub fn done(message: impl Into<String>) -> Self {
+        Self { success: true, message: message.into(), response: None }
+    }
+
+    /// This was asked for.
+    #[must_use]
+    pub fn with(response: Value) -> Self {
+        Self { success: true, message: String::new(), response: Some(response) }
+    }
+
+    /// It is not done.
+    #[must_use]
+    pub fn failed(error: impl ToString) -> Self {
+        Self { success: false, message: error.to_string(), response: None }
+    }
+
+    /// The reply as it is sent.
+    #[must_use]
+    pub fn encode(&self, payload_max: usize) -> Vec<u8> {
+        let encode = |reply: &Self| serde_json::to_vec(reply).expect("texts under names always encode");
+        let bytes = encode(self);
+        if bytes.len() <= payload_max {
+            return bytes;
+        }
+        let len = bytes.len();
+        encode(&Self::failed(format!(
+            "the answer has {len} bytes: at most {payload_max} can be sent (client.max_payload)"
+        )))
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply: Some(reply), ..Self::default() }
+    }
+}
+
+impl Answer {
+    fn event(mut self, name: &'static str, data: Value) -> Self {
+        self.events.push((name, data));
+        self
+    }
+}
+
+impl Desk {
+    /// The desk of a host.
+    #[must_use]
+    pub fn new(facts: Facts, books: Books) -> Self {
+        Self { facts, books }
+    }
+
+    /// What is to be said and done for a message on `subject`.
+    #[must_use]
+    pub fn answer(&self, moment: Moment<'_>, subject: &str, body: &[u8]) -> Answer {
+        let operation = subject.strip_prefix(&prefix(&self.facts.lattice)).unwrap_or(subject);
+        match parse(&self.facts.id, operation, body) {
+            Ok(operation) => self.carry_out(moment, operation),
+            Err(error) => Reply::failed(error).into(),
+        }
+    }
+
+    fn carry_out(&self, moment: Moment<'_>, operation: Operation) -> Answer {
+        match operation {
+            Operation::HostPing => Reply::with(self.ping(moment)).into(),
+            Operation::HostGet => Reply::with(self.inventory(moment)).into(),
+            Operation::HostStop(stop) => {
+                let reply = Some(Reply::done("the host stops; its node goes on"));
+                Answer { reply, stop: Some(stop.timeout.map(Duration::from_millis)), ..Answer::default() }
+            }
+            Operation::ComponentAuction(auction) => self.auction(moment, &auction),
+            Operation::ComponentScale(scale) => self.scale(scale),
+            Operation::ComponentUpdate(update) => self.update(update),
+            // Nobody who cannot run it bids.
+            Operation::ProviderAuction(_) => Answer::default(),
+            Operation::ProviderStart(StartProvider { provider_id, provider_ref, .. }) => Reply::failed(format!(
+                "provider {provider_id} ({provider_ref}): this host runs components, no providers"
+            ))
+            .into(),
+            Operation::ProviderStop(stop) => {
+                Reply::failed(format!("provider {} does not run on this host", stop.provider_id)).into()
+            }
+            Operation::LinkPut(link) => self.put_link(&link),
+            Operation::LinkDel(id) => self.delete_link(&id),
+            Operation::LinkGet => Reply::with(json!(self.books.links())).into(),
+            Operation::ConfigPut(name, config) => match self.books.put_config(&name, &config) {
+                Ok(()) => {
+                    Answer::from(Reply::done("configuration put")).event("config_set", json!({ "config_name": name }))
+                }
+                Err(error) => Reply::failed(error).into(),
+            },
+            Operation::ConfigGet(name) => match self.books.config(&name) {
+                Some(config) => Reply::with(json!(config)).into(),
+                None => Reply::done("Configuration not found").into(),
+            },
+            Operation::ConfigDel(name) => match self.books.delete_config(&name) {
+                Ok(()) => Answer::from(Reply::done("configuration deleted"))
+                    .event("config_deleted", json!({ "config_name": name })),
+                Err(error) => Reply::failed(error).into(),
+            },
+            Operation::LabelPut(label) => self.label(&label.key, Some(label.value)),
+            Operation::LabelDel(label) => self.label(&label.key, None),
+            // Components without a signature make none.
+            Operation::ClaimsGet => Reply::with(json!([])).into(),
+            Operation::RegistryPut(_) => {
+                Reply::failed("registries are not asked by this host: images come from files, as file:///path").into()
+            }
+        }
+    }
+
+    fn ping(&self, moment: Moment<'_>) -> Value {
+        let Facts { id, name, lattice, version, nats, .. } = &self.facts;
+        json!({
+            "id": id,
+            "friendly_name": name,
+            "labels": self.books.labels(),
+            "lattice": lattice,
+            "js_domain": null,
+            "rpc_host": nats,
+            "ctl_host": nats,
+            "uptime_human": human(moment.uptime),
+            "uptime_seconds": moment.uptime.as_secs(),
+            "version": version,
+        })
+    }
+
+    /// What `host.get` answers and heartbeats tell.
+    #[must_use]
+    pub fn inventory(&self, moment: Moment<'_>) -> Value {
+        let workloads = self.books.workloads();
+        let component = |running: &Running| {
+            let Workload { annotations, limits, .. } = workloads.get(&running.id).cloned().unwrap_or_default();
+            json!({
+                "id": running.id,
+                "image_ref": running.image,
+                "annotations": annotations,
+                "revision": 0,
+                "max_instances": running.count,
+                "limits": (!limits.is_empty()).then_some(limits),
+            })
+        };
+        json!({
+            "host_id": self.facts.id,
+            "friendly_name": self.facts.name,
+            "labels": self.books.labels(),
+            "version": self.facts.version,
+            "uptime_human": human(moment.uptime),
+            "uptime_seconds": moment.uptime.as_secs(),
+            "components": moment.running.iter().map(component).collect::<Vec<_>>(),
+            "providers": [],
+        })
+    }
+
+    /// What is told when the host is there.
+    #[must_use]
+    pub fn started(&self) -> Value {
+        let Facts { name, version, .. } = &self.facts;
+        json!({ "friendly_name": name, "labels": self.books.labels(), "uptime_seconds": 0, "version": version })
+    }
+
+    /// What is told when it goes.
+    #[must_use]
+    pub fn stopped(&self) -> Value {
+        json!({ "labels": self.books.labels() })
+    }
+
+    fn auction(&self, moment: Moment<'_>, auction: &ComponentAuction) -> Answer {
+        let labels = self.books.labels();
+        let meets = auction.constraints.iter().all(|(key, value)| labels.get(key) == Some(value));
+        let runs = moment.running.iter().any(|running| running.id == auction.component_id)
+            || self.books.workload(&auction.component_id).is_some();
+        if !meets || runs {
+            return Answer::default();
+        }
+        let ComponentAuction { component_ref, component_id, constraints } = auction;
+        let host_id = &self.facts.id;
+        Reply::with(json!({
+            "component_ref": component_ref,
+            "component_id": component_id,
+            "constraints": constraints,
+            "host_id": host_id,
+        }))
+        .into()
+    }
+
+    fn scale(&self, scale: ScaleComponent) -> Answer {
+        if let Err(error) = limits(scale.component_limits.as_ref().unwrap_or(&Map::new())) {
+            return Reply::failed(format!("component.scale: {error}")).into();
+        }
+        let before = self.books.workload(&scale.component_id).map(|workload| workload.image);
+        let message = match before.filter(|image| *image != scale.component_ref && scale.count > 0) {
+            Some(image) if !scale.allow_update => {
+                format!("{} runs {image} and goes on with that: component.update changes an image", scale.component_id)
+            }
+            Some(_) | None => String::new(),
+        };
+        let id = scale.component_id.clone();
+        Answer { change: Some((id, Change::Scale(scale))), ..Reply::done(message).into() }
+    }
+
+    fn update(&self, update: UpdateComponent) -> Answer {
+        let (id, image) = (&update.component_id, &update.new_component_ref);
+        let Some(before) = self.books.workload(id) else {
+            return Reply::failed(format!("component {id} does not run on this host")).into();
+        };
+        if before.image == *image {
+            return Reply::done(format!("component {id} runs {image} already")).into();
+        }
+        let reply = Reply::done(format!("component {id} changes from {} to {image}", before.image));
+        Answer { change: Some((id.clone(), Change::Update(update))), ..reply.into() }
+    }
+
+    fn put_link(&self, link: &Link) -> Answer {
+        let mut data = json!(link);
+        match self.books.put_link(link) {
+            Ok(()) => Answer::from(Reply::done("link put")).event("linkdef_set", data),
+            Err(error) => {
+                data["error"] = json!(error.to_string());
+                Answer::from(Reply::failed(error)).event("linkdef_set_failed", data)
+            }
+        }
+    }
+
+    fn delete_link(&self, id: &LinkId) -> Answer {
+        let links = match self.books.delete_link(id) {
+            Ok(links) => links,
+            Err(error) => return Reply::failed(error).into(),
+        };
+        let answer =
+            Answer::from(Reply::done(if links.is_empty() { "there was no such link" } else { "link deleted" }));
+        if links.is_empty() {
+            return answer.event("linkdef_deleted", json!(id));
+        }
+        links.into_iter().fold(answer, |answer, link| {
+            let mut data = json!(link.id);
+            data["target"] = json!(link.target);
+            data["interfaces"] = json!(link.interfaces);
+            answer.event("linkdef_deleted", data)
+        })
+    }
+
+    fn label(&self, key: &str, value: Option<String>) -> Answer {
+        let removes = value.is_none();
+        match self.books.label(key, value) {
+            Ok(false) if removes => Reply::done(format!("there was no label {key}")).into(),
+            Ok(_) => Answer::from(Reply::done(if removes { "label deleted" } else { "label put" }))
+                .event("labels_changed", json!({ "host_id": self.facts.id, "labels": self.books.labels() })),
+            Err(error) => Reply::failed(error).into(),
+        }
+    }
+}
+
+/// `2d 3h 0m 7s`, from the largest unit that there is any of.
+fn human(time: Duration) -> String {
+    let secs = time.as_secs();
+    let units = [(secs / 86_400, "d"), (secs / 3600 % 24, "h"), (secs / 60 % 60, "m"), (secs % 60, "s")];
+    let first = units.iter().position(|(count, _)| *count > 0).unwrap_or(3);
+    units[first..].iter().map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
+}

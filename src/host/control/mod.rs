@@ -1,0 +1,22 @@
+//! The control interface of wasmCloud 1.x: what its clients ask of a host, and what hosts tell.
+//!
+//! `request.rs` reads what is asked, `desk.rs` answers, with what `books.rs` keeps; `crew.rs` has the runner do what takes
+//! long; `event.rs` tells. `service.rs` is the shell. The differences to a host of wasmCloud's: providers are not run (nobody
+//! bids for them, and to start one is refused), registries are not asked, components have no claims, and to stop
+//! a host leaves its node running.
+
+pub mod books;
+pub mod crew;
+pub mod desk;
+pub mod event;
+pub mod request;
+pub mod service;
+#[cfg(test)]
+mod tests;
+
+pub use books::{Books, LinkError, Table, Workload};
+pub use crew::{BadLimit, Busy, Change, Crew};
+pub use desk::{Answer, Desk, Facts, Moment, Reply};
+pub use event::Events;
+pub use request::{BadRequest, Link, LinkId, Map, Operation, filters, parse};
+pub use service::{Control, Parts};

@@ -1,0 +1,186 @@
+//! The control interface as a service of the node: listens, answers, has things done, and says every half a minute that the
+//! host is there.
+
+use super::books::Books;
+use super::crew::Crew;
+use super::desk::{Desk, Facts, Moment, Reply};
+use super::event::Events;
+use super::request::filters;
+use crate::host::runner::Runner;
+use crate::ports::{BadInterest, Client, Deliveries, Delivery};
+use lattice_broker::env::Env;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How often the host says that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// Requests of one kind that wait, at most; more are dropped, and their askers ask again.
+const PENDING_MAX: usize = 256;
+/// How long components may take to end when nobody has said.
+const STOP: Duration = Duration::from_secs(10);
+/// How long after a change of the records components are looked at: many come together.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// What the service is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Time, tasks, randomness.
+    pub env: Env,
+    /// What the host says of itself.
+    pub facts: Facts,
+    /// What it keeps.
+    pub books: Books,
+    /// Tells of each change of what is kept.
+    pub changes: watch::Receiver<u64>,
+    /// A client in the account in which hosts are asked.
+    pub client: Arc<dyn Client>,
+    /// What runs components.
+    pub runner: Arc<dyn Runner>,
+}
+
+/// The service. Dropping it leaves it running: call [`Control::stop`].
+#[derive(Debug)]
+pub struct Control {
+    stop: CancellationToken,
+    ended: watch::Receiver<bool>,
+}
+
+/// The task's own.
+struct Service {
+    env: Env,
+    desk: Desk,
+    client: Arc<dyn Client>,
+    payload_max: usize,
+    events: Arc<Events>,
+    crew: Arc<Crew>,
+    runner: Arc<dyn Runner>,
+    started: Instant,
+    stop: CancellationToken,
+}
+
+impl Control {
+    /// Listens, and starts what ran when the host ended.
+    ///
+    /// # Errors
+    /// [`BadInterest`]: the name of the lattice cannot be a part of a subject.
+    pub fn start(parts: Parts) -> Result<Self, BadInterest> {
+        let Parts { env, facts, books, changes, client, runner } = parts;
+        let mut subscriptions = Vec::new();
+        for (filter, takes_turns) in filters(&facts.lattice, &facts.id) {
+            let queue = takes_turns.then_some(&*facts.lattice);
+            subscriptions.push(client.subscribe(&filter, queue, PENDING_MAX)?);
+        }
+        let events = Events::new(env.clone(), Arc::clone(&client), facts.lattice.clone(), facts.id.clone());
+        let events = Arc::new(events);
+        let crew = Crew::new(env.clone(), facts.id.clone(), books.clone(), Arc::clone(&events), Arc::clone(&runner));
+        let stop = CancellationToken::new();
+        let service = Service {
+            payload_max: facts.payload_max,
+            desk: Desk::new(facts, books),
+            client,
+            events,
+            crew: Arc::new(crew),
+            runner,
+            started: env.now(),
+            stop: stop.clone(),
+            env: env.clone(),
+        };
+        let (ended_tx, ended) = watch::channel(false);
+        env.spawn(async move {
+            service.run(Ears { subscriptions, next: 0 }, changes).await;
+            // Nobody may be waiting.
+            ended_tx.send_replace(true);
+        });
+        Ok(Self { stop, ended })
+    }
+
+    /// Stops listening and ends what runs, which takes at most ten seconds, and says so. What runs stays remembered.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        // An error says that the task is gone, which is as good.
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+}
+
+impl Service {
+    async fn run(self, mut ears: Ears, mut changes: watch::Receiver<u64>) {
+        self.events.tell("host_started", self.desk.started());
+        self.crew.look();
+        let mut timer = self.env.timer(self.env.now());
+        let mut heartbeat = self.env.now() + HEARTBEAT;
+        let (mut look, mut stop) = (None, None);
+        while stop.is_none() {
+            timer.as_mut().reset(look.map_or(heartbeat, |at: Instant| at.min(heartbeat)));
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                request = poll_fn(|cx| ears.poll_next(cx)) => stop = self.request(&request),
+                changed = changes.changed(), if look.is_none() => match changed {
+                    Ok(()) => look = Some(self.env.now() + SETTLE),
+                    Err(_) => break,
+                },
+                () = poll_fn(|cx| timer.as_mut().poll(cx)) => {}
+            }
+            let now = self.env.now();
+            if look.take_if(|at| *at <= now).is_some() {
+                changes.mark_unchanged();
+                self.crew.look();
+            }
+            if heartbeat <= now {
+                heartbeat = now + HEARTBEAT;
+                self.events.tell("host_heartbeat", self.desk.inventory(self.moment(&self.runner.running())));
+            }
+        }
+        drop(ears);
+        self.crew.stop(stop.flatten().unwrap_or(STOP)).await;
+        self.events.tell("host_stopped", self.desk.stopped());
+    }
+
+    /// Answers; returns how long there is for stopping when that was asked for.
+    fn request(&self, request: &Delivery) -> Option<Option<Duration>> {
+        let subject = String::from_utf8_lossy(&request.subject);
+        let running = self.runner.running();
+        let mut answer = self.desk.answer(self.moment(&running), &subject, &request.payload);
+        if let Some((id, change)) = answer.change.take()
+            && let Err(error) = self.crew.take(&id, change)
+        {
+            answer.reply = Some(Reply::failed(error));
+        }
+        if let (Some(to), Some(reply)) = (&request.reply, &answer.reply) {
+            self.client.publish(&String::from_utf8_lossy(to), None, &reply.encode(self.payload_max));
+        }
+        for (name, data) in answer.events {
+            self.events.tell(name, data);
+        }
+        answer.stop
+    }
+
+    fn moment<'a>(&self, running: &'a [crate::host::runner::Running]) -> Moment<'a> {
+        Moment { uptime: self.env.now().saturating_duration_since(self.started), running }
+    }
+}
+
+/// All subscriptions, each in its turn.
+struct Ears {
+    subscriptions: Vec<Box<dyn Deliveries>>,
+    /// Which one is looked at first.
+    next: usize,
+}
+
+impl Ears {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
+        let count = self.subscriptions.len();
+        for n in 0..count {
+            let at = (self.next + n) % count;
+            if let Poll::Ready(delivery) = self.subscriptions[at].poll_next(cx) {
+                self.next = at + 1;
+                return Poll::Ready(delivery);
+            }
+        }
+        Poll::Pending
+    }
+}

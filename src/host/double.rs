@@ -1,0 +1,83 @@
+//! A [`Runner`] that runs nothing, for tests and simulations: it remembers what it was told, and fails when it shall.
+
+use super::runner::{RunError, Runner, Running, Spec};
+use lattice_broker::env::BoxFuture;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+/// Runs nothing. An image whose name has `missing` in it is not there, and one with `refused` is refused.
+#[derive(Debug, Default)]
+pub struct Double {
+    state: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    running: BTreeMap<String, Spec>,
+    applied: u64,
+    stopped: bool,
+}
+
+impl Double {
+    /// What runs, as it was told.
+    #[must_use]
+    pub fn specs(&self) -> BTreeMap<String, Spec> {
+        self.told().running.clone()
+    }
+
+    /// How often it was told something.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.told().applied
+    }
+
+    /// Whether it was stopped.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.told().stopped
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    fn take(&self, spec: Spec) -> Result<(), RunError> {
+        let mut told = self.told();
+        told.applied += 1;
+        if spec.count == 0 {
+            told.running.remove(&spec.id);
+        } else if spec.image.contains("missing") {
+            return Err(RunError::Image { image: spec.image, why: "no such file".to_owned() });
+        } else if spec.image.contains("refused") {
+            return Err(RunError::Refused { id: spec.id, why: "it wants what nobody gives it".to_owned() });
+        } else {
+            told.running.insert(spec.id.clone(), spec);
+        }
+        Ok(())
+    }
+}
+
+impl Runner for Double {
+    fn apply(&self, spec: Spec) -> BoxFuture<Result<(), RunError>> {
+        Box::pin(std::future::ready(self.take(spec)))
+    }
+
+    fn running(&self) -> Vec<Running> {
+        let told = self.told();
+        let running = |spec: &Spec| Running {
+            id: spec.id.clone(),
+            image: spec.image.clone(),
+            count: spec.count,
+            calls: 0,
+            failed: 0,
+        };
+        told.running.values().map(running).collect()
+    }
+
+    fn stop(&self) -> BoxFuture<()> {
+        let mut told = self.told();
+        told.running.clear();
+        told.stopped = true;
+        Box::pin(std::future::ready(()))
+    }
+}

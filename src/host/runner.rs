@@ -1,0 +1,84 @@
+//! What runs components on this node, as the control interface sees it: a trait, and what goes over it.
+//!
+//! The engine (`engine/`) implements it over wasmtime; simulation and tests put a double here. Who may ask for what, and what the
+//! others are told of it, is `control/`'s.
+
+use lattice_broker::env::BoxFuture;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Runs components. All calls for one component happen one after the other; the caller sees to that.
+pub trait Runner: Send + Sync + fmt::Debug + 'static {
+    /// Makes a component run as `spec` says: starts it, changes its number or its image, or stops it when `spec.count` is 0.
+    /// Ready when that has happened. Messages that arrive meanwhile go to the instances that were there before.
+    ///
+    /// # Errors
+    /// [`RunError`]; what ran before goes on.
+    fn apply(&self, spec: Spec) -> BoxFuture<Result<(), RunError>>;
+    /// What runs now.
+    fn running(&self) -> Vec<Running>;
+    /// Stops all, after what is in hand is done, or after the drain time of each.
+    fn stop(&self) -> BoxFuture<()>;
+}
+
+/// A component as it should run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Its id, unique in the lattice.
+    pub id: String,
+    /// Where its image comes from: `file:///path`, a path.
+    pub image: String,
+    /// Instances at most at a time; 0 stops it.
+    pub count: u32,
+    /// What it is configured with, merged.
+    pub config: BTreeMap<String, String>,
+    /// What it may take of the machine; what is not set has the engine's own bounds.
+    pub limits: Limits,
+    /// Which subjects it is called for when a message arrives (wasmcloud:messaging).
+    pub subscriptions: Vec<String>,
+}
+
+/// What one component may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of linear memory of an instance.
+    pub memory: Option<u64>,
+    /// Longest time of a call.
+    pub call: Option<std::time::Duration>,
+}
+
+/// A component that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its id.
+    pub id: String,
+    /// As in [`Spec::image`].
+    pub image: String,
+    /// As in [`Spec::count`].
+    pub count: u32,
+    /// Calls since it started, and those that failed.
+    pub calls: u64,
+    /// Calls that trapped, ran into a limit or returned an error.
+    pub failed: u64,
+}
+
+/// A component was not started, changed or stopped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// No such image, or it cannot be read.
+    #[error("image {image}: {why}")]
+    Image {
+        /// As asked for.
+        image: String,
+        /// What stands in the way.
+        why: String,
+    },
+    /// It wants what this node does not give it, or more than it may have.
+    #[error("component {id}: {why}")]
+    Refused {
+        /// The component.
+        id: String,
+        /// What it wants, and what would be accepted.
+        why: String,
+    },
+}
