@@ -3,6 +3,7 @@
 //! It has neither disk nor command line: what it is made of comes in as [`Parts`], so that the simulator builds the same
 //! node over simulated sockets. How the layers are joined is `wiring.rs`'s.
 
+mod hosting;
 mod members;
 mod seeing;
 
@@ -12,6 +13,8 @@ pub use seeing::SeeError;
 use crate::config::{self, Config};
 use crate::control::{InviteRequest, RevokeRequest};
 use crate::gateway::{self, Gateway};
+use crate::host::Host;
+use crate::host::runner::Runner;
 use crate::identity::{
     Admission, Applicant, Identity, Invite, IssueError, Joiner, LatticeId, NodeId, Notary, Refusal, Revocation, Roll,
     Terms, revocation,
@@ -63,6 +66,8 @@ pub struct Parts {
     pub notary: Arc<Notary>,
     /// What went wrong before the start and its user should know.
     pub warnings: Vec<String>,
+    /// What runs components; without it the node is no host.
+    pub runner: Option<Arc<dyn Runner>>,
 }
 
 /// A running node. Dropping it leaves its tasks running until the process ends: call [`Node::drain`].
@@ -73,8 +78,9 @@ pub struct Node {
     identity: Arc<Identity>,
     roll: Arc<Roll>,
     broker: Broker,
-    mesh: Mesh,
+    mesh: Arc<Mesh>,
     gateway: Option<Arc<Gateway>>,
+    host: Option<Host>,
     nats: SocketAddr,
     link: SocketAddr,
     started: Instant,
@@ -132,7 +138,7 @@ impl Node {
     /// # Errors
     /// [`StartError`] names what stands in the way.
     pub fn start_with(parts: Parts, broker: Broker) -> Result<Self, StartError> {
-        let Parts { env, config, identity, store, crypto, shelf, notary, warnings } = parts;
+        let Parts { env, config, identity, store, crypto, shelf, notary, mut warnings, runner } = parts;
         let roll = Arc::new(Roll::open(&identity, Arc::clone(&store), notary)?);
         let transport = bind(&env, &config.link, &identity, &roll, &crypto)?;
         let link = transport.local_addr();
@@ -159,9 +165,9 @@ impl Node {
             bus,
             upstreams,
             shelf,
-            store,
+            store: Arc::clone(&store),
         };
-        let mesh = Mesh::start(env.clone(), mesh_config, parts);
+        let mesh = Arc::new(Mesh::start(env.clone(), mesh_config, parts));
         if let Some(gateway) = &gateway {
             gateway.set_active(false);
             let bus = wiring::attach(&broker, gateway.kind(), Arc::clone(gateway) as _);
@@ -170,7 +176,11 @@ impl Node {
         }
         env.spawn(follow_client_urls(broker.clone(), mesh.client_urls()));
         let started = env.now();
-        Ok(Self { env, config, identity, roll, broker, mesh, gateway, nats, link, started, warnings })
+        let facts = hosting::facts(&config, &identity, nats);
+        let runner = runner.filter(|_| config.host.enabled);
+        let parts = runner.and_then(|runner| hosting::parts(&env, facts, &identity, &broker, &mesh, store, runner));
+        let host = parts.and_then(|parts| hosting::start(parts, &mut warnings));
+        Ok(Self { env, config, identity, roll, broker, mesh, gateway, host, nats, link, started, warnings })
     }
 
     /// Where NATS clients connect.
@@ -201,6 +211,12 @@ impl Node {
     #[must_use]
     pub fn mesh(&self) -> &Mesh {
         &self.mesh
+    }
+
+    /// The host, when this node is one.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
     }
 
     /// How many other nodes can be reached.
@@ -279,8 +295,11 @@ impl Node {
         Ok(admitted.admission)
     }
 
-    /// Ends the node in order: no new clients, what is there is delivered, the links say goodbye.
+    /// Ends the node in order: components end, no new clients, what is there is delivered, the links say goodbye.
     pub async fn drain(&self) {
+        if let Some(host) = &self.host {
+            host.drain().await;
+        }
         self.broker.drain().await;
         if let Some(gateway) = &self.gateway {
             gateway.stop().await;
@@ -362,6 +381,10 @@ impl Node {
         counters.extend(self.mesh.transport_counters());
         if let Some(gateway) = &self.gateway {
             counters.extend(gateway.counters().into_iter().map(|(name, count)| (format!("upstream_{name}"), count)));
+        }
+        if let Some(host) = &self.host {
+            let state = host.state().counters().into_iter();
+            counters.extend(state.map(|(name, count)| (format!("state_{name}"), count)));
         }
         counters
     }
@@ -507,6 +530,7 @@ fn broker_config(config: &Config, identity: &Identity) -> broker::Config {
         auth_timeout: client.auth_timeout,
         write_deadline: client.write_deadline,
         auth: auth(&client.auth),
+        own_accounts: vec![wiring::NODES_ACCOUNT],
         ..broker::Config::default()
     }
 }

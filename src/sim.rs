@@ -15,6 +15,7 @@ pub use run::{HUGE_PAGES, Run, Setup, check, cpu_time, memory_needed, play, play
 
 use crate::config::file::File;
 use crate::config::{Config, ConfigError, LINK_PORT};
+use crate::host::runner::Runner;
 use crate::identity::{Identity, NodeId, Notary};
 use crate::mesh::announcement::SharedShelf;
 use crate::node::{Node, Parts, StartError};
@@ -33,6 +34,9 @@ const START_AGAIN: Duration = Duration::from_secs(1);
 /// Changes the settings of the node on a host before it starts.
 pub type Tune = Box<dyn Fn(usize, &mut Config) + Send + Sync>;
 
+/// Makes what runs the components of the node on a host, for each of its lives.
+pub type Runners = Box<dyn Fn(usize) -> Arc<dyn Runner> + Send + Sync>;
+
 /// The nodes of one lattice, one on each host from 0 on. [`World::install`] it on them.
 ///
 /// What survives a crash is kept here: the keys, and a disk. A host that boots again has lost power: what its node had
@@ -42,6 +46,7 @@ pub struct Nodes {
     machines: Arc<Vec<Machine>>,
     settings: Arc<Config>,
     tune: Arc<Tune>,
+    runners: Option<Arc<Runners>>,
     /// What all nodes know is kept, and its signatures are checked, once.
     shelf: Arc<SharedShelf>,
     notary: Arc<Notary>,
@@ -141,6 +146,7 @@ impl Nodes {
             machines: Arc::new(machines),
             settings: Arc::new(settings),
             tune: Arc::new(Box::new(|_, _| {})),
+            runners: None,
             shelf: Arc::default(),
             notary: Arc::default(),
             running: Arc::default(),
@@ -151,6 +157,13 @@ impl Nodes {
     #[must_use]
     pub fn tuned(mut self, tune: Tune) -> Self {
         self.tune = Arc::new(tune);
+        self
+    }
+
+    /// Makes each node a host of components, with what `runners` makes to run them.
+    #[must_use]
+    pub fn hosting(mut self, runners: Runners) -> Self {
+        self.runners = Some(Arc::new(runners));
         self
     }
 
@@ -205,6 +218,7 @@ impl Nodes {
             shelf: Arc::clone(&self.shelf) as _,
             notary: Arc::clone(&self.notary),
             warnings: Vec::new(),
+            runner: self.runners.as_ref().map(|runners| runners(host.index())),
             env,
         };
         self.running().insert(host.index(), Arc::new(Node::start(parts)?));

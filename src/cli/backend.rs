@@ -108,6 +108,7 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
         shelf: Arc::new(OwnShelf),
         notary: Arc::default(),
         warnings: replaced.iter().map(ToString::to_string).collect(),
+        runner: None,
     };
     let node = Arc::new(Node::start(parts)?);
     match http::listen(env, &config, &node) {

@@ -7,6 +7,7 @@ use super::{
     Auth, Client, Config, ConfigError, HTTP_PORT, Link, Mesh, Override, UPSTREAM_PING_INTERVAL, Upstream, User,
 };
 use crate::gateway;
+use crate::host;
 use crate::mesh::beacon;
 use crate::mesh::client_urls;
 use crate::mesh::forming;
@@ -61,6 +62,7 @@ impl Check {
             beacon: self.beacon(file.beacon, default.beacon)?,
             upstream: self.upstream(&file.upstream)?,
             http: self.http(file.http)?,
+            host: self.host(file.host, default.host)?,
             mesh: self.mesh(&file.mesh, &default.mesh, &client)?,
             client,
         })
@@ -321,6 +323,16 @@ impl Check {
             return Err(self.invalid("mesh.link_buffer_max", Size(mesh.link_buffer_max as u64), expected));
         }
         Ok(mesh)
+    }
+
+    fn host(&self, file: file::Host, default: host::Config) -> Checked<host::Config> {
+        let lattice = file.lattice.unwrap_or(default.lattice);
+        // It is a word of subjects.
+        if !is_name(&lattice) || lattice.contains('.') {
+            let expected = "1 to 64 letters, digits, '-' or '_'";
+            return Err(self.invalid("host.lattice", format!("{lattice:?}"), expected));
+        }
+        Ok(host::Config { enabled: file.enabled.unwrap_or(default.enabled), lattice })
     }
 
     fn http(&self, file: file::Http) -> Checked<Option<SocketAddr>> {

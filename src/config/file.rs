@@ -55,6 +55,9 @@ pub const KEYS: &[&str] = &[
     "client.auth.users.password",
     "http",
     "http.listen",
+    "host",
+    "host.enabled",
+    "host.lattice",
     "mesh",
     "mesh.nodes_max",
     "mesh.frame_max",
@@ -83,6 +86,7 @@ pub struct File {
     pub upstream: Upstream,
     pub client: Client,
     pub http: Http,
+    pub host: Host,
     pub mesh: Mesh,
 }
 
@@ -173,6 +177,15 @@ pub struct User {
 #[expect(missing_docs, reason = "docs/lattice.toml documents each key")]
 pub struct Http {
     pub listen: Option<String>,
+}
+
+/// The table `host`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "docs/lattice.toml documents each key")]
+pub struct Host {
+    pub enabled: Option<bool>,
+    pub lattice: Option<String>,
 }
 
 /// The table `mesh`.

@@ -12,6 +12,7 @@ pub mod units;
 pub use place::{Origin, Source};
 
 use crate::gateway::UpstreamUrl;
+use crate::host;
 use crate::mesh::beacon;
 use crate::mesh::forming;
 use crate::mesh::heartbeat::Pace;
@@ -53,6 +54,8 @@ pub struct Config {
     pub client: Client,
     /// Where those who watch are answered by HTTP; nowhere unless it is given.
     pub http: Option<SocketAddr>,
+    /// Whether components run here.
+    pub host: host::Config,
     /// Bounds of the mesh.
     pub mesh: Mesh,
 }
@@ -217,6 +220,7 @@ impl Default for Config {
             upstream: None,
             client,
             http: None,
+            host: host::Config::default(),
             mesh: Mesh {
                 nodes_max: 2048,
                 frame_max: 2 << 20,

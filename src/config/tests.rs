@@ -53,6 +53,13 @@ fn no_upstream_unless_a_url_is_given() {
 }
 
 #[test]
+fn the_name_of_a_host_s_lattice_is_a_word_of_subjects() {
+    assert_eq!(resolve("[host]\nlattice = \"site-1\"").unwrap().host.lattice, "site-1");
+    let message = error("[host]\nlattice = \"a.b\"");
+    assert!(message.contains("host.lattice = \"a.b\" cannot be used: expected 1 to 64 letters"), "{message}");
+}
+
+#[test]
 fn http_is_off_unless_an_address_is_given() {
     assert_eq!(resolve("").unwrap().http, None);
     assert_eq!(resolve("[http]\nlisten = \"localhost:0\"").unwrap().http, Some("127.0.0.1:0".parse().unwrap()));

@@ -27,6 +27,7 @@ fn parts(env: &Env, config: Config, store: MemoryStore) -> Parts {
         shelf: Arc::new(OwnShelf),
         notary: Arc::default(),
         warnings: Vec::new(),
+        runner: None,
         config,
     }
 }

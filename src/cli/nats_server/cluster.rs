@@ -50,6 +50,7 @@ pub(super) async fn start(
         shelf: Arc::new(OwnShelf),
         notary: Arc::new(Notary::default()),
         warnings: Vec::new(),
+        runner: None,
     };
     Node::start_with(parts, broker).map_err(|error| match error {
         StartError::Listen(error) => cannot_listen(options, &error),
