@@ -21,7 +21,7 @@ use crate::identity::Grant;
 use crate::status::events::{Events, Place};
 use crate::status::routes::{Routes, Takers};
 use crate::status::trace::Trace;
-use crate::status::{Member, Revoked, Status};
+use crate::status::{Member, Revoked, Roots, Status};
 use lattice_broker::env::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -54,6 +54,8 @@ pub enum Request {
     Members,
     /// To throw somebody out.
     Revoke(RevokeRequest),
+    /// About the root keys.
+    Root(RootRequest),
     /// To show something of the lattice.
     See(Question),
     /// To end, as with SIGTERM.
@@ -107,6 +109,21 @@ pub enum RevokeRequest {
     Import(String),
 }
 
+/// What about the root keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootRequest {
+    /// To show them.
+    Show,
+    /// To go by what a file tells.
+    Follow {
+        /// The file's text.
+        text: String,
+        /// In the place of what is known, also where that contradicts it, if it ends with a key that begins so.
+        instead: Option<String>,
+    },
+}
+
 /// What an invite shall grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InviteRequest {
@@ -138,6 +155,8 @@ pub enum Answer {
     Members(Vec<Member>),
     /// To [`Request::Revoke`].
     Revoked(Revoked),
+    /// To [`Request::Root`].
+    Roots(Roots),
     /// To [`Request::See`].
     Seen(Seen),
     /// To [`Request::Stop`]: it has begun to end.
@@ -172,6 +191,11 @@ pub trait Handler: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// What its user shall read.
     fn revoke(&self, request: RevokeRequest) -> BoxFuture<Result<Revoked, Refused>>;
+    /// Shows the root keys, or goes by others.
+    ///
+    /// # Errors
+    /// What its user shall read.
+    fn root(&self, request: RootRequest) -> BoxFuture<Result<Roots, Refused>>;
     /// Shows something of the lattice.
     ///
     /// # Errors

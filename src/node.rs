@@ -5,13 +5,15 @@
 
 mod hosting;
 mod members;
+mod roots;
 mod seeing;
 
-pub use members::{RevokeError, list as list_members, told as told_revoked};
+pub use members::{RevokeError, find as find_member, list as list_members, told as told_revoked};
+pub use roots::{FollowError, follow as follow_roots, list as list_roots};
 pub use seeing::SeeError;
 
 use crate::config::{self, Config};
-use crate::control::{InviteRequest, RevokeRequest};
+use crate::control::{InviteRequest, RevokeRequest, RootRequest};
 use crate::gateway::{self, Gateway};
 use crate::host::Host;
 use crate::host::runner::Runner;
@@ -207,6 +209,12 @@ impl Node {
         self.identity.node_id()
     }
 
+    /// Who is a member, and by which root keys.
+    #[must_use]
+    pub fn roll(&self) -> &Roll {
+        &self.roll
+    }
+
     /// The mesh: what it knows of the others, and how its links are.
     #[must_use]
     pub fn mesh(&self) -> &Mesh {
@@ -282,6 +290,20 @@ impl Node {
         Ok(members::told(&self.roll, &revocations, &before))
     }
 
+    /// Shows the root keys, or goes by those that a file tells of. Ready when that survives a loss of power.
+    ///
+    /// # Errors
+    /// [`FollowError`].
+    pub async fn root(&self, request: RootRequest) -> Result<status::Roots, FollowError> {
+        if let RootRequest::Follow { text, instead } = request {
+            if roots::follow(&self.roll, &text, instead.as_deref())? {
+                self.mesh.succeed().await;
+            }
+            self.roll.durable().await?;
+        }
+        Ok(roots::list(&self.identity, &self.roll, &self.members()))
+    }
+
     /// Admits a device that holds `invite`, without a network between the two: what a join does, for simulations.
     ///
     /// # Errors
@@ -329,6 +351,7 @@ impl Node {
         if let Some(what) = self.roll.refuses(self.identity.membership()) {
             problems.push(format!("this node is a member no more; revoked: {what}"));
         }
+        problems.extend(roots::problem(&self.roll));
         let excess = self.roll.list().into_iter().filter(|member| member.excess && !member.revoked);
         let excess: Vec<String> = excess.map(|member| member.name).collect();
         if !excess.is_empty() {
@@ -414,7 +437,7 @@ pub async fn issue(
     addresses.truncate(INVITE_ADDRESSES_MAX);
     let InviteRequest { expires, uses, grant } = request;
     let terms = Terms { valid_for: expires, uses, grant, addresses };
-    Ok(identity.issue(&mut env.rng("invite"), terms, roll.now(env.wall()))?)
+    Ok(identity.issue(&mut env.rng("invite"), terms, roll.now(env.wall()))?.with_line(&roll.line()))
 }
 
 /// The revocations that `request` asks for, each of which somebody has signed who may.
@@ -431,7 +454,8 @@ pub fn revocations(
         RevokeRequest::Node(name) => vec![members::revocation_of(identity, roll, &name, roll.now(env.wall()))?],
         RevokeRequest::Import(text) => revocation::from_text(roll.root(), &text)?,
     };
-    revocations.iter().try_for_each(|revocation| revocation.verify(roll.root()).map(drop))?;
+    let current = roll.line().current();
+    revocations.iter().try_for_each(|revocation| revocation.verify(roll.root(), current).map(drop))?;
     Ok(revocations)
 }
 

@@ -173,6 +173,15 @@ impl Nodes {
         self.running().get(&i).cloned()
     }
 
+    /// Who the node on host `i` is, with its keys.
+    ///
+    /// # Panics
+    /// When the host has no node.
+    #[must_use]
+    pub fn identity(&self, i: usize) -> &Identity {
+        &self.machines[i].identity
+    }
+
     /// Who the nodes are, by host.
     #[must_use]
     pub fn ids(&self) -> Vec<NodeId> {

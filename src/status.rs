@@ -153,3 +153,30 @@ pub struct Revoked {
     /// The same for `lattice revoke --import`, where no link leads.
     pub file: String,
 }
+
+/// The root keys of the lattice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roots {
+    /// From the one that has made the lattice to the one that speaks for it.
+    pub keys: Vec<RootKey>,
+    /// True when this node holds the last one.
+    pub here: bool,
+    /// One that was named by an old key as well, and is refused: somebody else may have that key.
+    pub rival: Option<String>,
+    /// Members that are not within reach, and may not have heard of the last one yet.
+    pub away: Vec<String>,
+    /// The same for `lattice root follow`, where no link leads. Nothing while this node has heard the keys alone, and not who
+    /// stays revoked: from the invite that it has joined by.
+    pub file: Option<String>,
+}
+
+/// A root key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootKey {
+    /// The key, `O…`.
+    pub key: String,
+    /// Since when it speaks for the lattice, in seconds since 1970, by the clock of the node where it took over.
+    pub since_secs: Option<u64>,
+    /// How many certificates of the keys before it go on; nothing for the first key.
+    pub kept: Option<usize>,
+}

@@ -2,12 +2,12 @@
 
 use super::{CliError, http};
 use crate::config::Config;
-use crate::control::{Answer, InviteRequest, Question, Request, RevokeRequest, Seen};
+use crate::control::{Answer, InviteRequest, Question, Request, RevokeRequest, RootRequest, Seen};
 use crate::identity::{Advice, Folder, Identity, Invite, Notary, Roll};
 use crate::mesh::announcement::OwnShelf;
 use crate::mesh::{join as joining, quic};
-use crate::node::{self, InviteError, Node, Parts, RevokeError, SeeError, StartError};
-use crate::status::{Member, Revoked, Status};
+use crate::node::{self, FollowError, InviteError, Node, Parts, RevokeError, SeeError, StartError};
+use crate::status::{Member, Revoked, Roots, Status};
 use crate::store::{DiskStore, Options, Replaced, Store, StoreError};
 use lattice_broker::ListenError;
 use lattice_broker::env::{BoxFuture, Env};
@@ -30,6 +30,8 @@ pub trait RunningNode: Send + Sync + fmt::Debug + 'static {
     fn members(&self) -> Vec<Member>;
     /// Throws somebody out.
     fn revoke(&self, request: RevokeRequest) -> BoxFuture<Result<Revoked, CliError>>;
+    /// Shows the root keys, or goes by others.
+    fn root(&self, request: RootRequest) -> BoxFuture<Result<Roots, CliError>>;
     /// Shows something of the lattice.
     fn see(&self, question: Question) -> BoxFuture<Result<Seen, CliError>>;
     /// Ends it in order: no new clients, deliver what is there, close links. The caller sets the deadline.
@@ -74,6 +76,11 @@ impl RunningNode for Local {
     fn revoke(&self, request: RevokeRequest) -> BoxFuture<Result<Revoked, CliError>> {
         let node = Arc::clone(&self.node);
         Box::pin(async move { Ok(node.revoke(request).await?) })
+    }
+
+    fn root(&self, request: RootRequest) -> BoxFuture<Result<Roots, CliError>> {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move { Ok(node.root(request).await?) })
     }
 
     fn see(&self, question: Question) -> BoxFuture<Result<Seen, CliError>> {
@@ -144,6 +151,14 @@ pub async fn answer_offline(env: &Env, config: &Config, request: Request) -> Res
             roll.durable().await?;
             Ok(Answer::Revoked(node::told_revoked(&roll, &revocations, &before)))
         }
+        Request::Root(request) => {
+            if let RootRequest::Follow { text, instead } = request {
+                node::follow_roots(&roll, &text, instead.as_deref())?;
+                roll.durable().await?;
+            }
+            let members = node::list_members(&identity, &roll, None, |_| None);
+            Ok(Answer::Roots(node::list_roots(&identity, &roll, &members)))
+        }
         Request::Status | Request::See(_) | Request::Stop => {
             Err(crate::control::SocketError::NotRunning { data: config.data.clone() }.into())
         }
@@ -178,6 +193,15 @@ pub async fn join(env: &Env, config: &Config, invite: &str) -> Result<Joined, Cl
     store.flush_durable().await?;
     folder.create(&member.identity).map_err(|error| advised(&error, error.advice()))?;
     Ok(joined(&member.identity, false))
+}
+
+/// What is known of the members in the data folder of one, on which no node runs.
+///
+/// # Errors
+/// What its user shall read.
+pub(super) async fn member_roll(env: &Env, folder: &Folder, identity: &Identity) -> Result<Roll, CliError> {
+    let (store, _) = open_store(env, folder).await?;
+    Ok(Roll::open(identity, store, Arc::<Notary>::default())?)
 }
 
 /// The data folder of a member, and who that is.
@@ -254,6 +278,15 @@ impl From<RevokeError> for CliError {
                 .likely("the file is of another lattice, or was cut off or changed")
                 .next("lattice revoke NODE --file FILE   where the node was revoked, and copy that"),
             RevokeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<FollowError> for CliError {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Succession(error) => advised(&error, error.advice()),
+            FollowError::Store(error) => error.into(),
         }
     }
 }

@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(read(given).unwrap(), "lat1:abc");
         assert_eq!(read(" lat1:abc\n").unwrap(), "lat1:abc");
         assert_eq!(read("no such file").unwrap(), "no such file");
-        std::fs::write(&file, "x".repeat(20_000)).unwrap();
+        std::fs::write(&file, "x".repeat(60_000)).unwrap();
         let error = read(given).unwrap_err().to_string();
         assert!(error.contains(given) && error.contains("no invite is as long"), "{error}");
         std::fs::write(&file, "").unwrap();

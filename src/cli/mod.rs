@@ -81,7 +81,7 @@ enum Command {
     Members(members::Args),
     /// Throw a member out, with whom it has admitted.
     Revoke(revoke::Args),
-    /// Take the lattice's root key offline, or put it back.
+    /// Take the lattice's root key offline, put it back, or replace it.
     Root(root::Args),
     /// Publish a message.
     Pub(publish::Args),
@@ -205,7 +205,7 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
             Command::Events(args) => events::run(&env, &args, matches, output).await,
             Command::Members(args) => members::run(&env, &args, matches, output).await,
             Command::Revoke(args) => revoke::run(&env, &args, matches, output).await,
-            Command::Root(args) => root::run(&env, &args, matches, output),
+            Command::Root(args) => root::run(&env, &args, matches, output).await,
             Command::Pub(args) => publish::run(&env, &args, output).await,
             Command::Sub(args) => subscribe::run(&env, &args, output).await,
             Command::Request(args) => request::run(&env, &args, output).await,

@@ -1,18 +1,26 @@
-//! `lattice root`: takes the lattice's root key offline, and puts it back.
+//! `lattice root`: takes the lattice's root key offline, and puts it back. Replacing it is in `root/rotate.rs`; what is to be
+//! seen and heard of that, in `root/follow.rs`.
+
+mod follow;
+mod rotate;
 
 use super::new_file::write_new;
 use super::output::Output;
 use super::{CliError, EXIT_OK, NodeArgs, backend};
 use crate::control::{self, SocketError};
 use crate::identity::escrow::{self, EscrowError};
+use crate::identity::{LINE_TEXT_MAX, Line};
+use crate::node;
 use clap::{ArgMatches, Subcommand};
 use lattice_broker::env::Env;
 use serde::Serialize;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// No file with a key or a passphrase is longer.
+/// No passphrase's file is longer, and no key.
 const FILE_MAX: u64 = 4_096;
+/// No file with a key is longer: below the key is the line that leads to it.
+const KEY_FILE_MAX: u64 = FILE_MAX + LINE_TEXT_MAX as u64;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -26,6 +34,12 @@ enum What {
     Export(Export),
     /// Put a root key that was exported back into the data folder.
     Import(Import),
+    /// Replace the root key by a new one: the old one counts for nothing any more. All members stay.
+    Rotate(rotate::Args),
+    /// Show the root keys that there were, and who may not have heard of the last one.
+    Show(follow::Show),
+    /// Go by a root key that was replaced elsewhere, as a file tells.
+    Follow(follow::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -69,7 +83,7 @@ impl Passphrase {
         let Some(file) = &self.passphrase_file else {
             return Ok(self.passphrase.clone().filter(|passphrase| !passphrase.is_empty()));
         };
-        let text = if file == Path::new("-") { read(io::stdin().lock()) } else { read_file(file) };
+        let text = if file == Path::new("-") { read(io::stdin().lock(), FILE_MAX) } else { read_file(file, FILE_MAX) };
         let text = text
             .map_err(|error| CliError::new(format!("cannot read the passphrase from {}: {error}", file.display())))?;
         Ok(text.lines().next().map(str::to_owned))
@@ -84,15 +98,18 @@ struct Document<'a> {
     here: bool,
 }
 
-pub(super) fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &Output) -> Result<u8, CliError> {
+pub(super) async fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &Output) -> Result<u8, CliError> {
     let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     match &args.what {
-        What::Export(export) => self::export(env, export, matches, output),
-        What::Import(import) => self::import(import, matches, output),
+        What::Export(export) => self::export(env, export, matches, output).await,
+        What::Import(import) => self::import(env, import, matches, output).await,
+        What::Rotate(rotate) => rotate::run(env, rotate, matches, output).await,
+        What::Show(show) => follow::show(env, show, matches, output).await,
+        What::Follow(follow) => follow::run(env, follow, matches, output).await,
     }
 }
 
-fn export(env: &Env, args: &Export, matches: &ArgMatches, output: &Output) -> Result<u8, CliError> {
+async fn export(env: &Env, args: &Export, matches: &ArgMatches, output: &Output) -> Result<u8, CliError> {
     let config = args.node.config(matches, Vec::new())?;
     let passphrase = args.passphrase.get()?;
     let _held = control::hold(&config.data).map_err(running)?;
@@ -106,12 +123,17 @@ fn export(env: &Env, args: &Export, matches: &ArgMatches, output: &Output) -> Re
         (false, Some(passphrase)) => escrow::seal(root, passphrase, &mut env.rng("root"))?,
         (false, None) => return Err(EscrowError::NoPassphrase.into()),
     };
-    write(&args.file, &text)?;
+    let line = backend::member_roll(env, &folder, &identity).await?.line();
+    write(&args.file, &with_line(text, &line))?;
     // Only what has been read back is safe enough to remove the other copy.
-    let back =
-        escrow::open(&read_file(&args.file).map_err(|error| failed(&args.file, &error))?, passphrase.as_deref())?;
+    let back = read_file(&args.file, KEY_FILE_MAX).map_err(|error| failed(&args.file, &error))?;
+    let back = escrow::open(parts(&back).0, passphrase.as_deref())?;
     if back.public() != root.public() {
         return Err(CliError::new(format!("{} does not read back as it was written", args.file.display())));
+    }
+    if root.public() != line.current() {
+        let new = line.current().to_root_text();
+        output.notice(format!("warning: this key speaks for the lattice no more: it has been replaced by {new}"));
     }
     if !args.keep {
         folder.take_root().map_err(|error| backend::advised(&error, error.advice()))?;
@@ -130,13 +152,20 @@ fn export(env: &Env, args: &Export, matches: &ArgMatches, output: &Output) -> Re
     Ok(EXIT_OK)
 }
 
-fn import(args: &Import, matches: &ArgMatches, output: &Output) -> Result<u8, CliError> {
+async fn import(env: &Env, args: &Import, matches: &ArgMatches, output: &Output) -> Result<u8, CliError> {
     let config = args.node.config(matches, Vec::new())?;
     let _held = control::hold(&config.data).map_err(running)?;
     let (folder, identity) = backend::member_folder(&config)?;
-    let text = read_file(&args.file).map_err(|error| failed(&args.file, &error))?;
-    let root = escrow::open(&text, args.passphrase.get()?.as_deref())?;
-    folder.put_root(&identity, &root).map_err(|error| backend::advised(&error, error.advice()))?;
+    let text = read_file(&args.file, KEY_FILE_MAX).map_err(|error| failed(&args.file, &error))?;
+    let (key, line) = parts(&text);
+    let root = escrow::open(key, args.passphrase.get()?.as_deref())?;
+    let roll = backend::member_roll(env, &folder, &identity).await?;
+    if let Some(line) = line {
+        // This node may not have heard of it.
+        node::follow_roots(&roll, line, None)?;
+        roll.durable().await?;
+    }
+    folder.put_root(&roll.line(), &root).map_err(|error| backend::advised(&error, error.advice()))?;
     let lattice = identity.lattice().to_hex();
     if output.json {
         output.document(&Document { lattice, file: &args.file, here: true })?;
@@ -160,14 +189,26 @@ fn failed(file: &Path, error: &io::Error) -> CliError {
     CliError::new(format!("cannot read the root key from {}: {error}", file.display()))
 }
 
-fn read_file(file: &Path) -> io::Result<String> {
-    read(std::fs::File::open(file)?)
+fn read_file(file: &Path, len_max: u64) -> io::Result<String> {
+    read(std::fs::File::open(file)?, len_max)
 }
 
-fn read(from: impl Read) -> io::Result<String> {
+fn read(from: impl Read, len_max: u64) -> io::Result<String> {
     let mut text = String::new();
-    from.take(FILE_MAX).read_to_string(&mut text)?;
+    from.take(len_max).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// A key's text, with the line that leads to it below: so it can be put back where nobody has heard of that yet.
+fn with_line(key: String, line: &Line) -> String {
+    let is_told = !line.steps().is_empty() && line.expelled().is_some();
+    if is_told { format!("{key}\n{}", line.to_text()) } else { key }
+}
+
+/// The key and the line in a file that was written so.
+fn parts(text: &str) -> (&str, Option<&str>) {
+    let text = text.trim();
+    text.split_once('\n').map_or((text, None), |(key, line)| (key.trim_end(), Some(line.trim_start())))
 }
 
 fn write(file: &Path, text: &str) -> Result<(), CliError> {

@@ -16,9 +16,12 @@ pub(super) async fn see(
     let config = node.config(matches, Vec::new())?;
     match ask(env, &config.data, Request::See(question)).await? {
         Answer::Seen(seen) => Ok(seen),
-        Answer::Status(_) | Answer::Invite(_) | Answer::Members(_) | Answer::Revoked(_) | Answer::Stopping => {
-            Err(AskError::Misunderstood.into())
-        }
+        Answer::Status(_)
+        | Answer::Invite(_)
+        | Answer::Members(_)
+        | Answer::Revoked(_)
+        | Answer::Roots(_)
+        | Answer::Stopping => Err(AskError::Misunderstood.into()),
     }
 }
 

@@ -29,9 +29,12 @@ pub(super) async fn fetch(env: &Env, node: &NodeArgs, matches: &ArgMatches) -> R
     let config = node.config(matches, Vec::new())?;
     match ask(env, &config.data, Request::Status).await? {
         Answer::Status(status) => Ok(*status),
-        Answer::Invite(_) | Answer::Members(_) | Answer::Revoked(_) | Answer::Seen(_) | Answer::Stopping => {
-            Err(AskError::Misunderstood.into())
-        }
+        Answer::Invite(_)
+        | Answer::Members(_)
+        | Answer::Revoked(_)
+        | Answer::Roots(_)
+        | Answer::Seen(_)
+        | Answer::Stopping => Err(AskError::Misunderstood.into()),
     }
 }
 

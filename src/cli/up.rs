@@ -6,8 +6,8 @@ use super::{CliError, EXIT_OK, NodeArgs, memory, overriding};
 use crate::config::file::Secret;
 use crate::config::{Auth, Config, OverrideKey, interfaces};
 use crate::control::server::Server;
-use crate::control::{Handler, InviteRequest, Question, Refused, RevokeRequest, Seen};
-use crate::status::{Member, Revoked, Status};
+use crate::control::{Handler, InviteRequest, Question, Refused, RevokeRequest, RootRequest, Seen};
+use crate::status::{Member, Revoked, Roots, Status};
 use clap::ArgMatches;
 use lattice_broker::env::{BoxFuture, Env};
 use std::io::IsTerminal;
@@ -165,6 +165,11 @@ impl Handler for Controlled {
     fn revoke(&self, request: RevokeRequest) -> BoxFuture<Result<Revoked, Refused>> {
         let revoked = self.node.revoke(request);
         Box::pin(async move { revoked.await.map_err(Refused::from) })
+    }
+
+    fn root(&self, request: RootRequest) -> BoxFuture<Result<Roots, Refused>> {
+        let roots = self.node.root(request);
+        Box::pin(async move { roots.await.map_err(Refused::from) })
     }
 
     fn see(&self, question: Question) -> BoxFuture<Result<Seen, Refused>> {

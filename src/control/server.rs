@@ -132,6 +132,7 @@ async fn answer(line: &[u8], handler: &dyn Handler) -> Result<Answer, Refused> {
         Request::Invite(request) => handler.invite(request).await.map(Answer::Invite),
         Request::Members => Ok(Answer::Members(handler.members())),
         Request::Revoke(request) => handler.revoke(request).await.map(Answer::Revoked),
+        Request::Root(request) => handler.root(request).await.map(Answer::Roots),
         Request::See(question) => handler.see(question).await.map(Answer::Seen),
         Request::Stop => {
             handler.stop();

@@ -37,6 +37,11 @@ impl Handler for Double {
         Box::pin(std::future::ready(Ok(Revoked { nodes, file: String::new() })))
     }
 
+    fn root(&self, request: RootRequest) -> BoxFuture<Result<Roots, Refused>> {
+        let message = format!("{request:?}");
+        Box::pin(std::future::ready(Err(Refused { message, likely: None, r#try: None })))
+    }
+
     fn see(&self, question: Question) -> BoxFuture<Result<Seen, Refused>> {
         let Question::Events(next) = question else { panic!("{question:?}") };
         Box::pin(std::future::ready(Ok(Seen::Events(Events { next, ..Events::default() }))))

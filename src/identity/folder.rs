@@ -5,6 +5,7 @@
 //! identity/node.key    identity/issuer.key   identity/root.key (first node only)   nkey seeds
 //! identity/chain.pem   identity/issuer.pem   certificates
 //! identity/name        identity/lattice      identity/boot
+//! identity/roots       identity/root.next    how the root key was replaced, where that was done; the new key meanwhile
 //! joining/             keys of a node that has asked to join and was not answered yet
 //! store/               records (`store.rs`)
 //! ```
@@ -17,9 +18,10 @@ use super::applicant::own_issuer;
 use super::certificate;
 use super::chain::{Chain, ChainError};
 use super::key::Key;
+use super::line::{LINE_TEXT_MAX, Line};
 use super::name::check_name;
 use super::nkey::Kind;
-use super::{Applicant, Identity, LatticeId, OwnIssuer};
+use super::{Applicant, Identity, LatticeId, OwnIssuer, PublicKey, Rotation};
 use data_encoding::BASE64;
 use lattice_broker::env::Rng;
 use rustls::pki_types::CertificateDer;
@@ -28,7 +30,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// No identity or key file is longer.
+/// No identity or key file is longer, but the one about root keys.
 const FILE_MAX: u64 = 64 * 1024;
 
 /// A data folder that this process has for itself. Dropping it releases the lock.
@@ -74,6 +76,12 @@ pub enum FolderError {
         /// The key's.
         theirs: LatticeId,
     },
+    /// A root key of this lattice that has been replaced.
+    #[error("that root key speaks for the lattice no more: it has been replaced by {}", new.to_root_text())]
+    OldRoot {
+        /// By which.
+        new: PublicKey,
+    },
     /// The system refuses.
     #[error("cannot {what} {}: {error}", path.display())]
     Io {
@@ -105,6 +113,11 @@ impl FolderError {
                 "E0122",
                 "it joined, or made a lattice of its own at its first start",
                 "--data with a new folder, or move this one away first",
+            ),
+            Self::OldRoot { .. } => Advice::new(
+                "E0129",
+                "it was replaced after this copy had been made",
+                "lattice root import FILE   with the key that took its place",
             ),
             Self::OtherRoot { .. } => {
                 Advice::new("E0124", "the file is of another lattice", "lattice status   shows which lattice this is")
@@ -191,16 +204,38 @@ impl Folder {
         Ok(identity.with_boot(boot))
     }
 
-    /// Puts the root's key back, which must be that of the folder's lattice.
+    /// Puts the root's key back, which must be the last one of `line`, the folder's lattice's.
     ///
     /// # Errors
-    /// [`FolderError::OtherRoot`] when it is another's; [`FolderError::Io`].
-    pub fn put_root(&self, identity: &Identity, root: &Key) -> Result<()> {
-        let (ours, theirs) = (identity.lattice(), LatticeId::of(root.public()));
-        if ours != theirs {
-            return Err(FolderError::OtherRoot { ours, theirs });
+    /// [`FolderError::OldRoot`] when it is an earlier one, [`FolderError::OtherRoot`] when it is another lattice's;
+    /// [`FolderError::Io`].
+    pub fn put_root(&self, line: &Line, root: &Key) -> Result<()> {
+        let dir = self.path.join("identity");
+        if root.public() != line.current() {
+            let (ours, theirs) = (LatticeId::of(line.first()), LatticeId::of(root.public()));
+            let is_old = line.has(root.public());
+            return Err(if is_old {
+                FolderError::OldRoot { new: line.current() }
+            } else {
+                FolderError::OtherRoot { ours, theirs }
+            });
         }
-        write_text(&self.path.join("identity"), "root.key", &root.to_text())
+        if !line.steps().is_empty() {
+            write_text(&dir, "roots", &line.to_text())?;
+        }
+        write_text(&dir, "root.key", &root.to_text())
+    }
+
+    /// Puts a new root key in the place of the one that is here. However this is cut short, the folder holds a key to which
+    /// the line in it leads.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`]. The new key counts if [`Folder::identity`] then has a line that leads to it.
+    pub fn rotate(&self, rotation: &Rotation) -> Result<()> {
+        let dir = self.path.join("identity");
+        write_text(&dir, "root.next", &rotation.root.to_text())?;
+        write_text(&dir, "roots", &rotation.line.to_text())?;
+        finish_rotation(&dir)
     }
 
     /// Removes the root's key, of which the caller has made sure that it is elsewhere.
@@ -256,6 +291,9 @@ fn write_identity(dir: &Path, identity: &Identity) -> Result<()> {
     if let Some(root) = &identity.root {
         write_text(dir, "root.key", &root.to_text())?;
     }
+    if !identity.line.steps().is_empty() {
+        write_text(dir, "roots", &identity.line.to_text())?;
+    }
     write_text(dir, "name", &identity.name)?;
     write_text(dir, "lattice", &identity.lattice_name)?;
     // The first start counts it up.
@@ -276,8 +314,9 @@ fn read_identity(dir: &Path) -> Result<Identity> {
     let boot = read_text(&boot_path)?.parse().map_err(|e| damaged(&boot_path, format!("it is no number ({e})")))?;
     let (name, lattice_name) = (read_name(&dir.join("name"))?, read_name(&dir.join("lattice"))?);
     let issuer = read_issuer(dir, &chain)?;
-    let root = read_root(dir, lattice)?;
-    Ok(Identity { root, boot, ..Identity::member(node, chain, issuer, name, lattice_name) })
+    let line = read_line(dir, chain.root())?;
+    let root = read_root(dir, &line)?;
+    Ok(Identity { root, boot, line, ..Identity::member(node, chain, issuer, name, lattice_name) })
 }
 
 /// Certificates of before the first release are not read any more; that is not damage, and says so.
@@ -299,14 +338,46 @@ fn read_issuer(dir: &Path, chain: &Chain) -> Result<Option<OwnIssuer>> {
     own_issuer(key, chain, warrant).map(Some).map_err(|error| damaged(&pem_path, error))
 }
 
-fn read_root(dir: &Path, lattice: LatticeId) -> Result<Option<Key>> {
+/// The line that leads to the root key that is here, or that was known when the node joined.
+fn read_line(dir: &Path, first: PublicKey) -> Result<Line> {
+    let path = dir.join("roots");
+    if !is_there(&path)? {
+        return Ok(Line::new(first));
+    }
+    Line::from_text(first, &line_of(&path, LINE_TEXT_MAX as u64)?).map_err(|error| damaged(&path, error))
+}
+
+fn is_there(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(failed("look at", path))
+}
+
+/// The new root key takes its place.
+fn finish_rotation(dir: &Path) -> Result<()> {
+    let next = dir.join("root.next");
+    fs::rename(&next, dir.join("root.key")).map_err(failed("rename", &next))?;
+    sync_dir(dir)
+}
+
+fn read_root(dir: &Path, line: &Line) -> Result<Option<Key>> {
+    let next = dir.join("root.next");
+    if is_there(&next)? {
+        // Cut short: it is the root's key if it was written down that it is, and nobody knows of it otherwise. What cannot be
+        // read may be the only copy of a key that all go by.
+        let new = read_key(dir, "root.next", Kind::Root)?;
+        if !line.steps().is_empty() && new.public() == line.current() {
+            finish_rotation(dir)?;
+        } else {
+            fs::remove_file(&next).map_err(failed("remove", &next))?;
+        }
+    }
     let path = dir.join("root.key");
     // Its absence is the rule: other nodes have none, and it may have been taken offline.
-    if !path.exists() {
+    if !is_there(&path)? {
         return Ok(None);
     }
     let root = read_key(dir, "root.key", Kind::Root)?;
-    if LatticeId::of(root.public()) != lattice {
+    // One that was replaced speaks for nobody, and does no harm.
+    if !line.has(root.public()) {
         return Err(damaged(&path, "it is the key of another lattice"));
     }
     Ok(Some(root))
@@ -324,28 +395,32 @@ fn read_name(path: &Path) -> Result<String> {
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    let text = String::from_utf8(read_file(path)?).map_err(|_| damaged(path, "it is no text"))?;
+    line_of(path, FILE_MAX)
+}
+
+fn line_of(path: &Path, len_max: u64) -> Result<String> {
+    let text = String::from_utf8(read_file(path, len_max)?).map_err(|_| damaged(path, "it is no text"))?;
     // Each is written with a line's end: what lacks it was cut off.
     let line = text.strip_suffix('\n').ok_or_else(|| damaged(path, "its end is missing"))?;
     Ok(line.to_owned())
 }
 
 fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = read_file(path)?;
+    let bytes = read_file(path, FILE_MAX)?;
     CertificateDer::pem_slice_iter(&bytes)
         .collect::<std::result::Result<_, _>>()
         .map_err(|e| damaged(path, format!("it is no PEM ({e:?})")))
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>> {
+fn read_file(path: &Path, len_max: u64) -> Result<Vec<u8>> {
     let open = File::open(path);
     if open.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
         return Err(damaged(path, "it is missing"));
     }
     let mut bytes = Vec::new();
-    let read = open.and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
+    let read = open.and_then(|file| file.take(len_max + 1).read_to_end(&mut bytes));
     let len = read.map_err(failed("read", path))?;
-    if len as u64 > FILE_MAX { Err(damaged(path, format!("it is longer than {FILE_MAX} bytes"))) } else { Ok(bytes) }
+    if len as u64 > len_max { Err(damaged(path, format!("it is longer than {len_max} bytes"))) } else { Ok(bytes) }
 }
 
 fn write_text(dir: &Path, file: &str, text: &str) -> Result<()> {

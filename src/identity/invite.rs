@@ -9,7 +9,9 @@ use super::address::Address;
 use super::advice::Advice;
 use super::chain::Chain;
 use super::key::{Key, PublicKey};
+use super::line::Line;
 use super::nkey::Kind;
+use super::succession::Succession;
 use super::warrant::{VoucherClaims, Warrant};
 
 use crate::codec;
@@ -22,10 +24,12 @@ use std::str::FromStr;
 
 const SCHEME: &str = "lat1:";
 const VERSION: u8 = 2;
+/// The same with how the root key was replaced, if it was.
+const VERSION_LINE: u8 = 3;
 const CHECKSUM: usize = 4;
 
 /// Characters in an invite, at most; one from close to the root has some 400.
-pub const TEXT_MAX: usize = 8_192;
+pub const TEXT_MAX: usize = 28_672;
 
 /// Addresses in an invite, at most: it has to fit a line.
 pub const ADDRESSES_MAX: usize = 16;
@@ -39,6 +43,8 @@ pub struct Invite {
     pub(super) chain: Chain,
     /// Where to try.
     pub addresses: Vec<SocketAddr>,
+    /// The root keys: a joiner believes nobody by one that was replaced.
+    pub(super) line: Line,
 }
 
 #[derive(Encode, Decode)]
@@ -65,7 +71,7 @@ pub enum InviteError {
         why: &'static str,
     },
     /// Made by another release.
-    #[error("the invite is of version {got}, this program reads version {VERSION}")]
+    #[error("the invite is of version {got}, this program reads versions {VERSION} and {VERSION_LINE}")]
     Version {
         /// Its version.
         got: u32,
@@ -128,6 +134,19 @@ impl Invite {
         self.chain.to_der()
     }
 
+    /// The same, which tells as well how the root key was replaced.
+    #[must_use]
+    pub fn with_line(mut self, line: &Line) -> Self {
+        self.line = line.keys_alone();
+        self
+    }
+
+    /// The root keys.
+    #[must_use]
+    pub const fn line(&self) -> &Line {
+        &self.line
+    }
+
     /// What makes it a voucher.
     #[must_use]
     pub const fn chain(&self) -> &Chain {
@@ -140,8 +159,9 @@ impl fmt::Display for Invite {
         let addresses = self.addresses.iter().take(ADDRESSES_MAX).copied().map(Address::from).collect();
         let warrants = self.chain.warrants().to_vec();
         let body = Body { root: self.chain.root().0, key: self.key.secret(), warrants, addresses };
-        let mut raw = vec![VERSION];
-        raw.extend(codec::encode(&body));
+        let steps = self.line.steps();
+        let mut raw = vec![if steps.is_empty() { VERSION } else { VERSION_LINE }];
+        raw.extend(if steps.is_empty() { codec::encode(&body) } else { codec::encode(&(body, steps)) });
         raw.extend(checksum(&raw));
         write!(f, "{SCHEME}{}", BASE64URL_NOPAD.encode(&raw))
     }
@@ -167,19 +187,21 @@ impl FromStr for Invite {
             return Err(damaged("its checksum does not match"));
         }
         let (&version, body) = checked.split_first().ok_or(damaged("it is far too short"))?;
-        if version != VERSION {
-            return Err(InviteError::Version { got: version.into() });
-        }
-        let body: Body = codec::decode(body).map_err(|_| damaged("its content is not readable"))?;
+        let read = match version {
+            VERSION => codec::decode(body).map(|body| (body, Vec::new())),
+            VERSION_LINE => codec::decode(body),
+            got => return Err(InviteError::Version { got: got.into() }),
+        };
+        let (body, steps): (Body, Vec<Succession>) = read.map_err(|_| damaged("its content is not readable"))?;
         if body.addresses.is_empty() || body.addresses.len() > ADDRESSES_MAX {
             return Err(damaged("it names no address to try, or too many"));
         }
-        body.invite()
+        body.invite(steps)
     }
 }
 
 impl Body {
-    fn invite(self) -> Result<Invite, InviteError> {
+    fn invite(self, steps: Vec<Succession>) -> Result<Invite, InviteError> {
         let forged = |why: String| InviteError::Forged { why };
         let key = Key::from_seed(Kind::Voucher, self.key);
         let chain = Chain::verify(PublicKey(self.root), self.warrants).map_err(|error| forged(error.to_string()))?;
@@ -187,7 +209,11 @@ impl Body {
             Some((public, _)) if public == key.public() => {}
             Some(_) | None => return Err(forged("what is signed in it is about another key".to_owned())),
         }
-        Ok(Invite { key, chain, addresses: self.addresses.into_iter().map(SocketAddr::from).collect() })
+        let line = Line::of(chain.root(), steps, None).map_err(|error| forged(error.to_string()))?;
+        if !line.keeps(&chain.warrants()[0]) {
+            return Err(forged("a root key has signed it that was replaced".to_owned()));
+        }
+        Ok(Invite { key, chain, line, addresses: self.addresses.into_iter().map(SocketAddr::from).collect() })
     }
 }
 

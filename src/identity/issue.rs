@@ -6,6 +6,7 @@ use super::certificate::ISSUERS_MAX;
 use super::grant::Grant;
 use super::invite::{ADDRESSES_MAX, Invite};
 use super::key::Key;
+use super::line::Line;
 use super::nkey::Kind;
 use super::warrant::{Claims, VoucherClaims};
 use lattice_broker::env::Rng;
@@ -118,7 +119,7 @@ impl Identity {
         let key = Key::generate(Kind::Voucher, rng);
         let chain = issuer.chain.extend(&issuer.key, key.public(), Claims::Voucher(claims));
         let chain = chain.expect("what is granted is within what the issuer has");
-        Ok(Invite { key, chain, addresses: terms.addresses })
+        Ok(Invite { key, line: Line::new(chain.root()), chain, addresses: terms.addresses })
     }
 
     pub(super) fn no_issuer(&self) -> NoIssuer {

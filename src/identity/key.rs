@@ -121,6 +121,12 @@ impl PublicKey {
         UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).is_ok()
     }
 
+    /// The key as the nkey of a root, `O…`.
+    #[must_use]
+    pub fn to_root_text(self) -> String {
+        nkey::public(Kind::Root, &self.0)
+    }
+
     /// The key as certificates hold it (SubjectPublicKeyInfo).
     #[must_use]
     pub fn to_spki(self) -> Vec<u8> {

@@ -21,6 +21,7 @@ mod invite;
 mod issue;
 mod key;
 mod lattice_id;
+mod line;
 mod name;
 pub mod nkey;
 mod node_id;
@@ -28,7 +29,9 @@ mod notary;
 mod refusal;
 pub mod revocation;
 mod roll;
+mod rotation;
 mod shared_secret;
+pub mod succession;
 mod warrant;
 
 pub use advice::Advice;
@@ -40,12 +43,15 @@ pub use invite::{ADDRESSES_MAX, Invite, InviteError, TEXT_MAX};
 pub use issue::{IssueError, NoIssuer, Terms, USES_MAX};
 pub use key::{Key, PublicKey};
 pub use lattice_id::LatticeId;
+pub use line::{LINE_TEXT_MAX, Line, News};
 pub use name::{BadName, NAME_MAX, check_name};
 pub use node_id::NodeId;
 pub use notary::Notary;
 pub use refusal::Refusal;
 pub use revocation::{Revocation, RevocationError};
 pub use roll::{Admitted, BUCKETS, Joiner, Learnt, Member, Roll};
+pub use rotation::{Rotation, RotationError};
+pub use succession::{Expelled, Succession, SuccessionError};
 pub use warrant::{Claims, IssuerClaims, NodeClaims, VoucherClaims, VoucherUse, Warrant};
 
 pub(crate) use address::Address;
@@ -65,8 +71,10 @@ pub struct Identity {
     /// The chain as TLS shows it: node, issuers, root.
     certificates: Vec<CertificateDer<'static>>,
     pub(super) issuer: Option<OwnIssuer>,
-    /// On the node that made the lattice only.
+    /// On the node that made the lattice, unless it was taken away, and where it was put.
     pub(super) root: Option<Key>,
+    /// What is not to be lost of how the root key was replaced: on a node that has done that, or has joined afterwards.
+    pub(super) line: Line,
     pub(super) name: String,
     pub(super) lattice_name: String,
     pub(super) boot: u64,
@@ -105,8 +113,8 @@ impl Identity {
         name: String,
         lattice_name: String,
     ) -> Self {
-        let certificates = chain.to_der();
-        Self { node, chain, certificates, issuer, root: None, name, lattice_name, boot: 1 }
+        let (certificates, line) = (chain.to_der(), Line::new(chain.root()));
+        Self { node, chain, certificates, issuer, root: None, line, name, lattice_name, boot: 1 }
     }
 
     /// Makes a further member in memory, as a join would: for tests and simulations.
@@ -167,6 +175,22 @@ impl Identity {
     pub(crate) fn issuer_chain_and_key(&self) -> (&Chain, &Key) {
         let issuer = self.issuer.as_ref().expect("it may admit others");
         (&issuer.chain, &issuer.key)
+    }
+
+    /// A member that the root itself has certified, as whoever holds its key can make one.
+    #[cfg(test)]
+    pub(crate) fn certify(&self, rng: &mut Rng, name: &str) -> Self {
+        let (root, node) = (self.root.as_ref().expect("it holds the root"), Key::generate(Kind::Node, rng));
+        let claims = Claims::Node(NodeClaims { name: name.to_owned(), grant: Grant::all(), voucher: None, at: 0 });
+        let chain = Chain::found(root, node.public(), claims).expect("the name is one");
+        Self::member(node, chain, None, name.to_owned(), self.lattice_name.clone())
+    }
+
+    /// The same member, to which its user has brought another root key.
+    #[cfg(test)]
+    pub(crate) fn with_root(mut self, root: Key) -> Self {
+        self.root = Some(root);
+        self
     }
 
     /// This member with another key, for which it shows what it has signed itself.
@@ -253,6 +277,19 @@ impl Identity {
     #[must_use]
     pub const fn root_key(&self) -> Option<&Key> {
         self.root.as_ref()
+    }
+
+    /// How the root key was replaced, as far as that is kept with the keys.
+    #[must_use]
+    pub const fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// The same member, which knows how the root key was replaced.
+    #[must_use]
+    pub fn with_line(mut self, line: Line) -> Self {
+        self.line = line;
+        self
     }
 
     /// The node's key.

@@ -43,6 +43,9 @@ pub enum RevocationError {
     /// The signature is not the signer's.
     #[error("a revocation with a wrong signature")]
     Signature,
+    /// The same where the root key was replaced: most likely it is the old key's, or that of one that this node does not go by.
+    #[error("a revocation that the root key of now has not signed")]
+    Root,
     /// Neither the root nor an issuer.
     #[error("a revocation by one that is no issuer")]
     NoIssuer,
@@ -70,23 +73,30 @@ impl Revocation {
         NodeId(self.node)
     }
 
-    /// The key that has signed it: the root's, or an issuer's. Whether it has is left to [`Revocation::verify`].
+    /// The key that stands for whoever has signed it: an issuer's, or `root`, which has made the lattice, for whichever root
+    /// speaks for it. Whether it was signed is left to [`Revocation::verify`].
     #[must_use]
     pub fn by(&self, root: PublicKey) -> PublicKey {
         self.signer.last().map_or(root, Warrant::subject)
     }
 
-    /// Whether somebody has signed it who may. Returns the issuer's chain; none when it was the root.
+    /// Whether somebody has signed it who may, in the lattice that `root` has made and `current` speaks for. Returns the
+    /// issuer's chain; none when it was the root.
     ///
     /// # Errors
     /// [`RevocationError`] says what is wrong.
-    pub fn verify(&self, root: PublicKey) -> Result<Option<Chain>, RevocationError> {
+    pub fn verify(&self, root: PublicKey, current: PublicKey) -> Result<Option<Chain>, RevocationError> {
         let chain = (!self.signer.is_empty()).then(|| Chain::verify(root, self.signer.clone())).transpose()?;
         if chain.as_ref().is_some_and(|chain| !matches!(chain.last().claims, Claims::Issuer(_))) {
             return Err(RevocationError::NoIssuer);
         }
-        let genuine = self.by(root).verifies(&message(root, self.node(), self.at), &self.signature);
-        if genuine { Ok(chain) } else { Err(RevocationError::Signature) }
+        let by = if chain.is_some() { self.by(root) } else { current };
+        match by.verifies(&message(root, self.node(), self.at), &self.signature) {
+            true => Ok(chain),
+            // Who goes by another line of root keys breaks no rule.
+            false if chain.is_none() && current != root => Err(RevocationError::Root),
+            false => Err(RevocationError::Signature),
+        }
     }
 }
 
@@ -139,13 +149,14 @@ pub fn from_text(root: PublicKey, text: &str) -> Result<Vec<Revocation>, Revocat
 }
 
 impl Identity {
-    /// Revokes `node`, all of whose `chains` are given, with the root's key where it is, else with this node's issuer.
+    /// Revokes `node`, all of whose `chains` are given, with the root's key where it is the `current` one, else with this
+    /// node's issuer.
     ///
     /// Nothing when this node stands above none of them: whoever does is named in the chains.
     #[must_use]
-    pub fn revoke(&self, node: NodeId, chains: &[&Chain], at: u64) -> Option<Revocation> {
+    pub fn revoke(&self, node: NodeId, chains: &[&Chain], at: u64, current: PublicKey) -> Option<Revocation> {
         let root = self.membership().root();
-        if let Some(key) = &self.root {
+        if let Some(key) = self.root.as_ref().filter(|key| key.public() == current) {
             return Some(Revocation::sign(root, key, &[], node, at));
         }
         let issuer = self.issuer.as_ref()?;

@@ -5,11 +5,15 @@
 //! here is what it holds, and the decision whether a voucher is good for one device more. Two parts of a lattice that are
 //! apart may both admit by the last use of a voucher: the set then holds more than the voucher allows, and says so.
 //!
-//! On the disk is what counts a use, and who was revoked; the rest is had from any neighbour.
+//! On the disk is what counts a use, whom the root itself has certified, who was revoked, and which root keys there were
+//! (`line.rs`); the rest is had from any neighbour.
+
+mod line;
 
 use super::applicant::{Admission, AdmissionError, Application};
 use super::chain::{Chain, ChainError};
 use super::key::PublicKey;
+use super::line::Line;
 use super::notary::Notary;
 use super::refusal::{ASK_MAX, Refusal};
 use super::revocation::{self, REVOCATIONS_MAX, Revocation, RevocationError};
@@ -57,6 +61,8 @@ pub enum Learnt {
     Known,
     /// There is no room for it.
     Full,
+    /// It leads to a certificate of a root key that has been replaced, and that does not go on.
+    Void,
 }
 
 /// A device that becomes a member.
@@ -81,7 +87,11 @@ pub struct Roll {
     root: PublicKey,
     store: Arc<dyn Store>,
     notary: Arc<Notary>,
+    /// This node's own chain.
+    own: Arc<Chain>,
     state: Mutex<State>,
+    /// Held by whoever changes what is on the disk and in the state, so that both stay the same; taken before `state`.
+    writing: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -98,6 +108,16 @@ struct State {
     revoked: BTreeMap<(PublicKey, NodeId), Revocation>,
     /// The latest moment that a certificate tells, in seconds since 1970.
     latest: u64,
+    /// The root keys.
+    line: Arc<Line>,
+}
+
+/// Why a chain does not count.
+enum Refused {
+    /// This node was revoked.
+    Revoked(NodeId),
+    /// Its root's signature does not go on, in words.
+    Root(String),
 }
 
 /// A member, as far as it is known.
@@ -125,16 +145,20 @@ impl Roll {
     /// # Errors
     /// [`StoreError`]: the disk fails.
     pub fn open(identity: &Identity, store: Arc<dyn Store>, notary: Arc<Notary>) -> Result<Self, StoreError> {
-        let roll = Self { root: identity.membership().root(), store, notary, state: Mutex::new(State::new()) };
-        let own = roll.notary.keep(identity.membership().clone());
-        roll.lock().insert(&own);
+        let root = identity.membership().root();
+        let own = notary.keep(identity.membership().clone());
+        let state = Mutex::new(State::new(root));
+        let roll = Self { root, store, notary, own, state, writing: Mutex::new(()) };
+        roll.read_line(identity)?;
+        roll.lock().insert(&roll.own);
         roll.read_back(PREFIX, |value| {
             let chain = codec::decode(value).ok().and_then(|warrants| roll.notary.verify(roll.root, warrants).ok());
             chain.map(|chain| drop(roll.lock().insert(&chain)))
         })?;
         roll.read_back(REVOKED_PREFIX, |value| {
             let revocation: Revocation = codec::decode(value).ok()?;
-            revocation.verify(roll.root).ok()?;
+            let signer = revocation.verify(roll.root, roll.lock().line.current()).ok()?;
+            signer.is_none_or(|signer| roll.lock().goes_on(&signer)).then_some(())?;
             roll.lock().revoked.insert((revocation.by(roll.root), revocation.node()), revocation);
             Some(())
         })?;
@@ -160,7 +184,7 @@ impl Roll {
         }
     }
 
-    /// The root's key.
+    /// The key of the root that has made the lattice, and names it. [`Line::current`] of [`Roll::line`] speaks for it.
     #[must_use]
     pub const fn root(&self) -> PublicKey {
         self.root
@@ -183,24 +207,29 @@ impl Roll {
         if chain.node().is_none() {
             return Err(ChainError::Broken { why: "it is about no node".to_owned() });
         }
+        let _writing = self.writing();
         let learnt = self.lock().insert(&chain);
-        if matches!(learnt, Learnt::New(_))
-            && let Some(used) = uses_voucher(&chain)
-        {
-            if self.uses(PublicKey(used.key)) > used.uses as usize {
-                let node = chain.node().map(|(node, _)| node.short());
-                tracing::warn!(
-                    node,
-                    uses = used.uses,
-                    "more devices came by an invite than it is for, in parts that were apart"
-                );
-            }
-            // At worst a use is not counted here after the next start, and is heard of again.
-            if let Err(error) = self.put(&chain) {
-                tracing::warn!(%error, "a member cannot be written down");
-            }
+        if matches!(learnt, Learnt::New(_)) {
+            self.write_down(&chain);
         }
         Ok(learnt)
+    }
+
+    /// Keeps what counts a use, and whom the root itself has certified: who replaces its key has to name those.
+    fn write_down(&self, chain: &Chain) {
+        let used = uses_voucher(chain);
+        if let Some(used) = used.filter(|used| self.uses(PublicKey(used.key)) > used.uses as usize) {
+            let node = chain.node().map(|(node, _)| node.short());
+            let uses = used.uses;
+            tracing::warn!(node, uses, "more devices came by an invite than it is for, in parts that were apart");
+        }
+        if used.is_none() && chain.signer().is_some() {
+            return;
+        }
+        // At worst it is not known here after the next start, and is heard of again.
+        if let Err(error) = self.put(chain) {
+            tracing::warn!(%error, "a member cannot be written down");
+        }
     }
 
     /// Admits a device that has proved to hold the key of `voucher`, and counts the use. A device that asks again (its
@@ -220,9 +249,10 @@ impl Roll {
             return Err(Refusal::BadRequest { why: "it holds no voucher".to_owned() });
         };
         let now = self.now(wall);
+        let _writing = self.writing();
         let mut state = self.lock();
-        if let Some(node) = state.refuses(voucher) {
-            return Err(Refusal::Revoked { what: state.named(node) });
+        if let Some(why) = state.refuses(voucher) {
+            return Err(Refusal::Revoked { what: state.told(&why) });
         }
         let before = state.admitted(joiner.node, key);
         if before.is_none() {
@@ -239,8 +269,10 @@ impl Roll {
         let (chain, admission) =
             identity.admission(application, claims).map_err(|error| state.may_not(identity, &error))?;
         let chain = self.notary.keep(chain);
-        if state.insert(&chain) == Learnt::Full {
-            return Err(Refusal::Unable { why: format!("{MEMBERS_MAX} members are known already") });
+        match state.insert(&chain) {
+            Learnt::New(_) | Learnt::Known => {}
+            Learnt::Full => return Err(Refusal::Unable { why: format!("{MEMBERS_MAX} members are known already") }),
+            Learnt::Void => return Err(Refusal::Unable { why: "this member is one no more".to_owned() }),
         }
         drop(state);
         self.put(&chain).map_err(|error| Refusal::Unable { why: error.to_string() })?;
@@ -262,12 +294,28 @@ impl Roll {
     /// [`RevocationError`]: nobody has signed it who may, or there is no room.
     pub fn revoke(&self, revocation: &Revocation) -> Result<bool, RevocationError> {
         let (by, node) = (revocation.by(self.root), revocation.node());
-        if self.lock().revoked.contains_key(&(by, node)) {
+        if self.lock().has_revoked((by, node)) {
             return Ok(false);
         }
-        let signer = revocation.verify(self.root)?;
+        let current = self.line().current();
+        let signer = revocation.verify(self.root, current)?;
+        self.take_in(revocation, signer.as_ref(), current)
+    }
+
+    /// Takes in what has been verified, by an issuer's chain or by the root key that spoke for the lattice meanwhile.
+    fn take_in(
+        &self,
+        revocation: &Revocation,
+        signer: Option<&Chain>,
+        verified_by: PublicKey,
+    ) -> Result<bool, RevocationError> {
+        let (by, node) = (revocation.by(self.root), revocation.node());
+        let _writing = self.writing();
         let mut state = self.lock();
-        if signer.as_ref().is_some_and(|signer| state.refuses(signer).is_some()) {
+        if signer.is_none() && state.line.current() != verified_by {
+            return Err(RevocationError::Root);
+        }
+        if signer.is_some_and(|signer| state.refuses(signer).is_some()) {
             return Ok(false);
         }
         if !state.has_room(signer.is_some()) {
@@ -301,7 +349,13 @@ impl Roll {
     #[must_use]
     pub fn refuses(&self, chain: &Chain) -> Option<String> {
         let state = self.lock();
-        state.refuses(chain).map(|node| state.named(node))
+        state.refuses(chain).map(|why| state.told(&why))
+    }
+
+    /// `node` in words.
+    #[must_use]
+    pub fn named(&self, node: NodeId) -> String {
+        self.lock().named(node)
     }
 
     /// Whether there is a chain by which `node` is a member.
@@ -385,9 +439,12 @@ impl Roll {
     }
 
     fn put(&self, chain: &Chain) -> Result<(), StoreError> {
-        let (node, _) = chain.node().expect("only members are put");
-        let signer = chain.signer().map_or(self.root, |(key, _)| key);
-        self.store.put(&[PREFIX, &node.0, &signer.0].concat(), &codec::encode(chain.warrants()))
+        self.store.put(&self.key_of(chain), &codec::encode(chain.warrants()))
+    }
+
+    /// Whoever writes waits for whoever does so already, and for the disk.
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().expect("no holder of this lock panics")
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -396,8 +453,9 @@ impl Roll {
 }
 
 impl State {
-    fn new() -> Self {
+    fn new(root: PublicKey) -> Self {
         Self {
+            line: Arc::new(Line::new(root)),
             chains: BTreeMap::new(),
             digests: [0; BUCKETS],
             members: BTreeMap::new(),
@@ -412,6 +470,9 @@ impl State {
         let id = chain.id();
         if self.chains.contains_key(&id) {
             return Learnt::Known;
+        }
+        if !self.goes_on(chain) {
+            return Learnt::Void;
         }
         let known = self.members.get(&node).map_or(0, SmallVec::len);
         if known >= CHAINS_MAX || known == 0 && self.members.len() >= MEMBERS_MAX {
@@ -443,12 +504,24 @@ impl State {
         self.of(node).filter(|chain| self.refuses(chain).is_none())
     }
 
-    /// Whose revocation it is that `chain` counts no more.
-    fn refuses(&self, chain: &Chain) -> Option<NodeId> {
-        if self.revoked.is_empty() {
+    /// Why `chain` counts no more.
+    fn refuses(&self, chain: &Chain) -> Option<Refused> {
+        if let Some(what) = self.line.refuses(chain) {
+            return Some(Refused::Root(what));
+        }
+        if self.revoked.is_empty() && self.line.steps().is_empty() {
             return None;
         }
-        revocation::pairs(chain).find(|pair| self.revoked.contains_key(pair)).map(|(_, node)| node)
+        let node = revocation::pairs(chain).find(|pair| self.has_revoked(*pair)).map(|(_, node)| node);
+        node.map(Refused::Revoked)
+    }
+
+    /// The same in words.
+    fn told(&self, why: &Refused) -> String {
+        match why {
+            Refused::Revoked(node) => self.named(*node),
+            Refused::Root(what) => what.clone(),
+        }
     }
 
     /// Whether one more revocation fits: of an issuer, or of the root.

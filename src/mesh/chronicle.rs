@@ -79,6 +79,13 @@ impl Chronicle {
     }
 }
 
+/// Notes that another root key speaks for the lattice.
+pub(super) fn root_replaced(shared: &Shared) {
+    let new = shared.roll.line().current().to_root_text();
+    tracing::warn!(root = new, "the root key of the lattice has been replaced");
+    shared.note(What::RootReplaced, None, Some(new));
+}
+
 /// Notes that this node has become, or is no longer, the one that serves an upstream.
 pub(super) fn upstream(shared: &Shared, id: UpstreamId, active: bool) {
     let what = if active { What::UpstreamElected(id) } else { What::UpstreamLeft(id) };

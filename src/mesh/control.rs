@@ -38,7 +38,7 @@ use super::sorted::Sorted;
 use super::spf::Routes;
 use super::view::InterestView;
 use crate::codec::DecodeError;
-use crate::identity::{Chain, ChainError, Revocation, RevocationError, Roll};
+use crate::identity::{Chain, ChainError, Revocation, RevocationError, Roll, SuccessionError};
 use crate::ports::{InterestChange, UpstreamId};
 use bytes::Bytes;
 use link::Link;
@@ -172,6 +172,8 @@ pub enum Event<'a> {
     Admitted(Arc<Chain>),
     /// Somebody is a member no more, as this node's user says: the roll has it, and the others are to know.
     Revoke(Vec<Revocation>),
+    /// Other root keys speak for the lattice, as this node's user says: the roll has it, and the others are to know.
+    Succeed,
     /// Where this node can be dialled; at most 16 are announced.
     Addresses(&'a [SocketAddr]),
     /// Where clients can connect to this node, each as `host:port`; at most 8 are announced.
@@ -272,6 +274,9 @@ pub enum Violation {
     /// A revocation that nobody has signed who may.
     #[error("peer sent {0}")]
     Revocation(#[from] RevocationError),
+    /// A root key that hands over without having said so.
+    #[error("peer sent {0}")]
+    Succession(#[from] SuccessionError),
     /// Interest that contradicts itself.
     #[error("peer sent interest with {0}")]
     Interest(&'static str),
@@ -327,6 +332,10 @@ counters! {
     revocations,
     /// Revocations refused because too many were known.
     revocations_refused,
+    /// Times that other root keys were taken in.
+    successions,
+    /// Times that they were refused: this node goes by others, or could not write them down.
+    successions_refused,
     /// Announcements dropped because their nodes are no members, or none that anybody has told of.
     strangers,
 }
@@ -420,6 +429,7 @@ impl Control {
             Event::LocalInterest(change) => self.local_interest(now, &change),
             Event::Admitted(chain) => self.admitted(now, None, &[chain]),
             Event::Revoke(revocations) => self.enforce_revocations(now, None, &revocations),
+            Event::Succeed => self.succeeded_by_user(now),
             Event::Addresses(addresses) => self.set_addresses(now, addresses),
             Event::ClientUrls(urls) => self.set_client_urls(now, urls),
             Event::Upstreams(upstreams) => self.set_upstreams(now, upstreams),
@@ -535,6 +545,7 @@ impl Control {
             }
             ControlFrame::Revoked(revocations) => self.revoked(now, link, revocations),
             ControlFrame::Members(members) => self.members(now, link, members),
+            ControlFrame::Succession(news) => self.succeeded(now, link, news),
         };
         if let Err(reason) = outcome {
             self.reject(now, link, reason);

@@ -1,7 +1,7 @@
 //! The task that owns the control plane: feeds it what the links and the broker tell, and does what it says.
 
 use super::chronicle::{self, Chronicle};
-use super::control::{Action, Control, Event};
+use super::control::{self, Action, Control, Event};
 use super::detour::Detours;
 use super::dialer;
 use super::forming::{Forming, Record};
@@ -45,8 +45,10 @@ pub(super) struct Driver {
     pub(super) sight: Arc<Sight>,
     pub(super) serving: watch::Sender<BTreeMap<UpstreamId, bool>>,
     pub(super) links: BTreeMap<LinkId, Arc<Link>>,
-    /// As many as have been written down.
+    /// As many revocations as have been written down…
     pub(super) revocations: u64,
+    /// …and changes of the root keys.
+    pub(super) successions: u64,
     pub(super) detours: Detours,
     pub(super) chronicle: Chronicle,
 }
@@ -125,6 +127,7 @@ impl Driver {
             Input::Frame(link, frame) => self.control.take(now, Event::Frame { link, frame }),
             Input::Admitted(chain) => self.control.take(now, Event::Admitted(chain)),
             Input::Revoke(revocations) => self.control.take(now, Event::Revoke(revocations)),
+            Input::Succeed => self.control.take(now, Event::Succeed),
             Input::Addresses(addresses) => {
                 self.forming.set_own(&addresses);
                 self.control.take(now, Event::Addresses(&addresses));
@@ -232,18 +235,22 @@ impl Driver {
         }
     }
 
-    /// Has new revocations written down for good: after a loss of power nobody may be in reach to hear them from again.
+    /// Has new revocations, and root keys, written down for good: after a loss of power nobody may be in reach to hear them
+    /// from again.
     fn keep_revocations(&mut self) {
-        let known = self.control.counters().revocations;
-        if known > self.revocations {
-            self.revocations = known;
+        let control::Counters { revocations, successions, .. } = self.control.counters();
+        if revocations > self.revocations || successions > self.successions {
+            if successions > self.successions {
+                chronicle::root_replaced(&self.shared);
+            }
+            (self.revocations, self.successions) = (revocations, successions);
             self.chronicle.revoked(&self.shared);
             let roll = &self.shared.roll;
             self.forming.forget(|node| roll.is_revoked(*node));
             let durable = self.shared.roll.durable();
             self.shared.env.spawn(async move {
                 if let Err(error) = durable.await {
-                    tracing::warn!(%error, "a revocation may not survive a loss of power");
+                    tracing::warn!(%error, "a revocation or a new root key may not survive a loss of power");
                 }
             });
         }

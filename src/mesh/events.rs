@@ -53,6 +53,8 @@ pub enum What {
     MemberAdmitted,
     /// A member is one no more.
     MemberRevoked,
+    /// The root key was replaced.
+    RootReplaced,
     /// This node has become the one that serves an upstream.
     UpstreamElected(UpstreamId),
     /// It is that no longer.
@@ -75,6 +77,7 @@ impl What {
             Self::MoreLost(_) => "more_lost",
             Self::MemberAdmitted => "member_admitted",
             Self::MemberRevoked => "member_revoked",
+            Self::RootReplaced => "root_replaced",
             Self::UpstreamElected(_) => "upstream_elected",
             Self::UpstreamLeft(_) => "upstream_left",
         }

@@ -15,7 +15,8 @@ mod repair;
 mod trace;
 
 pub use control::{
-    ControlFrame, Delta, FEATURES, Goodbye, Hello, Known, Members, More, PROTOCOL, Snapshot, Told, Want, WantInterest,
+    ControlFrame, Delta, FEATURES, Goodbye, Hello, Known, Members, More, PROTOCOL, SUCCESSION, Snapshot, Told, Want,
+    WantInterest,
 };
 pub use header::{
     CUSTODY, DESTINATIONS_MAX, DataHeader, Destination, NAME_MAX, PICKS_MAX, ROWS, SEQ_MAX, STREAMS, SUBJECT_MAX,
@@ -64,6 +65,8 @@ pub enum Kind {
     Revoked = 10,
     /// Who is a member: what the sender knows, or chains.
     Members = 11,
+    /// How the root key was replaced: all of it at once.
+    Succession = 12,
     /// A message of an application.
     Data = 16,
     /// A destination asks the origin for what it misses.
@@ -90,6 +93,7 @@ impl Kind {
             9 => Self::Welcome,
             10 => Self::Revoked,
             11 => Self::Members,
+            12 => Self::Succession,
             16 => Self::Data,
             17 => Self::Ask,
             18 => Self::Mark,
@@ -105,7 +109,13 @@ impl Kind {
         match self {
             Self::Hello | Self::Goodbye => 4 << 10,
             Self::Lsa => 16 << 10,
-            Self::Delta | Self::Snapshot | Self::Summary | Self::Pull | Self::Revoked | Self::Members => LIST_MAX,
+            Self::Delta
+            | Self::Snapshot
+            | Self::Summary
+            | Self::Pull
+            | Self::Revoked
+            | Self::Members
+            | Self::Succession => LIST_MAX,
             Self::Digest | Self::Welcome => 64,
             Self::Ask | Self::Mark => 1 << 10,
             Self::Probe | Self::Report => 2 << 10,

@@ -273,6 +273,7 @@ impl Mesh {
             serving: serving_tx,
             links: BTreeMap::new(),
             revocations: 0,
+            successions: 0,
             detours: Detours::default(),
             chronicle: chronicle::Chronicle::new(shared.facts.id, &shared.roll),
         };
@@ -376,6 +377,11 @@ impl Mesh {
     /// Cuts off who is a member no more by these, which are in the roll already, and tells the others.
     pub async fn revoke(&self, revocations: Vec<Revocation>) {
         self.shared.tell(Input::Revoke(revocations)).await;
+    }
+
+    /// Cuts off who does not count by the root keys that the roll has now, and tells the others of them.
+    pub async fn succeed(&self) {
+        self.shared.tell(Input::Succeed).await;
     }
 
     /// Peers that are configured and not linked at present, with the reason.

@@ -24,7 +24,7 @@ pub use tls::crypto_provider;
 
 pub(crate) use dial::Dialer;
 pub(crate) use endpoint::{bind_client, client_transport};
-pub(crate) use tls::{ALPN_JOIN, ALPN_LINK, Expected, client_config};
+pub(crate) use tls::{ALPN_JOIN, ALPN_LINK, Expected, Standing, client_config};
 
 use crate::identity::{Chain, Identity, NodeId, Roll};
 use lattice_broker::env::Env;
@@ -189,7 +189,7 @@ impl Transport {
         let local = endpoint.local_addr().map_err(|error| BindError::Io { addr: config.listen, error })?;
         let client = client_config(crypto, ALPN_LINK, identity.chain().to_vec(), identity.key())?;
         let transport = Arc::new(endpoint::transport(config));
-        let expected = Expected { lattice: identity.lattice(), roll: Some(Arc::clone(roll)) };
+        let expected = Expected { lattice: identity.lattice(), standing: Standing::Roll(Arc::clone(roll)) };
         let dialer = Dialer::new(env, &endpoint, client, transport, expected, config.handshake_timeout);
         let accepted = accept::start(env, config, &endpoint, identity, &counters);
         Ok(Self {

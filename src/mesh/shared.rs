@@ -55,6 +55,8 @@ pub(super) enum Input {
     Admitted(Arc<Chain>),
     /// Somebody is a member no more.
     Revoke(Vec<Revocation>),
+    /// Other root keys speak for the lattice.
+    Succeed,
     /// Where this node can be dialled.
     Addresses(Vec<SocketAddr>),
     /// Where clients can connect to this node.

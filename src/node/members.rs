@@ -65,7 +65,7 @@ pub(super) fn revocation_of(
     }
     let chains = roll.chains(node);
     let chains: Vec<_> = chains.iter().map(AsRef::as_ref).collect();
-    identity.revoke(node, &chains, now.unwrap_or_default()).ok_or_else(|| {
+    identity.revoke(node, &chains, now.unwrap_or_default(), roll.line().current()).ok_or_else(|| {
         let name_of =
             |node: NodeId| members.iter().find(|member| member.node == node).map(|member| member.name.clone());
         let above = chains.iter().flat_map(|chain| chain.above()).filter_map(name_of).collect::<BTreeSet<_>>();
@@ -75,7 +75,10 @@ pub(super) fn revocation_of(
 
 /// The member that `name` is the name, the short id or the key of. A key needs not be known: who holds the root can
 /// revoke a node that nobody has told it of.
-fn find(members: &[Member], name: &str) -> Result<NodeId, RevokeError> {
+///
+/// # Errors
+/// [`RevokeError::Unknown`], [`RevokeError::Ambiguous`].
+pub fn find(members: &[Member], name: &str) -> Result<NodeId, RevokeError> {
     if let Ok(node) = name.parse() {
         return Ok(node);
     }

@@ -36,6 +36,10 @@ impl RunningNode for Double {
         Box::pin(std::future::ready(Ok(Revoked { nodes, file: String::new() })))
     }
 
+    fn root(&self, request: RootRequest) -> BoxFuture<Result<Roots, CliError>> {
+        Box::pin(std::future::ready(Err(CliError::new(format!("{request:?}")))))
+    }
+
     fn see(&self, question: Question) -> BoxFuture<Result<Seen, CliError>> {
         Box::pin(std::future::ready(Err(CliError::new(format!("{question:?}")))))
     }

@@ -132,3 +132,42 @@ fn an_unanswered_applicant_keeps_its_keys() {
     fs::write(dir.path().join("joining/issuer.key"), "").unwrap();
     assert_ne!(folder.applicant(&mut rng, "c").unwrap().application(), first.application());
 }
+
+/// Goal: a rotation that is cut short anywhere leaves a root key to which the line leads, and deletes no key that may be the
+/// only copy.
+#[test]
+fn a_rotation_is_there_whole_or_not_at_all() {
+    use crate::identity::Roll;
+    use crate::store::MemoryStore;
+    use std::sync::Arc;
+    let (_dir, folder, made) = member();
+    let roll = Roll::open(&made, Arc::new(MemoryStore::default()), Arc::default()).unwrap();
+    let rotation = made.rotate(&mut Rng::seed_from_u64(2), &roll, &[], 7).unwrap();
+    let (old, new) = (made.root_key().unwrap().public(), rotation.root.public());
+    let inner = folder.path().join("identity");
+    let held = || {
+        let read = folder.identity().unwrap().unwrap();
+        (read.root_key().unwrap().public(), read.line().steps().len())
+    };
+    write_text(&inner, "root.next", &rotation.root.to_text()).unwrap();
+    assert_eq!((held(), inner.join("root.next").exists()), ((old, 0), false), "nobody has heard of the new one");
+    write_text(&inner, "root.next", &rotation.root.to_text()[..20]).unwrap();
+    write_text(&inner, "roots", &rotation.line.to_text()).unwrap();
+    assert_damaged(&folder, "root.next");
+    assert!(inner.join("root.next").exists(), "what cannot be read is for a person to look at");
+    write_text(&inner, "root.next", &rotation.root.to_text()).unwrap();
+    assert_eq!((held(), inner.join("root.next").exists()), ((new, 1), false));
+    folder.rotate(&rotation).unwrap();
+    assert_eq!(held(), (new, 1));
+
+    let line = rotation.line;
+    folder.take_root().unwrap();
+    let error = folder.put_root(&line, made.root_key().unwrap()).unwrap_err();
+    assert!(matches!(error, FolderError::OldRoot { new: by } if by == new), "{error}");
+    let stranger = Key::from_seed(Kind::Root, [9; 32]);
+    assert!(matches!(folder.put_root(&line, &stranger), Err(FolderError::OtherRoot { .. })));
+    folder.put_root(&line, &rotation.root).unwrap();
+    assert_eq!(held(), (new, 1));
+    write_text(&inner, "roots", "latroot2:AAAA").unwrap();
+    assert_damaged(&folder, "roots");
+}

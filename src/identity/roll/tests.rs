@@ -202,7 +202,7 @@ fn a_revoked_member_takes_along_whom_it_has_admitted() {
     a.hears(b.identity.membership());
     let (bad, victim) = (b.identity.node_id(), below.node().unwrap().0);
     assert!(a.roll.is_member(bad) && a.roll.is_member(victim));
-    let revocation = a.identity.revoke(bad, &[b.identity.membership()], TODAY).unwrap();
+    let revocation = a.identity.revoke(bad, &[b.identity.membership()], TODAY, a.roll.root()).unwrap();
     assert_eq!((a.roll.revoke(&revocation), a.roll.revoke(&revocation)), (Ok(true), Ok(false)));
     let again = Roll::open(&a.identity, Arc::clone(&a.store), Arc::default()).unwrap();
     again.learn(b.identity.membership().warrants().to_vec()).unwrap();
@@ -232,7 +232,7 @@ fn no_member_uses_up_the_room_for_revocations() {
         assert_eq!(a.roll.revoke(&by_liar(n)), Ok(true));
     }
     assert_eq!(a.roll.revoke(&by_liar(REVOCATIONS_MAX)), Err(RevocationError::Full));
-    let of_liar = a.identity.revoke(b.identity.node_id(), &[], 7).unwrap();
+    let of_liar = a.identity.revoke(b.identity.node_id(), &[], 7, a.roll.root()).unwrap();
     assert_eq!(a.roll.revoke(&of_liar), Ok(true));
     assert_eq!(a.roll.revocations(), [of_liar], "what the liar has signed is moot");
     assert_eq!(a.roll.revoke(&by_liar(1)), Ok(false));

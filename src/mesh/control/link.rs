@@ -3,6 +3,7 @@
 use super::spread::Waiting;
 use super::{Action, Config, Control, Hello, PROTOCOL, Violation};
 use crate::identity::Chain;
+use crate::mesh::frame::SUCCESSION;
 use crate::mesh::id::{LinkId, NodeId};
 use crate::mesh::spf::COST;
 use crate::planted::{self, Bug};
@@ -31,6 +32,10 @@ pub(super) struct Link {
     pub(super) offers: BTreeMap<NodeId, Offer>,
     /// The peer has this node's own announcement and knows of its interest.
     pub(super) told_own: bool,
+    /// The peer takes news of root keys.
+    pub(super) takes_successions: bool,
+    /// The peer goes by root keys that this node does not go by, or cannot write down: what they revoke is no forgery.
+    pub(super) refused_line: bool,
     /// By which the database speaks of it.
     pub(super) bit: u64,
     /// What is to be passed on over it.
@@ -70,10 +75,12 @@ impl Allowance {
 }
 
 impl Link {
-    fn new(now: Instant, peer: NodeId, cost: u32, bit: u64, config: &Config) -> Self {
+    fn new(now: Instant, peer: NodeId, cost: u32, (bit, features): (u64, u64), config: &Config) -> Self {
         Self {
             peer,
             cost: clamp(cost),
+            takes_successions: features & SUCCESSION != 0,
+            refused_line: false,
             told: None,
             heard: None,
             differed: 0,
@@ -121,7 +128,7 @@ impl Control {
             return self.actions.push_back(Action::Expel { link });
         }
         let bit = self.free_bit();
-        self.links.insert(link, Link::new(now, peer, cost, bit, &self.config));
+        self.links.insert(link, Link::new(now, peer, cost, (bit, hello.features), &self.config));
         self.own.changed(now + self.config.link_up_delay, self.config.announce_interval);
         self.digest_due.get_or_insert(now + self.config.digest_interval);
         self.introduce_members(now, link, member);

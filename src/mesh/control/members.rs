@@ -1,15 +1,15 @@
 //! Who is a member, and who is one no more: taking in what neighbours know of it, and passing on what is new.
 //!
-//! When a link comes up both ends send all revocations, before anything else, and then a digest of each of the
-//! [`BUCKETS`] that they sort the members' chains into. Whoever sees another digest than its own tells which chains it has
-//! in that bucket, and is sent the others. Since links deliver in order and both ends do this, what either has both have
-//! soon; afterwards whatever is new is passed on over every other link, and not along the branches that other news goes by
-//! (`spread.rs`): those are learnt from news of nodes that are known already.
+//! When a link comes up both ends send the line of root keys, with all who stay revoked by it, and all other revocations,
+//! before anything else, and then a digest of each of the [`BUCKETS`] that they sort the members' chains into. Whoever sees
+//! another digest than its own tells which chains it has in that bucket, and is sent the others. Since links deliver in order
+//! and both ends do this, what either has both have soon; afterwards whatever is new is passed on over every other link, and
+//! not along the branches that other news goes by (`spread.rs`): those are learnt from news of nodes that are known already.
 //!
 //! An announcement counts only when its node is a member: one that comes before its node's chain waits for it here.
 
 use super::{Action, Control, Violation};
-use crate::identity::{BUCKETS, Chain, Grant, Learnt, Revocation, RevocationError, Roll};
+use crate::identity::{BUCKETS, Chain, Grant, Learnt, News, Revocation, RevocationError, Roll, SuccessionError};
 use crate::mesh::frame::{ControlFrame, LIST_MAX, Members, Told};
 use crate::mesh::id::{LinkId, NodeId};
 use std::collections::BTreeMap;
@@ -56,9 +56,9 @@ impl Membership {
 impl Control {
     /// Tells a new neighbour what to know before anything else, and takes in what makes it a member.
     pub(super) fn introduce_members(&mut self, now: Instant, link: LinkId, peer: &Arc<Chain>) {
-        for part in self.roll.revocations().chunks(REVOCATIONS_MAX) {
-            self.send(link, &ControlFrame::Revoked(part.to_vec()));
-        }
+        self.tell_line(&[link]);
+        let revocations = self.roll.revocations();
+        self.tell_revocations(&[link], &revocations);
         let learnt = self.roll.learn(peer.warrants().to_vec());
         if let Ok(Learnt::New(chain)) = learnt {
             self.admitted(now, Some(link), &[chain]);
@@ -150,7 +150,8 @@ impl Control {
             match self.roll.learn(warrants)? {
                 Learnt::New(chain) => new.push(chain),
                 Learnt::Known => {}
-                Learnt::Full => self.counters.members_refused += 1,
+                // What is void came from a peer that has not heard of it.
+                Learnt::Full | Learnt::Void => self.counters.members_refused += 1,
             }
             Ok(())
         });
@@ -172,8 +173,11 @@ impl Control {
             match self.roll.revoke(&revocation) {
                 Ok(true) => new.push(revocation),
                 Ok(false) => {}
-                // The peer has more room, or heard in another order.
-                Err(RevocationError::Full) => self.counters.revocations_refused += 1,
+                // The peer has more room, heard in another order, or goes by another root key.
+                Err(RevocationError::Full | RevocationError::Root) => self.counters.revocations_refused += 1,
+                Err(RevocationError::Signature) if revocation.signer.is_empty() && self.refused_line(link) => {
+                    self.counters.revocations_refused += 1;
+                }
                 Err(error) => return Err(error.into()),
             }
             Ok(())
@@ -188,10 +192,81 @@ impl Control {
     /// Revocations have become known: they hold, and whoever does not have them yet is told.
     pub(super) fn enforce_revocations(&mut self, now: Instant, from: Option<LinkId>, new: &[Revocation]) {
         self.counters.revocations += new.len() as u64;
-        for part in new.chunks(REVOCATIONS_MAX) {
-            self.tell_all(from, &ControlFrame::Revoked(part.to_vec()).encode());
-        }
+        let others: Vec<LinkId> = self.links.keys().copied().filter(|link| Some(*link) != from).collect();
+        self.tell_revocations(&others, new);
         self.expel(now);
+    }
+
+    /// Who has not heard that the root key was replaced, and cannot, would take what the new one has signed for a forgery.
+    fn tell_revocations(&mut self, links: &[LinkId], new: &[Revocation]) {
+        let is_issuers = |known: &Revocation| !known.signer.is_empty();
+        let line = self.roll.line();
+        let (is_replaced, is_told) = (!line.steps().is_empty(), line.expelled().is_some());
+        for link in links {
+            let takes_all =
+                !is_replaced || is_told && self.links.get(link).is_some_and(|entry| entry.takes_successions);
+            let told: Vec<Revocation> = new.iter().filter(|known| takes_all || is_issuers(known)).cloned().collect();
+            for part in told.chunks(REVOCATIONS_MAX) {
+                self.send(*link, &ControlFrame::Revoked(part.to_vec()));
+            }
+        }
+    }
+
+    /// Takes in what a neighbour tells of the root keys: all of it, or nothing.
+    pub(super) fn succeeded(&mut self, now: Instant, link: LinkId, news: News) -> Result<(), Violation> {
+        match self.roll.hear(news) {
+            Ok(true) => self.enforce_line(now, Some(link)),
+            Ok(false) => {}
+            Err(error @ SuccessionError::Broken { .. }) => return Err(error.into()),
+            // The peer goes by another line, which this node's user has to be told of, or the disk fails: then it is told anew
+            // when the next link comes up.
+            Err(_) => {
+                self.counters.successions_refused += 1;
+                if let Some(entry) = self.links.get_mut(&link) {
+                    entry.refused_line = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes by the root keys that this node's user has told of. Whatever the neighbours were told before may have been dropped
+    /// by them, or by this node for other keys' sake.
+    pub(super) fn succeeded_by_user(&mut self, now: Instant) {
+        self.enforce_line(now, None);
+        let mut by_root = self.roll.revocations();
+        by_root.retain(|known| known.signer.is_empty());
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        self.tell_revocations(&links, &by_root);
+    }
+
+    /// Other root keys speak for the lattice: only what goes on holds, and whoever does not know yet is told.
+    fn enforce_line(&mut self, now: Instant, from: Option<LinkId>) {
+        self.counters.successions += 1;
+        let others: Vec<LinkId> = self.links.keys().copied().filter(|link| Some(*link) != from).collect();
+        self.tell_line(&others);
+        self.expel(now);
+        let others: Vec<NodeId> = self.lsdb.iter().map(|(node, _)| node).filter(|node| *node != self.me.node).collect();
+        others.into_iter().for_each(|node| self.judge(now, node));
+        // There may be room now for chains that others have, and some that were dropped for other keys' sake count again.
+        let digests = ControlFrame::Members(Members::Digests(self.roll.digests())).encode();
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        links.into_iter().for_each(|link| self.send_encoded(link, digests.clone()));
+    }
+
+    /// Tells all of the root keys, unless the first one speaks or this node does not know yet who stays out.
+    fn tell_line(&mut self, links: &[LinkId]) {
+        let Some(news) = self.roll.line().news() else { return };
+        let frame = ControlFrame::Succession(news).encode();
+        for link in links {
+            if self.links.get(link).is_some_and(|entry| entry.takes_successions) {
+                self.send_encoded(*link, frame.clone());
+            }
+        }
+    }
+
+    fn refused_line(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|entry| entry.refused_line)
     }
 
     /// Cuts off who is no member any more: links, announcements, interest.

@@ -3,9 +3,10 @@ mod world;
 
 use super::*;
 use crate::codec;
-use crate::identity::{Grant, Identity, NodeClaims};
+use crate::identity::{Grant, Identity, NodeClaims, Rotation};
 use crate::mesh::frame::{Delta, Kind, Members, Told};
 use crate::mesh::lsdb::{Lsa, derive_index};
+use crate::store::MemoryStore;
 use rand_core::SeedableRng;
 use world::{FOUNDER, Keys, LATTICE, Rng, World, secs};
 
@@ -465,7 +466,7 @@ fn broken_peers_are_rejected_by_name() {
     let other = sends(told(codec::encode(stranger.membership().warrants())));
     assert!(other.starts_with("peer tells of a member: its certificate does not chain"), "{other}");
     assert!(sends(told(vec![1, 2, 3])).starts_with("peer sent a member's chain that is none"));
-    let forged = stranger.revoke(me, &[], 0).unwrap();
+    let forged = stranger.revoke(me, &[], 0, stranger.membership().root()).unwrap();
     assert_eq!(sends(ControlFrame::Revoked(vec![forged])), "peer sent a revocation with a wrong signature");
     let delta = |from, changes| ControlFrame::Delta(Delta { node: peer, boot: 1, from, changes });
     assert_eq!(sends(delta(0, vec![])), "peer sent interest with a delta without changes");
@@ -603,7 +604,7 @@ fn the_revoked_are_cut_off_by_each_part_that_knows() {
         let cut: Vec<_> = world.crossing(&[0, 1, 2]);
         cut.iter().for_each(|(link, ..)| world.cut(*link));
         world.run(secs(5));
-        let revocation = FOUNDER.revoke(bad, &[], 7).unwrap();
+        let revocation = FOUNDER.revoke(bad, &[], 7, FOUNDER.membership().root()).unwrap();
         world.nodes[4].roll.revoke(&revocation).unwrap();
         world.event(4, Event::Revoke(vec![revocation]));
         world.run(secs(2));
@@ -636,14 +637,121 @@ fn a_forgery_does_not_shield_the_revoked() {
     shape(&mut world, 3);
     world.converge(secs(2));
     let (bad, victim) = (world.nodes[1].id, world.nodes[2].id);
-    let genuine = FOUNDER.revoke(bad, &[], 7).unwrap();
-    let mut forged = FOUNDER.revoke(victim, &[], 7).unwrap();
+    let genuine = FOUNDER.revoke(bad, &[], 7, FOUNDER.membership().root()).unwrap();
+    let mut forged = FOUNDER.revoke(victim, &[], 7, FOUNDER.membership().root()).unwrap();
     forged.at = 8;
     let link = world.links_of(2)[0];
     world.event(0, Event::Frame { link, frame: ControlFrame::Revoked(vec![genuine, forged]) });
     assert!(world.nodes[0].control.link_to(bad).is_none(), "it is cut off");
     assert!(world.nodes[0].control.link_to(victim).is_none(), "and who sent the forgery is rejected");
     assert!(world.nodes[0].roll.is_member(victim) && !world.nodes[0].roll.is_member(bad));
+}
+
+/// Goal: that the root key was replaced is known to all within reach at once, and to a part that was cut off when it comes back;
+/// nobody is lost by it, and nobody comes back, but whom the old key has made a member in the meantime.
+#[test]
+fn all_hear_that_the_root_key_was_replaced() {
+    seeds(10, |seed| {
+        let mut world = World::new(seed, 6);
+        shape(&mut world, 1);
+        world.converge(secs(2));
+        let cut: Vec<_> = world.crossing(&[0, 1, 2]);
+        cut.iter().for_each(|(link, ..)| world.cut(*link));
+        world.run(secs(5));
+        let rotation = rotation(1_000 + seed, &world.nodes[4].roll);
+        world.nodes[4].roll.succeed(&rotation.line).unwrap();
+        world.event(4, Event::Succeed);
+        world.run(secs(1));
+        let heard = |world: &World, at: usize| world.nodes[at].roll.line().current() == rotation.root.public();
+        assert_eq!((0..6).filter(|at| heard(&world, *at)).collect::<Vec<_>>(), [3, 4, 5]);
+        cut.iter().for_each(|(_, a, b)| _ = world.link(*a, *b));
+        world.converge(secs(5));
+        assert!((0..6).all(|at| heard(&world, at)));
+        for node in &world.nodes {
+            assert!(node.rejections.is_empty() && world.nodes.iter().all(|other| node.roll.is_member(other.id)));
+            assert_eq!(node.control.counters().successions, 1);
+        }
+        // Who goes by another heir is told nothing new by it, and stays a neighbour, whomever that one revokes.
+        let unaware = Roll::open(&FOUNDER, Arc::new(MemoryStore::default()), Arc::default()).unwrap();
+        let stolen = self::rotation(2_000 + seed, &unaware);
+        let link = world.links_of(0)[0];
+        world.event(0, Event::Frame { link, frame: ControlFrame::Succession(stolen.line.news().unwrap()) });
+        assert_eq!(world.nodes[0].control.counters().successions_refused, 1);
+        assert!(heard(&world, 0) && world.nodes[0].rejections.is_empty());
+    });
+}
+
+/// Not by the seed that the founder's own keys are made with.
+fn rotation(seed: u64, roll: &Roll) -> Rotation {
+    FOUNDER.rotate(&mut lattice_broker::env::Rng::seed_from_u64(10_000 + seed), roll, &[], 7).unwrap()
+}
+
+/// Goal: a link that is cut right after the line, or a neighbour that tells nothing else, lets nobody back in: who was revoked by
+/// the old key is out with the same frame, also where nobody had heard of that.
+#[test]
+fn the_line_alone_keeps_the_revoked_out() {
+    // One knows of the revocation already, one does not.
+    for (at, knows) in [(0, true), (2, false)] {
+        let mut world = World::new(2, 3);
+        shape(&mut world, 3);
+        world.converge(secs(2));
+        let bad = world.nodes[1].id;
+        let owner = Roll::open(&FOUNDER, Arc::new(MemoryStore::default()), Arc::default()).unwrap();
+        let by_old = FOUNDER.revoke(bad, &[], 7, owner.root()).unwrap();
+        owner.revoke(&by_old).unwrap();
+        if knows {
+            world.nodes[at].roll.revoke(&by_old).unwrap();
+        }
+        let news = rotation(1, &owner).line.news().unwrap();
+        let to_other = |world: &World| *world.links_of(at).last().unwrap();
+        let link = to_other(&world);
+        world.event(at, Event::Frame { link, frame: ControlFrame::Succession(news) });
+        assert!(world.nodes[at].rejections.is_empty());
+        world.links_of(at).into_iter().for_each(|link| world.cut(link));
+        for _ in 0..2 {
+            let roll = &world.nodes[at].roll;
+            assert!(roll.is_revoked(bad) && !roll.is_member(bad) && roll.revocations().is_empty(), "{at}");
+            world.run(secs(5));
+        }
+    }
+}
+
+/// Goal: whoever leaves somebody out of the list changes nothing, and loses the link.
+#[test]
+fn a_list_that_was_not_signed_is_refused_with_its_line() {
+    let mut world = World::new(2, 2);
+    shape(&mut world, 0);
+    world.converge(secs(2));
+    let owner = Roll::open(&FOUNDER, Arc::new(MemoryStore::default()), Arc::default()).unwrap();
+    owner.revoke(&FOUNDER.revoke(NodeId([9; 32]), &[], 7, owner.root()).unwrap()).unwrap();
+    let mut news = rotation(1, &owner).line.news().unwrap();
+    news.expelled.clear();
+    let link = world.links_of(0)[0];
+    world.event(0, Event::Frame { link, frame: ControlFrame::Succession(news) });
+    assert!(world.nodes[0].rejections[0].contains("not the one that was signed"), "{:?}", world.nodes[0].rejections);
+    assert!(world.nodes[0].roll.line().steps().is_empty());
+}
+
+/// Goal: what was dropped for a wrong line's sake is had again from the neighbours as soon as the user has put that right, who are
+/// told all anew.
+#[test]
+fn the_users_word_is_told_over_all_links() {
+    let mut world = World::new(3, 4);
+    shape(&mut world, 1);
+    world.converge(secs(2));
+    let rotation = rotation(1, &world.nodes[0].roll);
+    let revoked = NodeId([9; 32]);
+    world.nodes[0].roll.follow_instead(&rotation.line).unwrap();
+    let by_new =
+        FOUNDER.clone().with_root(rotation.root.clone()).revoke(revoked, &[], 7, rotation.root.public()).unwrap();
+    world.nodes[0].roll.revoke(&by_new).unwrap();
+    world.event(0, Event::Succeed);
+    world.run(secs(2));
+    for node in &world.nodes {
+        assert_eq!(node.roll.line().current(), rotation.root.public());
+        assert_eq!(node.roll.revocations(), std::slice::from_ref(&by_new));
+        assert!(node.rejections.is_empty() && world.nodes.iter().all(|other| node.roll.is_member(other.id)));
+    }
 }
 
 /// Goal: nodes that a member invents are no nodes: nobody keeps them, routes to them or passes them on.

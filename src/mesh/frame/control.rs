@@ -4,7 +4,7 @@
 
 use super::{FrameError, Kind, Raw, append, payload};
 use crate::codec::{self, Decode, Encode};
-use crate::identity::Revocation;
+use crate::identity::{News, Revocation};
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Change, Key};
 use bytes::Bytes;
@@ -13,7 +13,9 @@ use std::sync::Arc;
 /// The version of the link protocol, exchanged in [`Hello`]; links need the same.
 pub const PROTOCOL: u16 = 4;
 /// Bits of [`Hello::features`] that this version has.
-pub const FEATURES: u64 = super::TRACE;
+pub const FEATURES: u64 = super::TRACE | SUCCESSION;
+/// The bit of those that take [`ControlFrame::Succession`].
+pub const SUCCESSION: u64 = 2;
 
 /// What one node tells another about the lattice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub enum ControlFrame {
     Revoked(Vec<Revocation>),
     /// Who is one.
     Members(Members),
+    /// How the root key was replaced, and who stays revoked of before.
+    Succession(News),
 }
 
 /// What one node tells another about who is a member.
@@ -185,6 +189,7 @@ impl ControlFrame {
             Self::Welcome => Kind::Welcome,
             Self::Revoked(_) => Kind::Revoked,
             Self::Members(_) => Kind::Members,
+            Self::Succession(_) => Kind::Succession,
         }
     }
 
@@ -204,6 +209,7 @@ impl ControlFrame {
             Self::Welcome => codec::encode_into(&(), out),
             Self::Revoked(revocations) => codec::encode_into(revocations, out),
             Self::Members(members) => codec::encode_into(members, out),
+            Self::Succession(news) => codec::encode_into(news, out),
         });
         out.into()
     }
@@ -235,6 +241,7 @@ impl ControlFrame {
             Kind::Welcome => codec::decode::<()>(payload).map(|()| Self::Welcome),
             Kind::Revoked => codec::decode(payload).map(Self::Revoked),
             Kind::Members => codec::decode(payload).map(Self::Members),
+            Kind::Succession => codec::decode(payload).map(Self::Succession),
             Kind::Data | Kind::Ask | Kind::Mark | Kind::Probe | Kind::Report => {
                 return Err(FrameError::Misplaced(kind));
             }

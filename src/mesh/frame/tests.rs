@@ -1,4 +1,5 @@
 use super::*;
+use crate::identity::{Expelled, News, Succession};
 use crate::mesh::id::NodeId;
 use crate::mesh::interest::{Change, Key};
 use crate::mesh::resequence::RANGES_MAX;
@@ -123,6 +124,14 @@ fn control() -> impl Strategy<Value = ControlFrame> {
         vec(want, 0..9).prop_map(ControlFrame::Pull),
         any::<u64>().prop_map(ControlFrame::Digest),
         Just(ControlFrame::Welcome),
+        (any::<[[u8; 32]; 3]>(), vec(any::<[u8; 32]>(), 0..9), any::<u64>()).prop_map(
+            |([old, new, expelled], list, at)| {
+                let kept = list.clone();
+                let steps = vec![Succession { old, new, kept, expelled, at, by_old: [1; 64], by_new: [2; 64] }];
+                let expelled = list.into_iter().map(|node| Expelled { node, at }).collect();
+                ControlFrame::Succession(News { steps, expelled })
+            }
+        ),
     ]
 }
 
@@ -330,4 +339,22 @@ fn questions_that_nobody_asks_are_refused() {
     };
     assert!(refusal(vec![(1, 1); RANGES_MAX + 1]).contains("more ranges of numbers than allowed"));
     assert!(refusal(vec![(1, u64::MAX)]).contains("a number that no origin gives"));
+}
+
+/// Goal: the longest line that there can be fits its frame.
+#[test]
+fn a_full_line_fits_its_frame() {
+    use crate::identity::succession::{EXPELLED_MAX, KEPT_MAX, SUCCESSIONS_MAX};
+    let far = Expelled { node: [9; 32], at: u64::MAX };
+    let step = Succession {
+        old: [1; 32],
+        new: [2; 32],
+        kept: vec![[3; 32]; KEPT_MAX],
+        expelled: [4; 32],
+        at: u64::MAX,
+        by_old: [5; 64],
+        by_new: [6; 64],
+    };
+    let news = News { steps: vec![step; SUCCESSIONS_MAX], expelled: vec![far; EXPELLED_MAX] };
+    assert!(ControlFrame::Succession(news).encode().len() < LIST_MAX);
 }

@@ -3,9 +3,9 @@
 use super::wire::{ANSWER_MAX, Answer, Request, proof};
 use super::{EXCHANGE_TIMEOUT, JoinError, PEERS_MAX};
 use crate::codec;
-use crate::identity::{Applicant, Identity, Invite, Refusal, printable};
+use crate::identity::{Applicant, ChainError, Identity, Invite, Refusal, printable};
 use crate::mesh::quic::{
-    ALPN_JOIN, BindError, DialError, Dialer, Expected, bind_client, client_config, client_transport, close,
+    ALPN_JOIN, BindError, DialError, Dialer, Expected, Standing, bind_client, client_config, client_transport, close,
 };
 use lattice_broker::env::{Elapsed, Env};
 use quinn::{Connection, ConnectionError, VarInt};
@@ -51,7 +51,7 @@ pub async fn join(
     };
     let tls = client_config(crypto, ALPN_JOIN, invite.certificates(), invite.key()).map_err(BindError::Tls)?;
     let transport = Arc::new(client_transport(EXCHANGE_TIMEOUT));
-    let expected = Expected { lattice: invite.lattice(), roll: None };
+    let expected = Expected { lattice: invite.lattice(), standing: Standing::Line(Arc::new(invite.line().clone())) };
     let dialer = Dialer::new(env, &endpoint, tls, transport, expected, CONNECT_TIMEOUT);
     let result = ask_all(env, invite, applicant, &dialer).await;
     endpoint.close(VarInt::from_u32(close::DONE), b"");
@@ -149,10 +149,12 @@ async fn exchange(
     match answer {
         Answer::Refused(refusal) => Err(JoinError::Refused { by, refusal: refusal.printable() }),
         Answer::Admitted { admission, peers } => {
-            let identity = applicant
-                .clone()
-                .accept(invite.chain().root(), admission)
-                .map_err(|error| JoinError::Unusable { by, error })?;
+            let identity = applicant.clone().accept(invite.chain().root(), admission);
+            let identity =
+                identity.map_err(|error| JoinError::Unusable { by, error })?.with_line(invite.line().clone());
+            if let Some(what) = invite.line().refuses(identity.membership()) {
+                return Err(JoinError::Unusable { by, error: ChainError::Revoked { what }.into() });
+            }
             let peers = peers.into_iter().take(PEERS_MAX).map(SocketAddr::from).collect();
             Ok(Joined { identity, peers, via: by })
         }

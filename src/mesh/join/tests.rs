@@ -6,8 +6,8 @@ use super::*;
 use crate::codec;
 use crate::identity::{Applicant, Grant, Identity, Invite, Joiner, LatticeId, Refusal, Roll, Terms};
 use crate::mesh::quic::{
-    ALPN_JOIN, ALPN_LINK, Accepted, Config, Dialer, Expected, Transport, bind_client, client_config, client_transport,
-    close, crypto_provider,
+    ALPN_JOIN, ALPN_LINK, Accepted, Config, Dialer, Expected, Standing, Transport, bind_client, client_config,
+    client_transport, close, crypto_provider,
 };
 use crate::store::MemoryStore;
 use lattice_broker::env::{Env, Rng};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn expected(lattice: LatticeId) -> Expected {
-    Expected { lattice, roll: None }
+    Expected { lattice, standing: Standing::Any }
 }
 
 struct Member {

@@ -113,7 +113,7 @@ async fn a_voucher_gets_no_link() {
     let endpoint = bind_client(&Env::tokio(), "127.0.0.1:0".parse().unwrap()).unwrap();
     let tls = client_config(&crypto_provider(), ALPN_LINK, invite.certificates(), invite.key()).unwrap();
     let transport = Arc::new(client_transport(Duration::from_secs(5)));
-    let expected = Expected { lattice: a.lattice(), roll: None };
+    let expected = Expected { lattice: a.lattice(), standing: Standing::Any };
     let dialer = Dialer::new(&Env::tokio(), &endpoint, tls, transport, expected, Duration::from_secs(5));
     assert!(dialer.link(ta.local_addr()).await.is_err());
     eventually("the member has counted it", || ta.counters().handshakes_failed.value() == 1).await;
@@ -125,7 +125,7 @@ async fn a_revoked_member_is_refused_by_name() {
     let (a, b) = lattice(1);
     let known = roll(&a);
     known.learn(b.membership().warrants().to_vec()).unwrap();
-    known.revoke(&a.revoke(b.node_id(), &[b.membership()], 7).unwrap()).unwrap();
+    known.revoke(&a.revoke(b.node_id(), &[b.membership()], 7, a.membership().root()).unwrap()).unwrap();
     let ta = Transport::bind(&Env::tokio(), &config(), &a, &known, &crypto_provider()).unwrap();
     let tb = bind(&b);
     let addr = ta.local_addr();
@@ -134,6 +134,30 @@ async fn a_revoked_member_is_refused_by_name() {
     let error = ta.dial(addr).await.unwrap_err();
     assert_eq!(error.to_string(), format!("{addr} has been revoked: b ({})", b.node_id().short()));
     eventually("both have counted it", || ta.counters().handshakes_failed.value() == 1).await;
+}
+
+/// Goal: a certificate that was made with a root key which has been replaced gets no link of anybody who knows, whoever dials;
+/// those from before do.
+#[tokio::test]
+async fn a_certificate_of_a_replaced_root_is_refused() {
+    let (a, b) = lattice(1);
+    let mut rng = Rng::seed_from_u64(5);
+    let thief = Arc::new(a.certify(&mut rng, "thief"));
+    let known = roll(&b);
+    known.learn(a.membership().warrants().to_vec()).unwrap();
+    let rotation = a.rotate(&mut rng, &roll(&a), &[], 7).unwrap();
+    known.succeed(&rotation.line).unwrap();
+    let tb = Transport::bind(&Env::tokio(), &config(), &b, &known, &crypto_provider()).unwrap();
+    let (ta, tt) = (bind(&a), bind(&thief));
+    let addr = tb.local_addr();
+    assert_eq!(tt.dial(addr).await.unwrap_err(), DialError::IsRevoked { addr });
+    let error = tb.dial(tt.local_addr()).await.unwrap_err().to_string();
+    assert!(error.contains("what a root key has signed that was replaced"), "{error}");
+    let (dialed, accepted) = tokio::join!(ta.dial(addr), accept_link(&tb));
+    assert_eq!((dialed.unwrap().peer, accepted.peer), (b.node_id(), a.node_id()));
+    // Who has not heard of it knows no better.
+    let (dialed, _) = tokio::join!(tt.dial(ta.local_addr()), accept_link(&ta));
+    assert_eq!(dialed.unwrap().peer, a.node_id());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 //! closes it.
 
 use crate::identity::certificate;
-use crate::identity::{Chain, ChainError, Claims, Identity, Key, LatticeId, Roll};
+use crate::identity::{Chain, ChainError, Claims, Identity, Key, LatticeId, Line, Roll};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -56,7 +56,7 @@ pub(crate) fn client_config(
     key: &Key,
 ) -> Result<ClientConfig, Error> {
     let nobody = Expect {
-        expected: Expected { lattice: LatticeId([0; 32]), roll: None },
+        expected: Expected { lattice: LatticeId([0; 32]), standing: Standing::Any },
         verdict: Verdict::default(),
         signatures: Signatures(crypto.clone()),
     };
@@ -76,8 +76,29 @@ pub(crate) fn client_config(
 pub(crate) struct Expected {
     /// Of this lattice.
     pub(crate) lattice: LatticeId,
-    /// Not revoked, as far as this tells; a device that only just joins knows nothing of that.
-    pub(crate) roll: Option<Arc<Roll>>,
+    /// By this it may be none any more.
+    pub(crate) standing: Standing,
+}
+
+/// By what a chain may count no more.
+#[derive(Clone, Debug)]
+pub(crate) enum Standing {
+    /// Nothing is known.
+    Any,
+    /// The root keys: all that a device knows that only just joins.
+    Line(Arc<Line>),
+    /// All that a member knows.
+    Roll(Arc<Roll>),
+}
+
+impl Standing {
+    fn refuses(&self, chain: &Chain) -> Option<String> {
+        match self {
+            Self::Any => None,
+            Self::Line(line) => line.refuses(chain),
+            Self::Roll(roll) => roll.refuses(chain),
+        }
+    }
 }
 
 /// `config` for one connection to a member as `expected`; `verdict` then holds why the peer is none.
@@ -155,11 +176,9 @@ impl ServerCertVerifier for Expect {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Expected { lattice, roll } = &self.expected;
-        let member = Chain::read_member(*lattice, &joined(node, rest)).and_then(|(chain, _)| {
-            let revoked = roll.as_ref().and_then(|roll| roll.refuses(&chain));
-            revoked.map_or(Ok(()), |what| Err(ChainError::Revoked { what }))
-        });
+        let Expected { lattice, standing } = &self.expected;
+        let member = Chain::read_member(*lattice, &joined(node, rest))
+            .and_then(|(chain, _)| standing.refuses(&chain).map_or(Ok(()), |what| Err(ChainError::Revoked { what })));
         member.map(|()| ServerCertVerified::assertion()).map_err(|error| {
             let alert = match error {
                 ChainError::Revoked { .. } => CertificateError::Revoked,

@@ -78,9 +78,12 @@ async fn invite(env: &Env, data: &Path) -> Result<String, CliError> {
     let request = InviteRequest::new(Duration::from_secs(3600), 1);
     match ask(env, data, Request::Invite(request)).await? {
         Answer::Invite(invite) => Ok(invite),
-        Answer::Status(_) | Answer::Members(_) | Answer::Revoked(_) | Answer::Seen(_) | Answer::Stopping => {
-            Err(CliError::new("the node did not answer with an invite"))
-        }
+        Answer::Status(_)
+        | Answer::Members(_)
+        | Answer::Revoked(_)
+        | Answer::Roots(_)
+        | Answer::Seen(_)
+        | Answer::Stopping => Err(CliError::new("the node did not answer with an invite")),
     }
 }
 

@@ -449,6 +449,7 @@ fn kind_name(kind: Kind) -> &'static str {
         Kind::Digest => "digest",
         Kind::Welcome => "welcome",
         Kind::Revoked => "revoked",
+        Kind::Succession => "succession",
         Kind::Members => "members",
         Kind::Data => "data",
         Kind::Ask => "ask",
