@@ -113,7 +113,8 @@ impl Driver {
     pub(super) fn look_for_ways_round(&self) {
         let links = |(id, suspect): (&LinkId, &Suspect)| self.links.get(id).map(|link| (link, suspect.is_counted));
         let suspected: Vec<_> = self.detours.0.iter().filter_map(links).collect();
-        let is_used: Vec<bool> = suspected.iter().map(|(link, counted)| *counted && self.shared.plane.uses(link)).collect();
+        let is_used: Vec<bool> =
+            suspected.iter().map(|(link, counted)| *counted && self.shared.plane.uses(link)).collect();
         // It is a look at all nodes.
         let ways = if is_used.contains(&true) { self.control.ways_round() } else { BTreeSet::new() };
         for ((link, _), is_used) in suspected.into_iter().zip(is_used) {
