@@ -40,9 +40,9 @@ fn main() -> ExitCode {
         losses = vec![0.0, 0.01, 0.03, 0.05];
     }
     println!(
-        "| lost | bulk: payload, of the line | sent twice beyond that | alone: p50 | p99 | beside bulk: p50 | p99 |"
+        "| lost | bulk: payload, of the line | sent twice beyond that | alone: p50 | p99 | beside bulk: p50 | p99 | found no room |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for loss in losses {
         row(Line { loss, ..line }, Duration::from_secs(seconds));
     }
@@ -55,7 +55,7 @@ fn row(line: Line, time: Duration) {
     let both = play(line, time, 1, true);
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     println!(
-        "| {:.0} % | {:.1} % | {:.1} % | {:.1} ms | {:.1} ms | {:.0} ms | {:.0} ms |",
+        "| {:.0} % | {:.1} % | {:.1} % | {:.1} ms | {:.1} ms | {:.0} ms | {:.0} ms | {} |",
         line.loss * 100.0,
         bulk.share * 100.0,
         bulk.again * 100.0,
@@ -63,5 +63,6 @@ fn row(line: Line, time: Duration) {
         millis(small.percentile(0.99)),
         millis(both.percentile(0.5)),
         millis(both.percentile(0.99)),
+        bulk.dropped + small.dropped + both.dropped,
     );
 }
