@@ -1,7 +1,7 @@
 //! A repair: two copies of the records find out what differs, and give each other that and nothing else.
 //!
 //! The asker, [`Repair`], goes through the hashes of the keys in order, as far at a time as one message holds; the one who
-//! answers, [`answer`], keeps nothing in mind. It ends when all hashes have been gone through, or when no answer
+//! answers, `answer`, keeps nothing in mind. It ends when all hashes have been gone through, or when no answer
 //! comes: what was given by then stays, and the next digest begins another. Who is asked, and when, is left to
 //! `exchange.rs`.
 

@@ -1,7 +1,7 @@
 //! The records as a service of the node: kept on its disk, and alike on all nodes that can be reached.
 //!
 //! Owns the task that brings [`Exchange`] its packets and its time. It speaks in an account of the nodes' own, where no
-//! client is: on [`ALL`] to all, and to each node on a subject with its key.
+//! client is: on `ALL` to all, and to each node on a subject with its key.
 
 use super::disk;
 use super::exchange::{Counters, Exchange, Now, Output};
