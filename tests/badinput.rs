@@ -139,7 +139,7 @@ mod invites {
             fs::write(&file, content).unwrap();
             assert_refused(&join(&node, &path), &[fact]);
         }
-        fs::write(&file, noise(50_000, 3)).unwrap();
+        fs::write(&file, noise(60_000, 3)).unwrap();
         assert_refused(&join(&node, &path), &[&path, "no invite is as long"]);
         assert_refused(&command(&["invite", "--file", &path], &member.data()), &[&path, "exists"]);
         fs::write(&file, whole).unwrap();
