@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 const TIMES_FREE: usize = 4;
 /// Whoever fills a buffer that holds more than this part of what is free is asked to pause.
 const PAUSE_PART: usize = 8;
+/// Nobody pauses for less: what is sent before that is heard of is as much.
+const PAUSE_MIN: usize = 64 << 10;
 /// This part is left for buffers that hold no more than such a part of it each.
 const RESERVE_PART: usize = 16;
 
@@ -86,7 +88,7 @@ impl Share {
     /// By how much `mine` bytes that wait in a buffer are too many, for now: whoever fills it should pause.
     #[must_use]
     pub fn excess(&self, mine: usize) -> usize {
-        mine.saturating_sub(self.waiting.free() / PAUSE_PART)
+        mine.saturating_sub((self.waiting.free() / PAUSE_PART).max(PAUSE_MIN))
     }
 
     /// Counts bytes that wait.
