@@ -90,7 +90,13 @@ impl RunningNode for Local {
 
     fn drain(&self) -> BoxFuture<()> {
         let node = Arc::clone(&self.node);
-        Box::pin(async move { node.drain().await })
+        Box::pin(async move {
+            node.drain().await;
+            // What was learnt last would be lost otherwise, as with a crash.
+            if let Err(error) = node.roll().durable().await {
+                tracing::warn!(%error, "what was written last may not be on the disk");
+            }
+        })
     }
 }
 
