@@ -12,7 +12,7 @@ use super::links::{Link, LinkId};
 use super::plane::Table;
 use super::spf::{Route, Routes};
 use crate::identity::NodeId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -47,8 +47,6 @@ impl Detours {
             self.0.remove(&link);
         } else if self.doubt(link) < doubt {
             self.0.insert(link, Suspect { held: Held::New, doubt, is_counted: false });
-        } else if let Some(suspect) = self.0.get_mut(&link) {
-            suspect.doubt = doubt;
         }
     }
 
@@ -108,17 +106,12 @@ impl Driver {
         }
     }
 
-    /// Notes of each suspected link whether routes that count the suspicion lead over it though there is a way round it: its
-    /// watcher may doubt it more then, if it is silent. Where there is none nobody would be helped, and all would hear of it.
+    /// Notes of each suspected link whether routes lead over it though there is a way round it: its watcher may doubt it
+    /// more then, if it is silent. Where there is none nobody would be helped, and all would hear of it.
     pub(super) fn look_for_ways_round(&self) {
-        let links = |(id, suspect): (&LinkId, &Suspect)| self.links.get(id).map(|link| (link, suspect.is_counted));
-        let suspected: Vec<_> = self.detours.0.iter().filter_map(links).collect();
-        let is_used: Vec<bool> =
-            suspected.iter().map(|(link, counted)| *counted && self.shared.plane.uses(link)).collect();
-        // It is a look at all nodes.
-        let ways = if is_used.contains(&true) { self.control.ways_round() } else { BTreeSet::new() };
-        for ((link, _), is_used) in suspected.into_iter().zip(is_used) {
-            link.in_vain.store(is_used && ways.contains(&link.peer), Relaxed);
+        for link in self.detours.0.keys().filter_map(|id| self.links.get(id)) {
+            let in_vain = self.shared.plane.uses(link) && self.control.has_way_round(link.peer);
+            link.in_vain.store(in_vain, Relaxed);
         }
     }
 
@@ -165,11 +158,9 @@ mod tests {
         // What was sent meanwhile had no other way again.
         assert!(!detours.copies(LINK, true));
         assert!(detours.copies(LINK, false));
-        for doubt in [2, 1, 2] {
-            detours.note(LINK, doubt);
-            assert_eq!(detours.is_news(), doubt == 2, "it was used again, and is silent again");
-            assert_eq!(detours.copies(LINK, false), doubt == 2);
-        }
+        detours.note(LINK, 2);
+        assert!(detours.is_news(), "it was used again, and is silent again");
+        assert!(detours.copies(LINK, false));
         detours.forget(LINK);
         assert!(!detours.copies(LINK, false));
     }

@@ -8,7 +8,7 @@ use super::id::NodeId;
 use super::sorted::Sorted;
 use crate::planted::{self, Bug};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// Least and greatest cost of a link: sums over a whole lattice fit into 32 bits.
 pub const COST: std::ops::RangeInclusive<u32> = 1..=1_000_000;
@@ -120,22 +120,27 @@ pub fn alternates(me: NodeId, vertices: &[Vertex<'_>]) -> BTreeMap<NodeId, NodeI
     chosen.map(|(node, alternate)| (node, vertices[alternate].node)).collect()
 }
 
-/// The neighbours of `me` to which its frames could get without the edge between the two.
+/// Whether frames of `me` could get to `neighbor` without the edge between the two.
 #[must_use]
-pub fn ways_round(me: NodeId, vertices: &[Vertex<'_>]) -> BTreeSet<NodeId> {
-    let Ok(source) = vertices.binary_search_by_key(&me, |vertex| vertex.node) else { return BTreeSet::new() };
+pub fn is_way_round(me: NodeId, neighbor: NodeId, vertices: &[Vertex<'_>]) -> bool {
+    let position = |node| vertices.binary_search_by_key(&node, |vertex: &Vertex<'_>| vertex.node);
+    let (Ok(source), Ok(target)) = (position(me), position(neighbor)) else { return false };
     let graph = Graph::new(vertices);
-    let neighbors: Vec<usize> = graph.of(source).iter().map(|&(to, _)| to as usize).collect();
-    let parts = graph.parts_without(source);
-    let mut ways_into: BTreeMap<u32, usize> = BTreeMap::new();
-    neighbors.iter().filter_map(|&at| parts[at]).for_each(|part| *ways_into.entry(part).or_default() += 1);
-    let into = |part: &Option<u32>| part.and_then(|part| ways_into.get(&part)).copied().unwrap_or_default();
-    let has_way = |at: &usize| match &parts[*at] {
-        // Besides the way that begins with itself.
-        part @ Some(_) => into(part) > 1,
-        None => graph.of(*at).iter().any(|&(to, _)| into(&parts[to as usize]) > 0),
-    };
-    neighbors.into_iter().filter(has_way).map(|at| vertices[at].node).collect()
+    let mut seen = vec![false; vertices.len()];
+    seen[source] = true;
+    let mut ahead = vec![source];
+    while let Some(at) = ahead.pop() {
+        let next = graph.of(at).iter().map(|&(to, _)| to as usize);
+        for to in next.filter(|&to| (at, to) != (source, target)) {
+            if to == target {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[to], true) && graph.transit[to] {
+                ahead.push(to);
+            }
+        }
+    }
+    false
 }
 
 /// A label of Dijkstra's algorithm. Ordered: cheaper, then shorter, then the smaller first neighbour.
@@ -180,21 +185,6 @@ impl Graph {
         }
         starts.push(edges.len());
         Self { edges, starts, transit: vertices.iter().map(|vertex| vertex.transit).collect() }
-    }
-
-    /// The parts into which the vertices that pass frames on fall without `source`, by a number for each.
-    fn parts_without(&self, source: usize) -> Vec<Option<u32>> {
-        let mut parts = vec![None; self.transit.len()];
-        for (part, start) in (0..).zip(0..parts.len()) {
-            let mut ahead = vec![start];
-            while let Some(at) = ahead.pop() {
-                if at != source && self.transit[at] && parts[at].is_none() {
-                    parts[at] = Some(part);
-                    ahead.extend(self.of(at).iter().map(|&(to, _)| to as usize));
-                }
-            }
-        }
-        parts
     }
 
     /// Neighbours of a vertex, with the cost of the link to each.

@@ -3,14 +3,13 @@
 //! ```text
 //! trusted ──silent for too long──► suspected ──calm for a while──► trusted
 //!                                   │    ▲
-//!        silent, and used all the same  ▼    │ calm for a second, or more
+//!        silent, and used all the same  ▼    │ calm for a second
 //!                                   worse
 //! ```
 //!
 //! A second of calm is enough the first time. A link that was trusted again and soon disappoints has to be calm for twice
-//! as long, and so on: however it flaps, the rest of the lattice hears of it a few times only. The same holds by itself for the
-//! calm that ends the greater doubt. The memory of both outlives the link, so that one that dies and comes back is treated in
-//! the same way.
+//! as long, and so on: however it flaps, the rest of the lattice hears of it a few times only. The memory of this
+//! outlives the link, so that one that dies and comes back is treated in the same way.
 
 use super::id::NodeId;
 use std::collections::BTreeMap;
@@ -31,26 +30,17 @@ const REMEMBERED_MAX: usize = 1024;
 /// How a neighbour's links have behaved.
 #[derive(Clone, Copy, Debug)]
 pub struct History {
-    /// Calm that is asked for before they are relied on.
+    /// Calm that is asked for.
     calm: Duration,
     troubled: bool,
     /// When that changed last.
     since: Option<Instant>,
-    /// Calm that is asked for before they count for as much as others that are suspected, and since when it is.
-    short_calm: Duration,
-    worse_since: Option<Instant>,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { calm: CALM_MIN, troubled: false, since: None, short_calm: CALM_MIN, worse_since: None }
+        Self { calm: CALM_MIN, troubled: false, since: None }
     }
-}
-
-/// How long a link has to be calm now of which `calm` was asked at last, at the time `then`.
-fn calm_after(calm: Duration, then: Option<Instant>, now: Instant) -> Duration {
-    let relapse = then.is_some_and(|then| now < then + (calm * RELAPSE).max(RELAPSE_MIN));
-    if relapse { (calm * 2).min(CALM_MAX) } else { CALM_MIN }
 }
 
 impl History {
@@ -59,14 +49,9 @@ impl History {
         if self.troubled {
             return;
         }
-        self.calm = calm_after(self.calm, self.since, now);
+        let relapse = self.since.is_some_and(|since| now < since + (self.calm * RELAPSE).max(RELAPSE_MIN));
+        self.calm = if relapse { (self.calm * 2).min(CALM_MAX) } else { CALM_MIN };
         (self.troubled, self.since) = (true, Some(now));
-    }
-
-    /// A link that is suspected is silent again, and used all the same.
-    fn worse(&mut self, now: Instant) {
-        self.short_calm = calm_after(self.short_calm, self.worse_since, now);
-        self.worse_since = Some(now);
     }
 
     /// A link has been calm for long enough.
@@ -150,15 +135,11 @@ impl Suspicion {
     }
 
     /// It is silent and used all the same, though there is a way round it: the links of that are doubted as well, and were
-    /// silent before. From now on it counts for less than they do, until it has been calm for a second; for twice as long when
-    /// that comes again soon. Returns whether it did not before.
-    pub fn worsen(&mut self, now: Instant, history: &mut History) -> bool {
+    /// silent before. From now on it counts for less than they do, until it has been calm for a second. Returns whether it did
+    /// not before.
+    pub fn worsen(&mut self) -> bool {
         match self {
-            Self::Suspected { calm_since: None, worse: worse @ false } => {
-                *worse = true;
-                history.worse(now);
-                true
-            }
+            Self::Suspected { calm_since: None, worse } => !std::mem::replace(worse, true),
             Self::Suspected { .. } | Self::Trusted => false,
         }
     }
@@ -195,7 +176,7 @@ impl Suspicion {
             }
             Self::Suspected { calm_since, worse } => {
                 let since = calm_since.unwrap_or(now);
-                *self = Self::Suspected { calm_since: Some(since), worse: worse && now < since + history.short_calm };
+                *self = Self::Suspected { calm_since: Some(since), worse: worse && now < since + CALM_MIN };
                 None
             }
         }
@@ -206,7 +187,7 @@ impl Suspicion {
     pub fn next(self, history: &History) -> Option<Instant> {
         match self {
             Self::Suspected { calm_since: Some(since), worse } => {
-                Some(since + if worse { history.short_calm.min(history.calm) } else { history.calm })
+                Some(since + if worse { CALM_MIN } else { history.calm })
             }
             Self::Suspected { calm_since: None, .. } | Self::Trusted => None,
         }

@@ -217,11 +217,8 @@ impl<'a> Watch<'a> {
 
     /// Doubts a silent link more that is used all the same.
     fn doubt_more(&mut self, missing: Missing) {
-        if self.now < self.worse_at || !self.link.in_vain.load(Relaxed) {
-            return;
-        }
-        let Link { peer, name, .. } = self.link;
-        if self.shared.histories.with(*peer, |history| self.suspicion.worsen(self.now, history)) {
+        if self.now >= self.worse_at && self.link.in_vain.load(Relaxed) && self.suspicion.worsen() {
+            let Link { peer, name, .. } = self.link;
             tracing::info!(%peer, name, %missing, "suspected link is silent");
         }
     }

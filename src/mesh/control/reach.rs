@@ -5,7 +5,7 @@ use crate::mesh::forming::Standing;
 use crate::mesh::id::{NodeId, life};
 use crate::mesh::interest::Key;
 use crate::mesh::sorted::Sorted;
-use crate::mesh::spf::{Routes, Vertex, alternates, ways_round};
+use crate::mesh::spf::{Routes, Vertex, alternates, is_way_round};
 use crate::planted::{self, Bug};
 use crate::ports::UpstreamId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,10 +40,10 @@ impl Control {
         alternates(self.me.node, &self.vertices())
     }
 
-    /// The neighbours that could be reached without the link to each.
+    /// Whether a neighbour could be reached without the link to it.
     #[must_use]
-    pub fn ways_round(&self) -> BTreeSet<NodeId> {
-        ways_round(self.me.node, &self.vertices())
+    pub fn has_way_round(&self, neighbor: NodeId) -> bool {
+        is_way_round(self.me.node, neighbor, &self.vertices())
     }
 
     /// How `node` stands to this one, if it can be reached.
