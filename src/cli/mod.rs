@@ -16,6 +16,7 @@ mod obtain;
 mod output;
 mod peers;
 mod publish;
+mod read_text;
 mod reply;
 mod request;
 mod revoke;

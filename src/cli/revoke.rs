@@ -2,14 +2,13 @@
 
 use super::obtain::obtain;
 use super::output::Output;
+use super::read_text::read_text;
 use super::{CliError, EXIT_OK, NodeArgs};
 use crate::control::client::AskError;
 use crate::control::{Answer, Request, RevokeRequest};
 use crate::identity::revocation::FILE_MAX;
 use clap::ArgMatches;
 use lattice_broker::env::Env;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -56,15 +55,8 @@ pub(super) async fn run(env: &Env, args: &Args, matches: &ArgMatches, output: &O
 }
 
 fn read(file: &Path) -> Result<String, CliError> {
-    let mut text = String::new();
-    let opened = File::open(file).and_then(|opened| opened.take(FILE_MAX as u64 + 1).read_to_string(&mut text));
-    let read = opened.and_then(|len| {
-        let error = || io::Error::new(io::ErrorKind::InvalidData, format!("it has more than {FILE_MAX} bytes"));
-        if len > FILE_MAX { Err(error()) } else { Ok(()) }
-    });
-    read.map_err(|error| {
+    read_text(file, FILE_MAX).map_err(|error| {
         let new = CliError::new(format!("cannot read revocations from {}: {error}", file.display()));
         new.next("--import with a file that lattice revoke NODE --file FILE has written")
-    })?;
-    Ok(text)
+    })
 }

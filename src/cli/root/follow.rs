@@ -2,6 +2,7 @@
 
 use super::super::obtain::obtain;
 use super::super::output::{Output, Table, ago};
+use super::super::read_text::read_text;
 use super::super::{CliError, EXIT_FAILED, EXIT_OK, NodeArgs};
 use crate::control::client::AskError;
 use crate::control::{Answer, Request, RootRequest};
@@ -9,8 +10,6 @@ use crate::identity::{LINE_TEXT_MAX, unix};
 use crate::status::Roots;
 use clap::ArgMatches;
 use lattice_broker::env::Env;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -113,17 +112,10 @@ fn write(file: &Path, text: &str) -> Result<(), CliError> {
 }
 
 fn read(file: &Path) -> Result<String, CliError> {
-    let mut text = String::new();
-    let opened = File::open(file).and_then(|opened| opened.take(LINE_TEXT_MAX as u64 + 1).read_to_string(&mut text));
-    let read = opened.and_then(|len| {
-        let error = || io::Error::new(io::ErrorKind::InvalidData, format!("it has more than {LINE_TEXT_MAX} bytes"));
-        if len > LINE_TEXT_MAX { Err(error()) } else { Ok(()) }
-    });
-    read.map_err(|error| {
+    read_text(file, LINE_TEXT_MAX).map_err(|error| {
         let new = CliError::new(format!("cannot read root keys from {}: {error}", file.display()));
         new.next("lattice root rotate --file FILE   or lattice root show --file FILE, and copy that")
-    })?;
-    Ok(text)
+    })
 }
 
 #[cfg(test)]
