@@ -5,16 +5,15 @@
 //! the one that it has heard of first, and says that there was another. What one step says is `succession.rs`'s, what is kept
 //! on the disk `roll/line.rs`'s.
 
+use super::NodeId;
 use super::chain::Chain;
 use super::key::PublicKey;
+use super::lattice_text::Kind;
 use super::succession::{Expelled, SUCCESSIONS_MAX, Succession, SuccessionError, digest_of};
 use super::warrant::Warrant;
-use super::{LatticeId, NodeId};
-use crate::codec;
 use bincode::{Decode, Encode};
-use data_encoding::BASE64URL_NOPAD;
 
-const SCHEME: &str = "latroot2:";
+const TEXT: Kind = Kind { scheme: "latroot2:", what: "a succession", they_are: "it is" };
 /// Characters of a line as text, at most: a full one has some 76,000.
 pub const LINE_TEXT_MAX: usize = 128 << 10;
 
@@ -192,8 +191,7 @@ impl Line {
     /// The line as text, for a file.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let bytes = codec::encode(&(self.first.0, &self.steps, &self.expelled));
-        format!("{SCHEME}{}", BASE64URL_NOPAD.encode(&bytes))
+        TEXT.encode(self.first, (&self.steps, &self.expelled))
     }
 
     /// Reads and checks what [`Line::to_text`] wrote for the lattice of `first`.
@@ -201,20 +199,7 @@ impl Line {
     /// # Errors
     /// [`SuccessionError`] says what is wrong.
     pub fn from_text(first: PublicKey, text: &str) -> Result<Self, SuccessionError> {
-        let failed = |why: String| SuccessionError::Text { why };
-        let text = text.trim();
-        let payload = text.strip_prefix(SCHEME);
-        let start = || text.chars().take(9).collect::<String>();
-        let payload =
-            payload.ok_or_else(|| failed(format!("it starts with {:?}, a succession with {SCHEME:?}", start())))?;
-        let bytes = BASE64URL_NOPAD.decode(payload.as_bytes());
-        let bytes = bytes.map_err(|_| failed("characters were lost or changed".to_owned()))?;
-        let (of, steps, expelled): ([u8; 32], Vec<Succession>, Option<Vec<Expelled>>) =
-            codec::decode(&bytes).map_err(|error| failed(error.to_string()))?;
-        if of != first.0 {
-            let (theirs, ours) = (LatticeId::of(PublicKey(of)), LatticeId::of(first));
-            return Err(failed(format!("it is of lattice {theirs}, this is {ours}")));
-        }
+        let (steps, expelled) = TEXT.decode(first, text).map_err(|why| SuccessionError::Text { why })?;
         Self::of(first, steps, expelled)
     }
 }

@@ -21,6 +21,7 @@ mod invite;
 mod issue;
 mod key;
 mod lattice_id;
+mod lattice_text;
 mod line;
 mod name;
 pub mod nkey;

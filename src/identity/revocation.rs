@@ -8,14 +8,13 @@
 use super::certificate::ISSUERS_MAX;
 use super::chain::{Chain, ChainError};
 use super::key::{Key, PublicKey};
+use super::lattice_text::Kind;
 use super::warrant::{Claims, Warrant};
-use super::{Identity, LatticeId, NodeId};
-use crate::codec;
+use super::{Identity, NodeId};
 use bincode::{Decode, Encode};
-use data_encoding::BASE64URL_NOPAD;
 
 const CONTEXT: &[u8] = b"lattice revocation 1\0";
-const SCHEME: &str = "latrev1:";
+const TEXT: Kind = Kind { scheme: "latrev1:", what: "revocations", they_are: "they are" };
 /// Revocations in a file, at most; as many as a node keeps.
 pub const REVOCATIONS_MAX: usize = 4_096;
 /// Bytes of such a file, at most.
@@ -122,8 +121,7 @@ pub(super) fn pairs_of(root: PublicKey, warrants: &[Warrant]) -> impl Iterator<I
 /// Revocations as a line of text, for a file.
 #[must_use]
 pub fn to_text(root: PublicKey, revocations: &[Revocation]) -> String {
-    let bytes = codec::encode(&(root.0, revocations));
-    format!("{SCHEME}{}", BASE64URL_NOPAD.encode(&bytes))
+    TEXT.encode(root, revocations)
 }
 
 /// Reads what [`to_text`] wrote; each is checked by whoever takes it in.
@@ -131,21 +129,7 @@ pub fn to_text(root: PublicKey, revocations: &[Revocation]) -> String {
 /// # Errors
 /// [`RevocationError::Text`].
 pub fn from_text(root: PublicKey, text: &str) -> Result<Vec<Revocation>, RevocationError> {
-    let failed = |why: String| RevocationError::Text { why };
-    let text = text.trim();
-    let payload = text.strip_prefix(SCHEME);
-    let start = || text.chars().take(8).collect::<String>();
-    let payload =
-        payload.ok_or_else(|| failed(format!("it starts with {:?}, revocations with {SCHEME:?}", start())))?;
-    let bytes = BASE64URL_NOPAD.decode(payload.as_bytes());
-    let bytes = bytes.map_err(|_| failed("characters were lost or changed".to_owned()))?;
-    let (of, revocations): ([u8; 32], Vec<Revocation>) =
-        codec::decode(&bytes).map_err(|error| failed(error.to_string()))?;
-    if of != root.0 {
-        let (theirs, ours) = (LatticeId::of(PublicKey(of)), LatticeId::of(root));
-        return Err(failed(format!("they are of lattice {theirs}, this is {ours}")));
-    }
-    Ok(revocations)
+    TEXT.decode(root, text).map_err(|why| RevocationError::Text { why })
 }
 
 impl Identity {
