@@ -619,4 +619,4 @@ fn bucket_of(id: u64) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

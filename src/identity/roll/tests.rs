@@ -12,13 +12,14 @@ fn at(secs: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(secs)
 }
 
-struct Member {
-    identity: Identity,
-    roll: Roll,
-    store: Arc<dyn Store>,
+/// A member's roll, and the disk that it is on.
+pub(in crate::identity) struct Member {
+    pub(in crate::identity) identity: Identity,
+    pub(in crate::identity) roll: Roll,
+    pub(in crate::identity) store: Arc<dyn Store>,
 }
 
-fn member(identity: Identity) -> Member {
+pub(in crate::identity) fn member(identity: Identity) -> Member {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let roll = Roll::open(&identity, Arc::clone(&store), Arc::default()).unwrap();
     Member { identity, roll, store }
@@ -41,7 +42,7 @@ impl Member {
         Ok(admitted.chain)
     }
 
-    fn hears(&self, chain: &Chain) -> Learnt {
+    pub(in crate::identity) fn hears(&self, chain: &Chain) -> Learnt {
         self.roll.learn(chain.warrants().to_vec()).unwrap()
     }
 }

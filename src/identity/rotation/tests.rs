@@ -1,21 +1,10 @@
 use super::*;
+use crate::identity::roll::tests::{Member, member};
 use crate::identity::{Grant, Learnt, Revocation, SuccessionError, Terms};
-use crate::store::{MemoryStore, Store};
+use crate::store::MemoryStore;
 use rand_core::SeedableRng;
 use std::sync::Arc;
 use std::time::Duration;
-
-struct Member {
-    identity: Identity,
-    roll: Roll,
-    store: Arc<dyn Store>,
-}
-
-fn member(identity: Identity) -> Member {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-    let roll = Roll::open(&identity, Arc::clone(&store), Arc::default()).unwrap();
-    Member { identity, roll, store }
-}
 
 impl Member {
     fn id(&self) -> NodeId {
@@ -24,10 +13,6 @@ impl Member {
 
     fn rotate(&self, pardon: &[NodeId]) -> Result<Rotation, RotationError> {
         self.identity.rotate(&mut Rng::seed_from_u64(7), &self.roll, pardon, 5)
-    }
-
-    fn hears(&self, of: &Identity) -> Learnt {
-        self.roll.learn(of.membership().warrants().to_vec()).unwrap()
     }
 
     /// As a link brings it.
@@ -48,7 +33,7 @@ fn line() -> [Member; 3] {
     let c = b.admit(&mut rng, "c").unwrap();
     let all = [a, b, c].map(member);
     for one in &all {
-        all.iter().for_each(|other| drop(one.hears(&other.identity)));
+        all.iter().for_each(|other| drop(one.hears(other.identity.membership())));
     }
     all
 }
@@ -104,7 +89,7 @@ fn whom_the_old_key_alone_has_certified_goes() {
     let [a, b, _] = line();
     let thief = by_thief(&a, "thief");
     for member in [&a, &b] {
-        assert!(matches!(member.hears(&thief), Learnt::New(_)));
+        assert!(matches!(member.hears(thief.membership()), Learnt::New(_)));
         assert!(member.roll.is_member(thief.node_id()) && member.again().is_member(thief.node_id()));
     }
     let rotation = a.rotate(&[]).unwrap();
@@ -275,7 +260,7 @@ fn a_misled_node_can_be_told_otherwise() {
     assert!(!b.roll.is_member(a.id()) && !b.roll.is_member(b.id()));
     assert!(matches!(b.roll.succeed(&rotation.line), Err(SuccessionError::Rival { .. })));
     b.roll.follow_instead(&rotation.line).unwrap();
-    b.hears(&a.identity);
+    b.hears(a.identity.membership());
     // What is kept with the keys gives way, too: it may have been written before.
     let misled_before = b.identity.clone().with_line(misled);
     let reopened = Roll::open(&misled_before, Arc::clone(&b.store), Arc::default()).unwrap();
@@ -315,8 +300,8 @@ fn an_invite_tells_of_the_root_keys() {
     }
     let d = b.identity.admit(&mut Rng::seed_from_u64(3), "d").unwrap().with_line(after.line().clone());
     let mut d = member(d);
-    d.hears(&c.identity);
-    d.hears(&a.identity);
+    d.hears(c.identity.membership());
+    d.hears(a.identity.membership());
     assert!(d.roll.is_member(c.id()) && d.roll.line().news().is_none(), "it has heard of the keys alone");
     d.identity.root = Some(rotation.root.clone());
     assert_eq!(d.rotate(&[]).unwrap_err(), RotationError::Unheard);
