@@ -12,7 +12,6 @@ use crate::generation::Generations;
 use crate::imports::Imports;
 use crate::lock::{lock, read, write};
 use crate::mappings::Mappings;
-use crate::message::UpstreamId;
 use crate::monitor::Record;
 use crate::neighbor::{InterestChange, InterestSource, NeighborKind};
 use crate::responses::{self, Responses};
@@ -21,7 +20,7 @@ use crate::stats::Traffic;
 use crate::sublist::{Detail, Entries, MemberKey, NeighborId, Sublist};
 use crate::subscription::Subscription;
 use rand_core::Rng as _;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, RwLock, Weak};
@@ -75,6 +74,8 @@ pub(crate) struct Past {
 struct State {
     sublist: Sublist<Arc<Subscription>>,
     neighbors: Vec<Arc<Attached>>,
+    /// Those of them that are leaf nodes of this server.
+    spokes: BTreeSet<NeighborId>,
     /// What each member of each neighbour holds, to withdraw it at once.
     held: BTreeMap<(NeighborId, u32), Few<Held, ()>>,
     /// Subscriptions made and removed so far.
@@ -274,6 +275,11 @@ impl Account {
         *lock(&self.past)
     }
 
+    /// True when there are as many connections as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.connections() >= self.connections_max.load(Relaxed)
+    }
+
     /// Client connections that there are.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Relaxed)
@@ -332,8 +338,11 @@ impl Account {
     pub(crate) fn attach(&self, attached: &Arc<Attached>) {
         let mut state = write(&self.state);
         let sources: BTreeMap<NeighborId, NeighborKind> = state.neighbors.iter().map(|n| (n.id, n.kind)).collect();
-        state.sublist.walk(&mut |filter, entries| self.replay(attached, &sources, filter, entries));
+        state.sublist.walk(&mut |filter, entries| self.replay(&state, attached, &sources, filter, entries));
         state.neighbors.push(attached.clone());
+        if matches!(attached.kind, NeighborKind::Spoke(_)) {
+            state.spokes.insert(attached.id);
+        }
         self.generations.bump_all();
     }
 
@@ -345,6 +354,7 @@ impl Account {
             self.withdraw(&mut state, id, member);
         }
         state.neighbors.retain(|attached| attached.id != id);
+        state.spokes.remove(&id);
         self.generations.bump_all();
         // Stale routes would keep the neighbour alive.
         lock(&self.routes).clear();
@@ -360,7 +370,7 @@ impl Account {
             return;
         }
         self.generations.bump(filter);
-        let source = source(kind, key.member, key.detail.via());
+        let source = source(kind, key);
         self.announce(&state, Some(key.neighbor), source, filter, key.detail.queue(), weight as usize);
     }
 
@@ -436,7 +446,7 @@ impl Account {
             let key = MemberKey { neighbor: id, member, detail: held.detail };
             state.sublist.remove_member(&held.filter, &key);
             self.generations.bump(&held.filter);
-            let source = source(kind, member, key.detail.via());
+            let source = source(kind, &key);
             self.announce(state, Some(id), source, &held.filter, key.detail.queue(), 0);
         }
     }
@@ -452,13 +462,23 @@ impl Account {
     ) {
         let weight = u32::try_from(count).unwrap_or(u32::MAX);
         let change = InterestChange { source, account: &self.name, subject, queue, weight };
+        let is_below = matches!(source, InterestSource::Clients | InterestSource::Spoke { .. });
+        let together = (is_below && !state.spokes.is_empty()).then(|| InterestChange {
+            source: InterestSource::Clients,
+            weight: state.sublist.find(subject).map_or(0, |entries| state.below(entries, queue)),
+            ..change
+        });
         for attached in state.neighbors.iter().filter(|attached| Some(attached.id) != but) {
-            attached.neighbor.interest(&change);
+            match (&together, attached.kind) {
+                (Some(together), NeighborKind::Mesh | NeighborKind::Leaf(_)) => attached.neighbor.interest(together),
+                (Some(_) | None, _) => attached.neighbor.interest(&change),
+            }
         }
     }
 
     fn replay(
         &self,
+        state: &State,
         to: &Attached,
         sources: &BTreeMap<NeighborId, NeighborKind>,
         subject: &[u8],
@@ -467,21 +487,45 @@ impl Account {
         let tell = |source, queue, weight| {
             to.neighbor.interest(&InterestChange { source, account: &self.name, subject, queue, weight });
         };
-        if !entries.plain().is_empty() {
-            tell(InterestSource::Clients, None, 1);
-        }
-        for (group, members) in entries.groups() {
-            tell(InterestSource::Clients, Some(group), u32::try_from(members.len()).unwrap_or(u32::MAX));
+        // Spokes are told of each other; to all others they count among the clients.
+        let is_spoke = matches!(to.kind, NeighborKind::Spoke(_));
+        let spokes = entries.members.iter().filter(|(key, _)| !is_spoke && state.spokes.contains(&key.neighbor));
+        let local = entries.groups().map(|(group, _)| Some(group));
+        let queues: BTreeSet<Option<&[u8]>> =
+            spokes.map(|(key, _)| key.detail.queue()).chain(local).chain([None]).collect();
+        for queue in queues {
+            let weight = if is_spoke { own(entries, queue) } else { state.below(entries, queue) };
+            if weight > 0 {
+                tell(InterestSource::Clients, queue, weight);
+            }
         }
         for (key, weight) in entries.members.iter() {
-            if let Some(kind) = sources.get(&key.neighbor) {
-                tell(source(*kind, key.member, key.detail.via()), key.detail.queue(), *weight);
+            match sources.get(&key.neighbor) {
+                Some(NeighborKind::Spoke(_)) if !is_spoke => {}
+                Some(kind) => tell(source(*kind, key), key.detail.queue(), *weight),
+                None => {}
             }
         }
     }
 }
 
+/// How much interest clients have of a kind: 1 for any number of plain subscriptions.
+fn own(entries: &Entries<Arc<Subscription>>, queue: Option<&[u8]>) -> u32 {
+    match queue {
+        None => u32::from(!entries.plain().is_empty()),
+        Some(queue) => u32::try_from(entries.group(queue).len()).unwrap_or(u32::MAX),
+    }
+}
+
 impl State {
+    /// As [`own`], with that of the leaf nodes of this server.
+    fn below(&self, entries: &Entries<Arc<Subscription>>, queue: Option<&[u8]>) -> u32 {
+        let of_spokes = entries.members.iter();
+        let of_spokes = of_spokes.filter(|(key, _)| key.detail.queue() == queue && self.spokes.contains(&key.neighbor));
+        let sum = of_spokes.fold(own(entries, queue), |sum, (_, weight)| sum.saturating_add(*weight));
+        if queue.is_some() { sum } else { sum.min(1) }
+    }
+
     /// Sets the weight of a member's interest; false when it had that.
     fn set(&mut self, filter: &[u8], key: &MemberKey, weight: u32) -> bool {
         let owner = (key.neighbor, key.member);
@@ -532,9 +576,10 @@ impl Routes {
     }
 }
 
-fn source(kind: NeighborKind, member: u32, via: Option<UpstreamId>) -> InterestSource {
+fn source(kind: NeighborKind, key: &MemberKey) -> InterestSource {
     match kind {
-        NeighborKind::Mesh => InterestSource::Mesh { member, via },
+        NeighborKind::Mesh => InterestSource::Mesh { member: key.member, via: key.detail.via() },
         NeighborKind::Leaf(upstream) => InterestSource::Leaf(upstream),
+        NeighborKind::Spoke(cluster) => InterestSource::Spoke { id: key.neighbor.0, cluster },
     }
 }

@@ -3,7 +3,7 @@
 use crate::account::Account;
 use crate::batch::Batch;
 use crate::clock::Stamp;
-use crate::delivery::{Dice, Job, Origin, deliver};
+use crate::delivery::{Dice, Job, Origin, Spoke, deliver};
 use crate::env::BoxFuture;
 use crate::hub::Hub;
 use crate::message::{Groups, Message, UpstreamId};
@@ -28,6 +28,8 @@ pub struct Attachment {
 struct Shared {
     hub: Arc<Hub>,
     attached: Arc<Attached>,
+    /// The only account that it is known to, if there is one.
+    account: Option<Arc<Account>>,
     /// All that arrives from the neighbour is one publisher's to the others.
     flow: u64,
 }
@@ -37,7 +39,20 @@ impl Attachment {
         let attached = Arc::new(Attached { id: hub.next_neighbor(), kind, neighbor });
         hub.attach(&attached);
         let flow = hub.flows.next();
-        Self { shared: Arc::new(Shared { hub, attached, flow }) }
+        Self { shared: Arc::new(Shared { hub, attached, account: None, flow }) }
+    }
+
+    /// The same of a neighbour that is part of one account, and has nothing to do with others.
+    pub(crate) fn to_account(
+        hub: Arc<Hub>,
+        account: Arc<Account>,
+        kind: NeighborKind,
+        neighbor: Arc<dyn Neighbor>,
+    ) -> Self {
+        let attached = Arc::new(Attached { id: hub.next_neighbor(), kind, neighbor });
+        account.attach(&attached);
+        let flow = hub.flows.next();
+        Self { shared: Arc::new(Shared { hub, attached, account: Some(account), flow }) }
     }
 
     /// Sets the weight of a member's interest: 1 for plain interest, the members of a queue group, 0 to withdraw.
@@ -92,7 +107,10 @@ impl Attachment {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.hub.detach(&self.attached);
+        match &self.account {
+            Some(account) => account.detach(self.attached.id),
+            None => self.hub.detach(&self.attached),
+        }
     }
 }
 
@@ -133,6 +151,7 @@ impl Publisher {
             NeighborKind::Mesh if matches!(groups, Groups::Again(_)) => via.map_or(Origin::Local, Origin::Leaf),
             NeighborKind::Mesh => Origin::Mesh { via },
             NeighborKind::Leaf(upstream) => Origin::Leaf(upstream),
+            NeighborKind::Spoke(cluster) => Origin::Spoke(Spoke { id: self.shared.attached.id, cluster }),
         };
         let job = Job {
             account: account.name(),

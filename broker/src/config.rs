@@ -1,6 +1,7 @@
 //! What can be set: every limit of the server, with its default and the range in which it makes sense.
 
 use crate::auth::Auth;
+use crate::leaf::LeafPort;
 use crate::tls::{HandshakeFirst, Tls};
 use crate::websocket::WebSocket;
 use std::net::SocketAddr;
@@ -30,7 +31,9 @@ pub struct Config {
     pub tls: Option<Arc<Tls>>,
     /// Where browsers connect, if they can.
     pub websocket: Option<Arc<WebSocket>>,
-    /// Client connections at a time. At least 1.
+    /// Where leaf nodes connect, if they can.
+    pub leaf: Option<Arc<LeafPort>>,
+    /// Client connections at a time, and leaf nodes likewise. At least 1.
     pub max_connections: usize,
     /// Subscriptions of one client. At least 1.
     pub max_subscriptions: usize,
@@ -74,6 +77,7 @@ impl Default for Config {
             max_pending: 64 << 20,
             tls: None,
             websocket: None,
+            leaf: None,
             max_connections: 65_536,
             max_subscriptions: 1_000_000,
             ping_interval: Duration::from_secs(120),
@@ -139,6 +143,14 @@ impl Config {
             timed("websocket.timeout", websocket.timeout, ms(10), hour, "10 ms to 1 hour")?;
             if let Some(interval) = websocket.ping_interval {
                 timed("websocket.ping_interval", interval, ms(10), day, "10 ms to 1 day")?;
+            }
+        }
+        if let Some(leaf) = &self.leaf {
+            timed("leaf.auth_timeout", leaf.auth_timeout, ms(10), hour, "10 ms to 1 hour")?;
+            leaf.auth.as_ref().map_or(Ok(()), Auth::validate)?;
+            if !leaf.account.is_empty() && !self.auth.has_account(&leaf.account) {
+                let value = format!("{:?}", leaf.account);
+                return Err(ConfigError { key: "leaf.account", value, range: "the name of an account" });
             }
         }
         if self.auth.callout.is_some() && !self.server_id.is_empty() {

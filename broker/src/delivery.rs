@@ -5,10 +5,11 @@
 
 use crate::batch::{Batch, Frame};
 use crate::crossing::{Crossing, cross};
-use crate::message::{Groups, Message, Pick, UpstreamId};
-use crate::neighbor::{Candidate, NeighborKind};
+use crate::message::{ClusterId, Groups, Message, Pick, UpstreamId};
+use crate::neighbor::{Candidate, NeighborKind, by_weight};
 use crate::proto::encode;
-use crate::route::{Group, Hop, Route, Target};
+use crate::route::{Attached, Group, Hop, Route, Target};
+use crate::sublist::NeighborId;
 use crate::subscription::Taker;
 use smallvec::SmallVec;
 
@@ -23,6 +24,23 @@ pub(crate) enum Origin {
     Mesh { via: Option<UpstreamId> },
     /// A leaf link.
     Leaf(UpstreamId),
+    /// A leaf node of this server.
+    Spoke(Spoke),
+}
+
+/// A leaf node that a message comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spoke {
+    pub(crate) id: NeighborId,
+    pub(crate) cluster: Option<ClusterId>,
+}
+
+impl Spoke {
+    /// Whether what it sends may go to the leaf node at the other end of `attached`.
+    fn may_reach(self, attached: &Attached) -> bool {
+        let is_of_its_cluster = |cluster| self.cluster.is_some() && cluster == self.cluster;
+        attached.id != self.id && !matches!(attached.kind, NeighborKind::Spoke(cluster) if is_of_its_cluster(cluster))
+    }
 }
 
 /// A message on its way.
@@ -170,7 +188,10 @@ fn choose_named<'a>(
 /// Gives a neighbour the message once, with all its plain members and all its picks.
 fn pass_on(hop: &Hop, at: usize, picks: &Picks<'_>, job: &Job<'_>, batch: &mut Batch) -> usize {
     let (members, via): (&[u32], _) = match (job.origin, hop.attached.kind) {
-        (Origin::Client { .. } | Origin::Local, _) => (&hop.members, None),
+        (Origin::Spoke(spoke), NeighborKind::Spoke(_)) if !spoke.may_reach(&hop.attached) => return 0,
+        (Origin::Client { .. } | Origin::Local | Origin::Spoke(_), _) => (&hop.members, None),
+        // Spokes are below this server, wherever the message comes from.
+        (_, NeighborKind::Spoke(_)) => (&hop.members, None),
         (Origin::Mesh { .. }, NeighborKind::Mesh) | (Origin::Leaf(_), NeighborKind::Leaf(_)) => return 0,
         // One upstream's messages never go to another: two servers of one cluster would pass them round for ever.
         (Origin::Mesh { via: Some(_) }, NeighborKind::Leaf(_)) => return 0,
@@ -196,6 +217,8 @@ struct Reach {
     mesh: bool,
     leaf: LeafReach,
     mesh_upstream: bool,
+    /// Not this one, and not its cluster.
+    but: Option<Spoke>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,25 +229,27 @@ enum LeafReach {
 }
 
 impl Reach {
+    const EVERYWHERE: Self =
+        Self { local: true, mesh: true, leaf: LeafReach::AllBut(None), mesh_upstream: true, but: None };
+
     fn of(origin: Origin) -> Self {
         match origin {
-            Origin::Client { .. } | Origin::Local => {
-                Self { local: true, mesh: true, leaf: LeafReach::AllBut(None), mesh_upstream: true }
-            }
+            Origin::Client { .. } | Origin::Local => Self::EVERYWHERE,
+            Origin::Spoke(spoke) => Self { but: Some(spoke), ..Self::EVERYWHERE },
             Origin::Mesh { via } => {
-                Self { local: true, mesh: false, leaf: LeafReach::AllBut(via), mesh_upstream: false }
+                Self { mesh: false, leaf: LeafReach::AllBut(via), mesh_upstream: false, ..Self::EVERYWHERE }
             }
-            Origin::Leaf(_) => Self { local: true, mesh: true, leaf: LeafReach::None, mesh_upstream: false },
+            Origin::Leaf(_) => Self { leaf: LeafReach::None, mesh_upstream: false, ..Self::EVERYWHERE },
         }
     }
 
     fn of_pick(origin: Origin, pick: &Pick<'_>) -> Self {
-        let nobody = Self { local: false, mesh: false, leaf: LeafReach::None, mesh_upstream: false };
+        let nobody = Self { local: false, mesh: false, leaf: LeafReach::None, mesh_upstream: false, but: None };
         match (origin, pick.via) {
             (Origin::Mesh { .. }, None) => Self { local: true, ..nobody },
             (Origin::Mesh { via }, Some(upstream)) if via == Some(upstream) => nobody,
             (Origin::Mesh { .. }, Some(upstream)) => Self { leaf: LeafReach::Only(upstream), ..nobody },
-            (Origin::Client { .. } | Origin::Local | Origin::Leaf(_), _) => Self::of(origin),
+            (Origin::Client { .. } | Origin::Local | Origin::Leaf(_) | Origin::Spoke(_), _) => Self::of(origin),
         }
     }
 }
@@ -263,7 +288,10 @@ fn choose<'a>(
         }
     }
     let mut pick = None;
-    if reach.mesh {
+    if reach.local {
+        pick = pick_on_spoke(route, group, reach, not.is_some(), dice);
+    }
+    if pick.is_none() && reach.mesh {
         pick = pick_on_mesh(route, group, &group.mesh, not, dice);
     }
     if pick.is_none() {
@@ -274,6 +302,25 @@ fn choose<'a>(
     }
     picks.extend(pick);
     pick.is_some()
+}
+
+/// Among leaf nodes of this server, by how many members each stands for.
+fn pick_on_spoke<'a>(
+    route: &Route,
+    group: &'a Group,
+    reach: &Reach,
+    again: bool,
+    dice: &mut Dice,
+) -> Option<(usize, Pick<'a>)> {
+    let may_reach = |&&(hop, _): &&(usize, u32)| reach.but.is_none_or(|but| but.may_reach(&route.hops[hop].attached));
+    let spokes: SmallVec<[Candidate; 4]> =
+        group.spokes.iter().filter(may_reach).map(|&(_, weight)| Candidate { member: 0, weight, via: None }).collect();
+    if spokes.is_empty() {
+        return None;
+    }
+    let chosen = by_weight(&spokes, dice.roll());
+    let (hop, _) = group.spokes.iter().filter(may_reach).nth(chosen)?;
+    Some((*hop, Pick { group: &group.name, member: 0, via: None, again }))
 }
 
 fn pick_on_leaf<'a>(group: &'a Group, reach: &Reach, again: bool, dice: &mut Dice) -> Option<(usize, Pick<'a>)> {

@@ -13,7 +13,7 @@ use crate::monitor::{Record, ReloadDesk, Surroundings};
 use crate::neighbor::NeighborKind;
 use crate::proto::{Info, Limits};
 use crate::route::Attached;
-use crate::server::{CALLOUTS_MAX, Client};
+use crate::server::{CALLOUTS_MAX, Client, Leafs};
 use crate::session::{News, Terms};
 use crate::stats::{Counters, sub};
 use crate::sublist::NeighborId;
@@ -68,6 +68,7 @@ pub(crate) struct Hub {
     /// Held while a neighbour is made known to the accounts, or an account to the neighbours.
     attached: Mutex<Vec<Arc<Attached>>>,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
+    pub(crate) leafs: Leafs,
     /// Those who were connected, the last ones at the end.
     gone: Mutex<VecDeque<Arc<Record>>>,
     /// What the program around it has to say.
@@ -124,6 +125,7 @@ impl Hub {
             accounts: RwLock::default(),
             attached: Mutex::default(),
             clients: Mutex::default(),
+            leafs: Leafs::new(&env, &config),
             gone: Mutex::default(),
             surroundings: RwLock::default(),
             reload_desk: ReloadDesk::default(),
@@ -146,6 +148,7 @@ impl Hub {
         *write(&self.live) = Arc::new(config.clone());
         *write(&self.terms) = Arc::new(terms(config, &self.info));
         lock(&self.clients).values().for_each(|client| client.revise());
+        self.leafs.reload(self, config);
     }
 
     /// The settings that hold now.

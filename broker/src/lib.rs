@@ -85,7 +85,7 @@ pub use config::{Config, ConfigError};
 pub use credentials::Credentials;
 pub use local::{Local, LocalMessage, Subscription};
 pub use mapping::BadDestination;
-pub use message::{Groups, Message, Pick, UpstreamId};
+pub use message::{ClusterId, Groups, Message, Pick, UpstreamId};
 pub use neighbor::{Candidate, InterestChange, InterestSource, Neighbor, NeighborKind, Waiting, by_weight};
 pub use server::ListenError;
 pub use stats::{CloseReason, Stats};
@@ -141,6 +141,15 @@ impl Broker {
         server::listen_websocket(&self.hub)
     }
 
+    /// Listens for leaf nodes, where the configuration says so, as [`Broker::listen`] does for clients. Each brings its
+    /// interest to the account that its credentials are for, and what it wants of that is sent to it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn listen_leafs(&self) -> Result<Option<SocketAddr>, ListenError> {
+        server::listen_leafs(&self.hub)
+    }
+
     /// A client inside the process.
     #[must_use]
     pub fn local(&self) -> Local {
@@ -187,8 +196,8 @@ impl Broker {
     /// Goes by other settings from now on, without disturbing clients that may stay as they are.
     ///
     /// Taken from `config` are `auth`, `max_payload`, `max_control_line`, `max_subscriptions`, `max_connections`,
-    /// `ping_interval`, `ping_max`, `write_deadline` and `auth_timeout`, and for clients that come later `max_pending`, `tls` and
-    /// `websocket`, but for where that listens;
+    /// `ping_interval`, `ping_max`, `write_deadline` and `auth_timeout`, and for clients that come later `max_pending`, `tls`,
+    /// `websocket` and `leaf`, but for where these listen;
     /// everything else stays as it was when the broker was made. Clients whose user is
     /// gone or has another account are closed, those whose credentials are not good any more are told so before;
     /// subscriptions that a client's permissions do not allow any more are removed, and the client is told which. Each
@@ -236,6 +245,7 @@ impl Broker {
         self.hub.stopping.cancel();
         // Who is admitted after this sees that the broker is stopping, and drains by itself.
         self.hub.drain_clients();
+        self.hub.leafs.stop();
         let patience = self.hub.config.drain_timeout + Duration::from_secs(2);
         let all_gone = async {
             loop {
@@ -243,7 +253,7 @@ impl Broker {
                 tokio::pin!(closed);
                 // Armed before looking, so that no end is missed.
                 closed.as_mut().enable();
-                if !self.hub.has_clients() {
+                if !self.hub.has_clients() && self.hub.leafs.is_empty() {
                     return;
                 }
                 closed.await;

@@ -22,6 +22,12 @@ pub struct Message<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamId(pub u64);
 
+/// The cluster that a leaf node says it belongs to, by a number made of its name.
+///
+/// What one member of a cluster sends is never handed to another: these have ways of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub u64);
+
 /// Which queue groups may still take a message. Plain subscriptions always do.
 #[derive(Clone, Copy, Debug)]
 pub enum Groups<'a> {

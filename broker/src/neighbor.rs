@@ -1,16 +1,20 @@
-//! How something inside the process joins the broker's routing: the mesh, or a leaf link to a real server.
+//! How something inside the process joins the broker's routing: the mesh, a leaf link to a real server, or a leaf node
+//! of this server.
 //!
 //! A neighbour brings interest from elsewhere into the sublist (as *members*: one for each node behind a mesh,
-//! one for a leaf link), gets the messages that match it, and publishes what arrives from there. What it does
+//! one for a leaf link either way), gets the messages that match it, and publishes what arrives from there. What it does
 //! with them (frames, LMSG) is its own affair. Routing between the kinds:
 //!
-//! | from | to clients | to the mesh | to a leaf link |
-//! |---|---|---|---|
-//! | a client | yes | yes | yes |
-//! | the mesh | yes | no | yes, unless the message came from an upstream |
-//! | a leaf link | yes | yes, but to no interest that is itself upstream | no |
+//! | from | to clients | to the mesh | to a leaf link | to a spoke |
+//! |---|---|---|---|---|
+//! | a client | yes | yes | yes | yes |
+//! | the mesh | yes | no | yes, unless the message came from an upstream | yes |
+//! | a leaf link | yes | yes, but to no interest that is itself upstream | no | yes |
+//! | a spoke | yes | yes | yes | yes, but not to itself or another of its cluster |
+//!
+//! A spoke's interest and messages are to all but other spokes as if they were those of a client of this server.
 
-use crate::message::{Message, Pick, UpstreamId};
+use crate::message::{ClusterId, Message, Pick, UpstreamId};
 use std::fmt;
 
 /// Which row and column of the routing table a neighbour is.
@@ -20,6 +24,8 @@ pub enum NeighborKind {
     Mesh,
     /// One real server that this node is a leaf of; its interest has one member, numbered 0.
     Leaf(UpstreamId),
+    /// One leaf node of this server, and the cluster that it belongs to; its interest has one member, numbered 0.
+    Spoke(Option<ClusterId>),
 }
 
 /// What the broker calls on a neighbour. No call may block or wait: each only moves data to the neighbour's buffers.
@@ -120,6 +126,13 @@ pub enum InterestSource {
     },
     /// A leaf link of this node.
     Leaf(UpstreamId),
+    /// A leaf node of this server. Told to other spokes alone: in what everybody else is told it counts among `Clients`.
+    Spoke {
+        /// Tells it apart from others.
+        id: u32,
+        /// The cluster that it belongs to.
+        cluster: Option<ClusterId>,
+    },
 }
 
 /// How much interest a source has in a subject: an absolute figure, not a difference.

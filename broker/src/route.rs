@@ -60,6 +60,8 @@ pub(crate) struct Group {
     pub(crate) mesh_upstream: Vec<Candidate>,
     /// Own leaf links: index of the hop, and whose it is.
     pub(crate) leaves: Vec<(usize, UpstreamId)>,
+    /// Leaf nodes of this server: index of the hop, and how many members.
+    pub(crate) spokes: Vec<(usize, u32)>,
 }
 
 /// A neighbour with plain interest, or with queue members.
@@ -221,6 +223,7 @@ impl GroupBuilder {
             mesh: Vec::new(),
             mesh_upstream: Vec::new(),
             leaves: Vec::new(),
+            spokes: Vec::new(),
         };
         for ((neighbor, member, via), weight) in self.members {
             let Some(hop) = hops.iter().position(|hop| hop.attached.id == neighbor) else {
@@ -228,6 +231,7 @@ impl GroupBuilder {
             };
             match hops[hop].attached.kind {
                 NeighborKind::Leaf(upstream) => group.leaves.push((hop, upstream)),
+                NeighborKind::Spoke(_) => group.spokes.push((hop, weight)),
                 NeighborKind::Mesh if via.is_none() => group.mesh.push(Candidate { member, weight, via }),
                 NeighborKind::Mesh => group.mesh_upstream.push(Candidate { member, weight, via }),
             }

@@ -80,6 +80,11 @@ impl<S> Entries<S> {
         groups.map(|(name, members)| (&**name, &**members))
     }
 
+    /// The members of one queue group.
+    pub(crate) fn group(&self, name: &[u8]) -> &[(u64, S)] {
+        self.local.as_ref().and_then(|local| local.groups.get(name)).map_or(&[], |members| members)
+    }
+
     fn list(&mut self, queue: Option<&[u8]>) -> &mut Vec<(u64, S)> {
         let Subscriptions { plain, groups } = &mut **self.local.get_or_insert_default();
         match queue {
@@ -180,6 +185,19 @@ impl<S> Sublist<S> {
     /// Removes a member's interest; returns its weight.
     pub(crate) fn remove_member(&mut self, filter: &[u8], key: &MemberKey) -> u32 {
         self.root.edit(&mut tokens(filter), &mut |entries| entries.members.remove(key)).flatten().unwrap_or(0)
+    }
+
+    /// The entries of one filter, if there are any.
+    pub(crate) fn find(&self, filter: &[u8]) -> Option<&Entries<S>> {
+        let mut node = &self.root;
+        for token in tokens(filter) {
+            node = match token {
+                b">" => return node.tail.as_deref(),
+                b"*" => node.star.as_deref()?,
+                token => node.children.get(token)?,
+            };
+        }
+        node.here.as_deref()
     }
 
     /// Visits the entries of all filters that match `subject`.

@@ -12,7 +12,7 @@ use crate::{BadSubject, Broker};
 /// Who takes the messages of one subject that clients of this broker publish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Takers {
-    /// Plain subscriptions of this broker's own clients.
+    /// Plain subscriptions of this broker's own clients, and leaf nodes of it with plain interest.
     pub here: usize,
     /// Upstreams of this broker with plain interest.
     pub upstreams: Vec<UpstreamId>,
@@ -27,7 +27,7 @@ pub struct Takers {
 pub struct GroupTakers {
     /// Its name.
     pub name: Box<[u8]>,
-    /// Members that are this broker's own clients: one of them is chosen before all others.
+    /// Members that are this broker's own clients, or its leaf nodes': one of them is chosen before all others.
     pub here: usize,
     /// Upstreams of this broker with members: chosen when no client anywhere is a member.
     pub upstreams: Vec<UpstreamId>,
@@ -71,7 +71,8 @@ impl Takers {
         for hop in &route.hops {
             match hop.attached.kind {
                 NeighborKind::Leaf(upstream) if !hop.members.is_empty() => takers.upstreams.push(upstream),
-                NeighborKind::Leaf(_) => {}
+                NeighborKind::Spoke(_) if !hop.members.is_empty() => takers.here += 1,
+                NeighborKind::Leaf(_) | NeighborKind::Spoke(_) => {}
                 NeighborKind::Mesh => {
                     let member = |&member: &u32| (member, !hop.direct.contains(&member));
                     takers.members.extend(hop.members.iter().map(member));
@@ -87,7 +88,7 @@ impl GroupTakers {
     fn of(group: &Group) -> Self {
         Self {
             name: group.name.clone(),
-            here: group.local.len(),
+            here: group.local.len() + group.spokes.iter().map(|(_, weight)| *weight as usize).sum::<usize>(),
             upstreams: group.leaves.iter().map(|(_, upstream)| *upstream).collect(),
             mesh: group.mesh.clone(),
             mesh_upstream: group.mesh_upstream.clone(),

@@ -98,7 +98,11 @@ impl Loaded {
             return Err(lines(&self.warnings));
         }
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listen = Listen { clients: any, websocket: self.options.websocket.as_ref().map(|_| any) };
+        let listen = Listen {
+            clients: any,
+            websocket: self.options.websocket.as_ref().map(|_| any),
+            leafnodes: self.options.leafnodes.as_ref().map(|_| any),
+        };
         to_broker::config(&self.options, listen).map_err(|error| error.to_string())?;
         Ok(self)
     }

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod files;
 pub mod flags;
 pub mod grammar;
+pub mod leafnodes;
 pub mod log;
 mod mappings;
 pub mod operator;

@@ -1,6 +1,7 @@
 //! Everything that can be set, with nats-server's defaults: what flags and file come down to.
 
 use super::cluster::Cluster;
+use super::leafnodes::LeafNodes;
 use super::tls::Encryption;
 use super::users::Auth;
 use super::websocket::WebSocket;
@@ -29,6 +30,8 @@ pub struct Options {
     pub allow_non_tls: bool,
     /// Where browsers connect.
     pub websocket: Option<WebSocket>,
+    /// Where leaf nodes connect.
+    pub leafnodes: Option<LeafNodes>,
     /// Who may connect.
     pub auth: Auth,
     /// The other servers of the same service.
@@ -112,6 +115,7 @@ impl Default for Options {
             tls: None,
             allow_non_tls: false,
             websocket: None,
+            leafnodes: None,
             auth: Auth::default(),
             cluster: None,
             log: LogOptions { file: None, size_limit: 0, debug: false, trace: false, time: true, utc: false },

@@ -2,7 +2,7 @@
 
 use super::grammar::{Block, Entry, Item, Place, Value, scalar};
 use super::options::Options;
-use super::{cluster, mappings, operator, refused, tls, users, websocket};
+use super::{cluster, leafnodes, mappings, operator, refused, tls, users, websocket};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -365,6 +365,7 @@ fn encryption(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faul
     match key {
         "tls" => options.tls = tls::read(entry, faults),
         "websocket" | "ws" => options.websocket = websocket::read(entry, faults),
+        "leafnodes" | "leaf" => options.leafnodes = leafnodes::read(entry, faults),
         "allow_non_tls" => set(&mut options.allow_non_tls, faults.flag(entry)),
         _ => return false,
     }

@@ -44,12 +44,6 @@ pub const REFUSED: &[Refused] = &[
         instead: LATER,
     },
     Refused { what: "gateways between clusters", flags: &[], keys: &["gateway"], instead: MESH },
-    Refused {
-        what: "leaf nodes",
-        flags: &[],
-        keys: &["leaf", "leafnodes"],
-        instead: "join a real server with: lattice up --upstream nats://host:7422",
-    },
     Refused { what: "MQTT", flags: &[], keys: &["mqtt"], instead: LATER },
     Refused {
         what: "an operator without a JWT, a resolver by URL, pinned accounts, or a default user",

@@ -14,6 +14,7 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
         fixed("Port", &old.port, &new.port),
         fixed("ServerName", &old.server_name, &new.server_name),
         fixed("Websocket", &websocket_at(old), &websocket_at(new)),
+        fixed("LeafNode", &leafnodes_at(old), &leafnodes_at(new)),
         // Without values, which would tell passwords.
         (old.cluster != new.cluster).then(|| "config reload not supported for Cluster".to_owned()),
         fixed("HTTPHost", &old.monitoring.host, &new.monitoring.host),
@@ -57,6 +58,7 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
             spoken(new.lame_duck_grace_period),
         ),
         changed("websocket", old.websocket != new.websocket, "others"),
+        changed("leafnodes", old.leafnodes != new.leafnodes, "others"),
         changed("tls", old.tls != new.tls, if new.tls.is_some() { "enabled" } else { "disabled" }),
         changed("allow_non_tls", old.allow_non_tls != new.allow_non_tls, new.allow_non_tls),
         // Without values, which would tell passwords.
@@ -68,6 +70,11 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
 /// Where browsers connect.
 fn websocket_at(options: &Options) -> Option<(&str, u16, bool)> {
     options.websocket.as_ref().map(|websocket| (websocket.host.as_str(), websocket.port, websocket.tls.is_some()))
+}
+
+/// Where leaf nodes connect.
+fn leafnodes_at(options: &Options) -> Option<(&str, u16)> {
+    options.leafnodes.as_ref().map(|leafnodes| (leafnodes.host.as_str(), leafnodes.port))
 }
 
 fn fixed<T: PartialEq + Debug>(name: &str, old: &T, new: &T) -> Option<String> {

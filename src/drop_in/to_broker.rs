@@ -40,6 +40,8 @@ pub struct Listen {
     pub clients: SocketAddr,
     /// For those by WebSocket.
     pub websocket: Option<SocketAddr>,
+    /// For leaf nodes.
+    pub leafnodes: Option<SocketAddr>,
 }
 
 /// The broker's settings, for a server that listens at `listen`.
@@ -52,6 +54,7 @@ pub fn config(options: &Options, listen: Listen) -> Result<broker::Config, Unsup
     let tls = options.tls.as_ref();
     // A client has as long to say who it is after its handshake as it had for that, and a second.
     let auth_timeout = tls.map_or(default.auth_timeout, |tls| tls.timeout() + Duration::from_secs(1));
+    let auth = auth(options)?;
     let config = broker::Config {
         listen: listen.clients,
         host: options.host.clone(),
@@ -71,7 +74,8 @@ pub fn config(options: &Options, listen: Listen) -> Result<broker::Config, Unsup
         report_interval: Some(REPORT_INTERVAL),
         tls: tls.map(|tls| tls.to_broker(options.allow_non_tls)),
         websocket: websocket(options, listen.websocket),
-        auth: auth(options)?,
+        leaf: leaf_port(options, listen.leafnodes, &auth)?,
+        auth,
         ..default
     };
     config.validate()?;
@@ -117,6 +121,38 @@ fn auth(options: &Options) -> Result<broker::Auth, Unsupported> {
     })
 }
 
+fn leaf_port(
+    options: &Options,
+    listen: Option<SocketAddr>,
+    of_clients: &broker::Auth,
+) -> Result<Option<Arc<broker::leaf::LeafPort>>, Unsupported> {
+    let Some((wanted, listen)) = options.leafnodes.as_ref().zip(listen) else { return Ok(None) };
+    let users = wanted.auth.users.iter().map(|(one, account)| user(one, None, account));
+    let users = users.collect::<Result<Vec<_>, _>>()?;
+    let maps = wanted.tls.as_ref().is_some_and(|tls| tls.maps);
+    let auth = (!users.is_empty()).then(|| broker::Auth {
+        users,
+        by_certificate: if maps { vec![broker::ConnectionType::LeafNode] } else { Vec::new() },
+        accounts: of_clients.accounts.clone(),
+        system_account: of_clients.system_account.clone(),
+        ..broker::Auth::default()
+    });
+    let port = broker::leaf::LeafPort::new(listen);
+    // As for clients: after a handshake there is as much time as that had, and a second.
+    let timeout = wanted.tls.as_ref().map_or(port.auth_timeout, |tls| tls.timeout() + Duration::from_secs(1));
+    Ok(Some(Arc::new(broker::leaf::LeafPort {
+        host: wanted.host.clone(),
+        advertise: wanted.advertise.clone(),
+        account: wanted.auth.account.clone().unwrap_or_default(),
+        tls: wanted.tls.as_ref().map(|tls| tls.to_broker(false)),
+        auth_timeout: wanted.auth.timeout.unwrap_or(timeout),
+        version_min: wanted.version_min,
+        is_isolated: wanted.is_isolated,
+        auth,
+        ..port
+    })))
+}
+
 fn websocket(options: &Options, listen: Option<SocketAddr>) -> Option<Arc<broker::websocket::WebSocket>> {
     let (wanted, listen) = options.websocket.as_ref().zip(listen)?;
     // A message of the protocol has to fit, with its line.
@@ -134,8 +170,12 @@ fn websocket(options: &Options, listen: Option<SocketAddr>) -> Option<Arc<broker
 /// Over what connections certificates name users.
 fn by_certificate(options: &Options) -> Vec<broker::ConnectionType> {
     let websocket = options.websocket.as_ref().and_then(|websocket| websocket.tls.as_ref());
-    let all =
-        [(options.tls.as_ref(), broker::ConnectionType::Standard), (websocket, broker::ConnectionType::WebSocket)];
+    let leafnodes = options.leafnodes.as_ref().and_then(|leafnodes| leafnodes.tls.as_ref());
+    let all = [
+        (options.tls.as_ref(), broker::ConnectionType::Standard),
+        (websocket, broker::ConnectionType::WebSocket),
+        (leafnodes, broker::ConnectionType::LeafNode),
+    ];
     all.into_iter().filter(|(tls, _)| tls.is_some_and(|tls| tls.maps)).map(|(_, over)| over).collect()
 }
 
@@ -233,7 +273,7 @@ mod tests {
     use crate::drop_in::users::{Responses, Secret};
 
     fn listen() -> Listen {
-        Listen { clients: SocketAddr::from(([127, 0, 0, 1], 0)), websocket: None }
+        Listen { clients: SocketAddr::from(([127, 0, 0, 1], 0)), websocket: None, leafnodes: None }
     }
 
     fn password(name: &str, password: &str) -> User {

@@ -1,7 +1,7 @@
 //! The gateway's task: dials the upstream for ever, runs one link at a time, and says so when that changes.
 
 use super::Gateway;
-use super::link::{End, Link};
+use super::link::{self, End};
 use crate::identity::printable;
 use crate::ports::Bus;
 use lattice_broker::env::{Rng, Stream};
@@ -65,13 +65,17 @@ impl Driver<'_> {
     /// Waits until a link is wanted; false when the gateway stops.
     async fn until_wanted(&self) -> bool {
         poll_fn(|cx| {
-            let mut state = self.gateway.shared.lock();
-            while !state.stopping && !state.active {
-                if state.poll_work(cx).is_pending() {
+            let shared = &self.gateway.shared;
+            loop {
+                let state = shared.lock();
+                if state.stopping || state.active {
+                    return Poll::Ready(!state.stopping);
+                }
+                drop(state);
+                if shared.lock_desk().poll_work(cx).is_pending() {
                     return Poll::Pending;
                 }
             }
-            Poll::Ready(!state.stopping)
         })
         .await
     }
@@ -80,16 +84,15 @@ impl Driver<'_> {
     async fn while_wanted<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         poll_fn(|cx| {
-            let mut state = self.gateway.shared.lock();
+            let shared = &self.gateway.shared;
             loop {
-                if !state.wanted() {
+                if !shared.is_wanted() {
                     return Poll::Ready(None);
                 }
-                if state.poll_work(cx).is_pending() {
+                if shared.lock_desk().poll_work(cx).is_pending() {
                     break;
                 }
             }
-            drop(state);
             future.as_mut().poll(cx).map(Some)
         })
         .await
@@ -101,8 +104,7 @@ impl Driver<'_> {
             Ok(stream) => stream,
             Err(failure) => return Some(failure),
         };
-        let mut link = Link::new(self.gateway, &*self.bus, stream, &mut self.discovered, &mut self.said);
-        match link.run().await {
+        match link::run(self.gateway, &*self.bus, stream, &mut self.discovered, &mut self.said).await {
             End::Closed(close) => Some(close.into()),
             End::Unwanted => None,
         }

@@ -1,10 +1,9 @@
 //! The way to a real NATS server: this node, and through it the lattice, is a leaf node of it.
 //!
 //! [`Gateway`] is a neighbour of the broker. What the broker hands it goes through the leaf protocol's session into a
-//! bounded buffer; its task (`driver.rs`) dials for ever, and `link.rs` moves the bytes of one connection both ways.
-//! What the protocol demands is left to `lattice_broker::leaf`; which of several nodes is the active one, to the node.
+//! bounded buffer; its task (`driver.rs`) dials for ever, and `link.rs` says what comes of one connection.
+//! What the protocol demands, and the moving of its bytes, is left to `lattice_broker::leaf`; which of several nodes is the active one, to the node.
 
-mod buffer;
 mod config;
 mod counters;
 mod driver;
@@ -17,17 +16,13 @@ use crate::ports::{Bus, InterestChange, Message, Neighbor, NeighborKind, Pick, U
 use crate::status;
 use counters::Counters;
 use lattice_broker::env::Env;
-use lattice_broker::leaf::{self, Interest};
-use smallvec::SmallVec;
-use state::{Shared, State};
+use lattice_broker::leaf::{self, Interest, Scope};
+use state::Shared;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use tokio_util::sync::CancellationToken;
-
-/// Bytes waiting for the server from which publishers are slowed down; an eighth of the bound, if that is less.
-const STALL_PENDING: usize = 4 << 20;
 
 /// A leaf link to a real server, kept up for ever.
 ///
@@ -61,7 +56,7 @@ impl Gateway {
         Arc::new(Self {
             upstream: config.url.id(),
             session: Arc::new(session),
-            shared: Shared::new(Interest::new(config.account.as_bytes())),
+            shared: Shared::new(Interest::new(config.account.as_bytes(), Scope::Up), config.pending_bytes_max),
             counters: Counters::default(),
             started: AtomicBool::new(false),
             stopped: CancellationToken::new(),
@@ -94,11 +89,8 @@ impl Gateway {
     /// Writes what waits (for a second at most), closes the link, withdraws the server's interest and ends the task.
     /// Cancel safe: it stops all the same.
     pub async fn stop(&self) {
-        {
-            let mut state = self.shared.lock();
-            state.stopping = true;
-            state.wake_task();
-        }
+        self.shared.lock().stopping = true;
+        self.shared.lock_desk().wake_task();
         if self.started.load(Ordering::Relaxed) {
             self.stopped.cancelled().await;
         }
@@ -106,10 +98,8 @@ impl Gateway {
 
     /// Of several nodes with the same upstream only the active one connects. A new gateway is active.
     pub fn set_active(&self, active: bool) {
-        let mut state = self.shared.lock();
-        if state.active != active {
-            state.active = active;
-            state.wake_task();
+        if std::mem::replace(&mut self.shared.lock().active, active) != active {
+            self.shared.lock_desk().wake_task();
         }
     }
 
@@ -133,12 +123,6 @@ impl Gateway {
     }
 }
 
-impl Gateway {
-    fn excess_of(&self, pending: usize) -> usize {
-        pending.saturating_sub(STALL_PENDING.min(self.config.pending_bytes_max / 8))
-    }
-}
-
 impl Neighbor for Gateway {
     fn deliver(
         &self,
@@ -156,59 +140,33 @@ impl Neighbor for Gateway {
             self.counters.out_echo.add(1);
             return Waiting::default();
         }
-        // A group may have been picked for several of its filters; the line names it once.
-        let mut groups: SmallVec<[&[u8]; 4]> = SmallVec::new();
-        for pick in picks {
-            if !groups.contains(&pick.group) {
-                groups.push(pick.group);
-            }
-        }
-        let now = self.env.now();
-        let mut state = self.shared.lock();
-        let State { session, interest, .. } = &mut *state;
-        let sent = match session {
-            Some(session) => session.send(now, message, groups.iter().copied(), interest),
-            None => Err(leaf::Unsent::Down),
-        };
-        let pending = state.pending_bytes();
-        drop(state);
+        let mut desk = self.shared.lock_desk();
+        let sent = desk.send(self.env.now(), message, picks);
+        let excess = desk.excess();
+        drop(desk);
         if let Err(unsent) = sent {
             self.counters.unsent(unsent);
         }
-        Waiting { buffer: 0, excess: self.excess_of(pending) }
+        Waiting { buffer: 0, excess }
     }
 
     fn flush(&self) {
-        let mut state = self.shared.lock();
-        if state.pending_bytes() > 0 {
-            state.wake_task();
-        }
+        self.shared.lock_desk().flush();
     }
 
     fn excess(&self, _buffer: u64) -> usize {
-        let pending = self.shared.lock().pending_bytes();
-        self.excess_of(pending)
+        self.shared.lock_desk().excess()
     }
 
     fn wake_when_drained(&self, _buffer: u64, waker: &Waker) {
-        let slowed = self.shared.lock().slow_down(waker);
+        let slowed = self.shared.lock_desk().slow_down(waker);
         if !slowed {
             waker.wake_by_ref();
         }
     }
 
     fn interest(&self, change: &InterestChange<'_>) {
-        let mut state = self.shared.lock();
-        let State { session, interest, .. } = &mut *state;
-        match session {
-            Some(session) => {
-                session.interest(change, interest);
-                if session.pending_bytes() > 0 {
-                    state.wake_task();
-                }
-            }
-            None => interest.record(change),
-        }
+        self.shared.lock_desk().change(change);
     }
 }
 

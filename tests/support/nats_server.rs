@@ -30,12 +30,21 @@ impl NatsServer {
 
     /// Starts a server that is itself a leaf of `hub`.
     pub fn leaf_of(hub: &Self, name: &str) -> Self {
+        Self::start_remote(name, &hub.leaf_url(), "")
+    }
+
+    /// Starts a server that is a leaf node of `url`, without a port for leaf nodes to be told of.
+    pub fn start_remote(name: &str, url: &str, config: &str) -> Self {
+        Self::start_remotes(name, &format!("{{ url: \"{url}\" }}"), config)
+    }
+
+    /// Starts a server with these entries of `remotes`; `config` is what its file has besides.
+    pub fn start_remotes(name: &str, remotes: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (client_port, leaf_port) = (ports::free(), ports::free());
         let text = format!(
             "server_name: {name}\nlisten: \"127.0.0.1:{client_port}\"\nleafnodes {{\n  listen: \"127.0.0.1:{leaf_port}\"\n  \
-             reconnect: \"200ms\"\n  remotes [ {{ url: \"{}\" }} ]\n}}\n",
-            hub.leaf_url(),
+             reconnect: \"200ms\"\n  remotes [ {remotes} ]\n}}\n{config}\n",
         );
         Self::with_file(folder, name, &text, client_port, leaf_port)
     }

@@ -97,6 +97,13 @@ impl AccountConfig {
         Self { name: name.into(), ..Self::default() }
     }
 
+    /// Subjects, with wildcards, that messages are taken for although nobody here subscribes to them: those of services
+    /// of other accounts, and those of which other subjects are made.
+    pub(crate) fn taken_for_others(&self) -> impl Iterator<Item = String> {
+        let services = self.imports.iter().filter(|import| import.is_service).map(Import::here);
+        services.chain(self.mappings.iter().map(|mapping| mapping.source.clone()))
+    }
+
     pub(super) fn validate(&self, auth: &Auth) -> Result<(), ConfigError> {
         let refuse = |key, value: String, range| Err(ConfigError { key, value, range });
         if let Some(bad) = self.exports.iter().find(|export| !is_filter(export.subject.as_bytes())) {
@@ -160,6 +167,19 @@ impl Import {
                 && covers(export.subject.as_bytes(), self.subject.as_bytes())
                 && (export.accounts.is_empty() || export.accounts.iter().any(|name| name == importer))
         })
+    }
+
+    /// What it is called here, with plain wildcards.
+    fn here(&self) -> String {
+        match &self.local {
+            LocalSubject::Same => self.subject.clone(),
+            LocalSubject::Prefix(prefix) => format!("{prefix}.{}", self.subject),
+            LocalSubject::To(here) => {
+                let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+                let plain = |token| if str::strip_prefix(token, '$').is_some_and(is_number) { "*" } else { token };
+                here.split('.').map(plain).collect::<Vec<_>>().join(".")
+            }
+        }
     }
 
     pub(crate) fn mapping(&self) -> Option<Mapping> {

@@ -51,6 +51,11 @@ impl Rules {
         self.publish.is_some()
     }
 
+    /// True when nothing at all may be published to, but for answers.
+    pub(crate) fn publish_nothing(&self) -> bool {
+        self.publish.as_ref().is_some_and(|lists| lists.allow.as_ref().is_some_and(Vec::is_empty))
+    }
+
     /// True when messages may have to be kept from wildcard subscriptions.
     pub(crate) fn hide_messages(&self) -> bool {
         self.subscribe.as_ref().is_some_and(|lists| !lists.deny.is_empty())

@@ -441,3 +441,5 @@ fn stored_subjects_come_back_out_of_the_reply() {
         assert_eq!(rewritten(unchanged), ("push".into(), unchanged.into()));
     }
 }
+
+mod spokes;

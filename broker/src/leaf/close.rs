@@ -37,6 +37,12 @@ pub enum Close {
     /// Our own mark came back.
     #[error("there is a loop: this node's own interest came back over the link")]
     Loop,
+    /// The dialer's JSON is none.
+    #[error("CONNECT cannot be read: {0}")]
+    BadConnect(String),
+    /// The peer was told why.
+    #[error("it was told: {0}")]
+    Told(String),
     /// The peer said why.
     #[error("the server refused: {0}")]
     Refused(String),
@@ -57,6 +63,8 @@ pub fn retry_delay(close: &Close, rng: &mut Rng) -> Duration {
         Close::BadInfo(_)
         | Close::Protocol(_)
         | Close::UnexpectedConnect
+        | Close::BadConnect(_)
+        | Close::Told(_)
         | Close::NoInfo(_)
         | Close::NoAnswer(_)
         | Close::Stale(_)

@@ -1,16 +1,18 @@
-//! What a dialled link is told before it starts. Where it comes from is left to the caller.
+//! What a link is told before it starts. Where it comes from is left to the caller.
 
 use crate::credentials::Credentials;
 use crate::env::Rng;
 use rand_core::Rng as _;
 use std::time::Duration;
 
-/// What the dialer knows before it dials.
+/// What this side of a link knows before it begins.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The link is one that was accepted, not dialled.
+    pub is_acceptor: bool,
     /// This node's name; the peer replaces an older link of the same name.
     pub name: String,
-    /// The cluster that all nodes of the lattice claim to be.
+    /// The cluster that all nodes of the lattice claim to be; of an acceptor, its own.
     pub cluster: String,
     /// The local account.
     pub account: String,
@@ -22,7 +24,7 @@ pub struct Config {
     pub denied: Vec<String>,
     /// How long the peer may take to speak first.
     pub first_info_timeout: Duration,
-    /// How long it may take to answer CONNECT.
+    /// How long it may take to answer CONNECT; of a dialer that was accepted, to send it, and to be judged.
     pub answer_timeout: Duration,
     /// Time between PINGs.
     pub ping_interval: Duration,
@@ -32,6 +34,8 @@ pub struct Config {
     pub pending_bytes_max: usize,
     /// Entries of the peer's interest that are kept; more are refused.
     pub peer_interest_max: usize,
+    /// The oldest version that a dialer may be of.
+    pub version_min: Option<(u32, u32, u32)>,
 }
 
 impl Config {
@@ -39,6 +43,7 @@ impl Config {
     #[must_use]
     pub fn new(name: &str, cluster: &str, account: &str, token: String) -> Self {
         Self {
+            is_acceptor: false,
             name: name.to_owned(),
             cluster: cluster.to_owned(),
             account: account.to_owned(),
@@ -52,6 +57,7 @@ impl Config {
             pings_max: 2,
             pending_bytes_max: 64 << 20,
             peer_interest_max: 1 << 20,
+            version_min: None,
         }
     }
 }

@@ -12,6 +12,26 @@ pub struct Info {
     pub server_name: String,
     /// Its version.
     pub version: String,
+    /// Protocol level.
+    pub proto: u8,
+    /// Of what source it was made, and by which compiler, as real servers say.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub git_commit: String,
+    /// As above.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub go: String,
+    /// Where it listens.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    /// As above.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub port: u16,
+    /// The same in one word.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ip: String,
+    /// Always true on a leaf port, whatever is asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub auth_required: bool,
     /// Number of the connection; never 0 on a leaf port.
     pub client_id: u64,
     /// Text to sign for authentication by key.
@@ -29,6 +49,12 @@ pub struct Info {
     /// TLS starts right after this line.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tls_required: bool,
+    /// With a certificate of the dialer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_verify: bool,
+    /// Level of the JetStream interface, without which some clients' tools stumble.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub api_lvl: u16,
     /// It will answer CONNECT with another INFO.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub info_on_connect: bool,
@@ -50,6 +76,11 @@ pub struct Info {
     /// What the dialer may send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export: Option<SubjectLists>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 /// What is allowed and what is denied of it.
@@ -88,6 +119,18 @@ pub struct Connect {
     pub compress_mode: String,
     /// The dialer's account of this link.
     pub remote_account: String,
+    /// The dialer wants to be the hub of the two.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_hub: bool,
+    /// The dialer does not want to hear what other leaf nodes are interested in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub isolate: bool,
+    /// Only clients say that, and they are at the wrong port.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub lang: String,
+    /// Likewise gateways.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub gateway: String,
     /// Subjects that must not be sent to the dialer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny_pub: Vec<String>,
@@ -100,6 +143,15 @@ pub struct Connect {
     /// Token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_token: Option<String>,
+    /// Public key of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nkey: Option<String>,
+    /// JWT of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<String>,
+    /// The nonce, signed with that key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sig: Option<String>,
 }
 
 impl std::fmt::Debug for Connect {

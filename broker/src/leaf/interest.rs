@@ -5,6 +5,7 @@
 
 use super::encode::write_interest;
 use super::permissions::Direction;
+use crate::message::ClusterId;
 use crate::neighbor::{InterestChange, InterestSource};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
@@ -21,11 +22,27 @@ const WEIGHT_MAX: u32 = i32::MAX as u32;
 #[derive(Debug)]
 pub struct Interest {
     account: Box<[u8]>,
+    scope: Scope,
     /// By the words of the LS+ line: the subject, or the subject, a blank and the queue group.
     entries: BTreeMap<Box<[u8]>, Entry>,
     /// Reply subjects in the order in which they expire.
     learnt: VecDeque<(Instant, Box<[u8]>)>,
     scratch: Vec<u8>,
+}
+
+/// Whose interest the peer is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The peer is above: that of clients of this server and of the mesh, leaf nodes below included. Two real servers are
+    /// never bridged: what another one wants is its own affair.
+    Up,
+    /// The peer is below: everybody's.
+    Down {
+        /// But for other leaf nodes of its cluster, which it is told by these.
+        cluster: Option<ClusterId>,
+        /// But for all other leaf nodes.
+        is_isolated: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +57,30 @@ struct Entry {
 enum Source {
     Clients,
     Member(u32),
+    /// The upstream of a member of the mesh.
+    Behind(u32, u64),
+    /// Another leaf link of this server.
+    Upstream(u64),
+    /// Another leaf node of this server.
+    Spoke(u32),
+    /// The account itself: what it takes for others.
+    Account,
     Learnt,
+}
+
+impl Scope {
+    fn source(self, source: InterestSource) -> Option<Source> {
+        match (self, source) {
+            (_, InterestSource::Clients) => Some(Source::Clients),
+            (_, InterestSource::Mesh { member, via: None }) => Some(Source::Member(member)),
+            (Self::Down { .. }, InterestSource::Mesh { member, via: Some(via) }) => Some(Source::Behind(member, via.0)),
+            (Self::Down { .. }, InterestSource::Leaf(upstream)) => Some(Source::Upstream(upstream.0)),
+            (Self::Down { cluster: own, is_isolated: false }, InterestSource::Spoke { id, cluster }) => {
+                (cluster.is_none() || cluster != own).then_some(Source::Spoke(id))
+            }
+            (Self::Up | Self::Down { .. }, _) => None,
+        }
+    }
 }
 
 /// A link that is up: what it may be told, and where to write it.
@@ -51,10 +91,10 @@ pub(super) struct Outlet<'a> {
 }
 
 impl Interest {
-    /// An empty table for `account`; changes in other accounts are passed over.
+    /// An empty table for `account`; changes in other accounts, and of whoever is not in `scope`, are passed over.
     #[must_use]
-    pub fn new(account: &[u8]) -> Self {
-        Self { account: account.into(), entries: BTreeMap::new(), learnt: VecDeque::new(), scratch: Vec::new() }
+    pub fn new(account: &[u8], scope: Scope) -> Self {
+        Self { account: account.into(), scope, entries: BTreeMap::new(), learnt: VecDeque::new(), scratch: Vec::new() }
     }
 
     /// Takes a change while no link is up.
@@ -74,12 +114,7 @@ impl Interest {
 
     /// Takes a change and tells the difference to the link.
     pub(super) fn change(&mut self, change: &InterestChange<'_>, link: Option<Outlet<'_>>) {
-        let source = match change.source {
-            InterestSource::Clients => Source::Clients,
-            InterestSource::Mesh { member, via: None } => Source::Member(member),
-            // Two real servers are never bridged: what another one wants is its own affair.
-            InterestSource::Mesh { via: Some(_), .. } | InterestSource::Leaf(_) => return,
-        };
+        let Some(source) = self.scope.source(change.source) else { return };
         if change.account != &*self.account {
             return;
         }
@@ -92,6 +127,11 @@ impl Interest {
         }
         self.set(&key, source, change.weight, link);
         self.scratch = key;
+    }
+
+    /// Takes `subjects`, with wildcards, that the account takes for others; to be told with all the rest.
+    pub fn take_for_others<'s>(&mut self, subjects: impl Iterator<Item = &'s str>) {
+        subjects.for_each(|subject| self.set(subject.as_bytes(), Source::Account, 1, None));
     }
 
     /// Expects an answer on `reply`, although nobody's interest in it may have arrived yet: a request can overtake

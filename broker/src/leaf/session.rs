@@ -1,7 +1,10 @@
-//! The state of one dialled leaf link: the peer's operations, local interest and messages in; bytes and events out.
-//! No sockets, no clock.
+//! The state of one leaf link: the peer's operations, local interest and messages in; bytes and events out. No sockets, no
+//! clock. How it opens is in `session/dialling.rs` and `session/accepting.rs`.
 //!
-//! AwaitInfo ──INFO──► AwaitAnswer ──INFO with connect_info──► Open ──any error──► dropped by the caller
+//! ```text
+//! dialled:   AwaitInfo ──INFO──► AwaitAnswer ──INFO with connect_info──► Open ──any error──► dropped by the caller
+//! accepted:  AwaitConnect ──CONNECT──► Judging ──the caller binds it───────┘
+//! ```
 //!
 //! The caller feeds [`Control`] operations and the time, takes what is to be written by [`Session::take_output`], and
 //! drops the session when a call returns [`Close`], after writing what it left. Messages that arrive do not pass
@@ -9,18 +12,22 @@
 
 use super::close::Close;
 use super::config::Config;
-use super::encode::{write_connect, write_err, write_message, write_ping, write_pong};
+use super::encode::{write_err, write_message, write_ping, write_pong};
 use super::info::{Connect, Info};
 use super::interest::{Interest, Outlet};
 use super::permissions::{Direction, Permissions, Refusal};
 use super::proto::{Control, ProtocolError};
-use crate::credentials::Credentials;
 use crate::message::Message;
 use crate::neighbor::InterestChange;
-use crate::subject::covers;
+use crate::subject::{covers, has_wildcard};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+mod accepting;
+mod dialling;
+
+pub use accepting::{Binding, version};
 
 /// The version of the real server whose behaviour this follows; peers may require a minimum.
 const VERSION: &str = "2.15.1";
@@ -40,8 +47,10 @@ const LINE_BYTES_MAX: usize = 60 << 10;
 /// Something for the caller to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// The link is up.
+    /// The link is up that was dialled.
     Opened(Peer),
+    /// The dialer has said who it is: nothing more of it is to be handled before [`Session::bind`].
+    Connect(Box<Connect>),
     /// What may be received has changed.
     Permissions(Arc<Direction>),
     /// The peer wants more, or less; an absolute weight, 0 for no more.
@@ -87,11 +96,18 @@ pub enum Unsent {
     Full,
 }
 
-/// One dialled link.
+/// One link.
 #[derive(Debug)]
 pub struct Session {
     config: Arc<Config>,
+    /// The local account.
+    account: String,
+    /// Marks the local interest.
+    token: String,
     state: State,
+    /// The round-trip time as last measured, and when the PING went out that waits for its answer.
+    rtt: Option<Duration>,
+    ping_sent: Option<Instant>,
     permissions: Permissions,
     /// What the link is known to be able to take.
     capacity: Capacity,
@@ -110,6 +126,8 @@ pub struct Session {
 enum State {
     AwaitInfo { deadline: Instant },
     AwaitAnswer { deadline: Instant, server: String, discovered: Vec<String> },
+    AwaitConnect { deadline: Instant, info: Box<Info> },
+    Judging { deadline: Instant, info: Box<Info>, connect: Box<Connect> },
     Open { next_ping: Instant, unanswered: u32 },
 }
 
@@ -124,8 +142,17 @@ impl Session {
     /// A link whose connection has just been made.
     #[must_use]
     pub fn new(config: Arc<Config>, now: Instant) -> Self {
+        let deadline = now + config.first_info_timeout;
+        Self::begun(config, State::AwaitInfo { deadline })
+    }
+
+    fn begun(config: Arc<Config>, state: State) -> Self {
         Self {
-            state: State::AwaitInfo { deadline: now + config.first_info_timeout },
+            state,
+            account: config.account.clone(),
+            token: config.token.clone(),
+            rtt: None,
+            ping_sent: None,
             permissions: Permissions::new(&config.denied),
             capacity: Capacity::default(),
             peer_interest: BTreeMap::new(),
@@ -148,7 +175,14 @@ impl Session {
         control: Control<'a>,
         interest: &mut Interest,
     ) -> Result<Option<Event<'a>>, Close> {
+        match (&self.state, control) {
+            (State::AwaitConnect { .. }, Control::Connect(json)) => return self.connect_came(now, json),
+            (State::AwaitConnect { .. } | State::Judging { .. }, _) => return Err(self.too_early()),
+            (State::AwaitInfo { .. } | State::AwaitAnswer { .. } | State::Open { .. }, _) => {}
+        }
         match control {
+            // A dialer may tell of itself, and has nothing to say that matters here.
+            Control::Info(_) if self.config.is_acceptor => Ok(None),
             Control::Info(json) => self.info(now, json, interest),
             Control::Subscribe { subject, queue } => self.peer_subscribed(subject, queue),
             Control::Unsubscribe { subject, queue } => Ok(self.peer_unsubscribed(subject, queue)),
@@ -159,10 +193,38 @@ impl Session {
                 }
                 Ok(None)
             }
-            Control::Pong | Control::Ok => Ok(None),
+            Control::Pong => {
+                self.rtt = self.ping_sent.take().map(|sent| now.saturating_duration_since(sent)).or(self.rtt);
+                Ok(None)
+            }
+            Control::Ok => Ok(None),
             Control::Err(text) => self.complaint(now, text).map(Some),
             Control::Connect(_) => Err(Close::UnexpectedConnect),
         }
+    }
+
+    /// A message has come: whether that may be, on this link and now.
+    ///
+    /// # Errors
+    /// [`Close`], as with [`Session::handle`].
+    pub fn may_hear(&mut self) -> Result<(), Close> {
+        match self.state {
+            State::AwaitConnect { .. } | State::Judging { .. } => Err(self.too_early()),
+            // One that was dialled has no permissions yet, by which its caller knows.
+            State::AwaitInfo { .. } | State::AwaitAnswer { .. } | State::Open { .. } => Ok(()),
+        }
+    }
+
+    /// The round-trip time as last measured.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// Subjects and groups in which the peer is interested.
+    #[must_use]
+    pub fn peer_interest(&self) -> usize {
+        self.peer_interest.len()
     }
 
     /// Bytes have arrived: the peer lives.
@@ -183,7 +245,10 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self, interest: &Interest) -> Instant {
         match &self.state {
-            State::AwaitInfo { deadline } | State::AwaitAnswer { deadline, .. } => *deadline,
+            State::AwaitInfo { deadline }
+            | State::AwaitAnswer { deadline, .. }
+            | State::AwaitConnect { deadline, .. }
+            | State::Judging { deadline, .. } => *deadline,
             State::Open { next_ping, .. } => interest.expires().map_or(*next_ping, |at| at.min(*next_ping)),
         }
     }
@@ -199,6 +264,9 @@ impl Session {
                 write_err(&mut self.out, "Stale Leaf Node Connection - Closing");
                 Err(Close::NoAnswer(self.config.answer_timeout))
             }
+            State::AwaitConnect { deadline, .. } | State::Judging { deadline, .. } if *deadline <= now => {
+                Err(self.refuse("Authentication Timeout"))
+            }
             State::Open { next_ping, unanswered } if *next_ping <= now => {
                 if *unanswered >= self.config.pings_max {
                     write_err(&mut self.out, "Stale Connection");
@@ -206,6 +274,7 @@ impl Session {
                 }
                 (*next_ping, *unanswered) = (now + self.config.ping_interval, *unanswered + 1);
                 write_ping(&mut self.out);
+                self.ping_sent = Some(now);
                 interest.expire(now, Outlet { import: &self.permissions.import, out: &mut self.out });
                 Ok(())
             }
@@ -213,7 +282,10 @@ impl Session {
                 interest.expire(now, Outlet { import: &self.permissions.import, out: &mut self.out });
                 Ok(())
             }
-            State::AwaitInfo { .. } | State::AwaitAnswer { .. } => Ok(()),
+            State::AwaitInfo { .. }
+            | State::AwaitAnswer { .. }
+            | State::AwaitConnect { .. }
+            | State::Judging { .. } => Ok(()),
         }
     }
 
@@ -328,6 +400,9 @@ impl Session {
     #[must_use]
     pub fn protocol_error(&mut self, error: ProtocolError) -> Close {
         match error {
+            ProtocolError::UnknownOperation { .. } if !self.is_open() && self.config.is_acceptor => {
+                return self.too_early();
+            }
             ProtocolError::UnknownOperation { .. } => write_err(&mut self.out, "Unknown Protocol Operation"),
             ProtocolError::ControlLineTooLong { .. } => write_err(&mut self.out, "maximum control line exceeded"),
             ProtocolError::BadArguments { .. } | ProtocolError::BadMessageEnd { .. } => {}
@@ -335,103 +410,18 @@ impl Session {
         // Before INFO it is not a broken leaf node but something else that listens there.
         match self.state {
             State::AwaitInfo { .. } => Close::WrongPort,
-            State::AwaitAnswer { .. } | State::Open { .. } => Close::Protocol(error),
-        }
-    }
-
-    fn info<'a>(&mut self, now: Instant, json: &[u8], interest: &mut Interest) -> Result<Option<Event<'a>>, Close> {
-        let info: Info = serde_json::from_slice(json).map_err(|error| Close::BadInfo(error.to_string()))?;
-        self.capacity.headers = info.headers.unwrap_or(self.capacity.headers);
-        if let Some(max) = info.max_payload {
-            self.capacity.payload_bytes_max = usize::try_from(max).unwrap_or(usize::MAX);
-        }
-        let permitted = self.permit(&info);
-        let discovered = info.leafnode_urls.as_ref().map(|urls| urls.iter().take(DISCOVERED_MAX).cloned().collect());
-        match &mut self.state {
-            State::AwaitInfo { .. } => {
-                if info.tls_required {
-                    return Err(Close::TlsRequired);
-                }
-                if info.client_id == 0 || !(info.leafnode_urls.is_some() || info.info_on_connect) {
-                    return Err(Close::WrongPort);
-                }
-                self.connect();
-                let server = if info.server_name.is_empty() { info.server_id } else { info.server_name };
-                let discovered = discovered.unwrap_or_default();
-                if info.info_on_connect {
-                    let deadline = now + self.config.answer_timeout;
-                    self.state = State::AwaitAnswer { deadline, server, discovered };
-                    return Ok(None);
-                }
-                Ok(Some(self.open(now, server, discovered, interest)))
+            State::AwaitAnswer { .. } | State::Open { .. } | State::AwaitConnect { .. } | State::Judging { .. } => {
+                Close::Protocol(error)
             }
-            State::AwaitAnswer { server, discovered: known, .. } => {
-                if let Some(discovered) = discovered {
-                    *known = discovered;
-                }
-                if !info.connect_info {
-                    return Ok(None);
-                }
-                let (server, discovered) = (std::mem::take(server), std::mem::take(known));
-                Ok(Some(self.open(now, server, discovered, interest)))
-            }
-            State::Open { .. } if permitted => {
-                interest.tell_all(Outlet { import: &self.permissions.import, out: &mut self.out });
-                Ok(Some(Event::Permissions(Arc::new(self.permissions.import.clone()))))
-            }
-            State::Open { .. } => Ok(discovered.map(Event::Discovered)),
         }
     }
 
-    /// Takes permissions over; absence changes nothing. True when there were some.
-    fn permit(&mut self, info: &Info) -> bool {
-        if let Some(lists) = &info.import {
-            self.permissions.import.permit(lists);
-        }
-        if let Some(lists) = &info.export {
-            self.permissions.export.permit(lists);
-        }
-        info.import.is_some() || info.export.is_some()
-    }
-
-    fn connect(&mut self) {
-        let config = &self.config;
-        let (user, pass, auth_token) = match &config.credentials {
-            Credentials::None => (None, None, None),
-            Credentials::Password { user, pass } => (Some(user.clone()), Some(pass.clone()), None),
-            // As the user name too, as real servers do: the URL does not tell which is meant.
-            Credentials::Token(token) => (Some(token.clone()), None, Some(token.clone())),
-        };
-        let connect = Connect {
-            version: VERSION.to_owned(),
-            server_id: config.name.clone(),
-            name: config.name.clone(),
-            cluster: config.cluster.clone(),
-            headers: true,
-            protocol: PROTOCOL,
-            compress_mode: "off".to_owned(),
-            remote_account: config.account.clone(),
-            deny_pub: config.denied.clone(),
-            user,
-            pass,
-            auth_token,
-        };
-        write_connect(&mut self.out, &connect);
-    }
-
-    fn open<'a>(
-        &mut self,
-        now: Instant,
-        server: String,
-        discovered: Vec<String>,
-        interest: &mut Interest,
-    ) -> Event<'a> {
+    fn open(&mut self, now: Instant, interest: &mut Interest) {
         let first_ping = FIRST_PING.min(self.config.ping_interval);
         self.state = State::Open { next_ping: now + first_ping, unanswered: 0 };
         // The mark goes first: a loop shows before anything else has gone round.
-        self.out.extend_from_slice(format!("LS+ $LDS.{}\r\n", self.config.token).as_bytes());
+        self.out.extend_from_slice(format!("LS+ $LDS.{}\r\n", self.token).as_bytes());
         interest.tell_all(Outlet { import: &self.permissions.import, out: &mut self.out });
-        Event::Opened(Peer { server, import: Arc::new(self.permissions.import.clone()), discovered })
     }
 
     fn peer_subscribed<'a>(
@@ -440,12 +430,22 @@ impl Session {
         queue: Option<(&'a [u8], u32)>,
     ) -> Result<Option<Event<'a>>, Close> {
         if let Some(token) = subject.strip_prefix(b"$LDS.") {
-            // Marks of others would matter only if we passed them on to a second server, which we do not.
-            return if token == self.config.token.as_bytes() { Err(self.looped()) } else { Ok(None) };
+            if token == self.token.as_bytes() {
+                return Err(self.looped());
+            }
+            // Marks of others matter where they are passed on: to those whom this server has accepted.
+            if !self.config.is_acceptor {
+                return Ok(None);
+            }
         }
-        // Denied subjects would only make requests wait that can be answered at once: nobody there.
-        if self.permissions.export.interest(subject) == Err(Refusal::DeniedHere) {
-            return Ok(Some(Event::InterestRefused));
+        match self.permissions.export.interest(subject) {
+            Err(Refusal::NotPermitted) if self.config.is_acceptor && !has_wildcard(subject) => {
+                return Err(self.refuse(&violation("Subscription", subject)));
+            }
+            // Denied subjects would only make requests wait that can be answered at once: nobody there.
+            Err(Refusal::DeniedHere) => return Ok(Some(Event::InterestRefused)),
+            // Of a wildcard each message is looked at.
+            Err(Refusal::NotPermitted) | Ok(()) => {}
         }
         let (queue, weight) = match queue {
             // A group of no members is never selected (§6.1).
@@ -462,6 +462,9 @@ impl Session {
         } else if self.peer_interest.len() < self.config.peer_interest_max {
             self.peer_interest.insert(key, weight);
         } else {
+            if self.config.is_acceptor {
+                self.complain("maximum subscriptions exceeded");
+            }
             return Ok(Some(Event::InterestRefused));
         }
         Ok(Some(Event::Interest { subject, queue, weight }))
@@ -473,7 +476,7 @@ impl Session {
     }
 
     fn looped(&mut self) -> Close {
-        let account = &self.config.account;
+        let account = &self.account;
         let text = format!("Loop detected for leafnode account=\"{account}\". Delaying attempt to reconnect for 30s");
         write_err(&mut self.out, &text);
         Close::Loop
@@ -488,6 +491,11 @@ impl Session {
         self.complaint = Some((now, text.clone()));
         Ok(Event::Complaint(text))
     }
+}
+
+/// What a peer is told that has gone beyond its permissions, before the link is closed.
+pub(crate) fn violation(what: &str, subject: &[u8]) -> String {
+    format!("Permissions Violation for {what} to \"{}\"", crate::subject::text(subject))
 }
 
 fn key(subject: &[u8], queue: Option<&[u8]>) -> Box<[u8]> {

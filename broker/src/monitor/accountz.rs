@@ -129,7 +129,7 @@ pub(super) fn detail(hub: &Hub, name: &str) -> Result<AccountDetail, BadQuestion
         expired: false,
         complete: true,
         jetstream_enabled: false,
-        leafnode_connections: 0,
+        leafnode_connections: hub.leafs.count(Some(name.as_bytes())),
         client_connections: account.connections(),
         subscriptions: stats.num_subscriptions,
         mappings: configured.mappings.iter().map(|one| (one.source.clone(), mapping(one))).collect(),

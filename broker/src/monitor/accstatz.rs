@@ -82,7 +82,7 @@ pub(super) fn accstatz(hub: &Hub, options: &AccstatzOptions) -> Accstatz {
     let named = |account: &Account| options.accounts.iter().any(|name| name.as_bytes() == account.name());
     let accounts = hub.accounts();
     let wanted = accounts.iter().filter(|account| options.accounts.is_empty() || named(account));
-    let stats = wanted.map(|account| account_stat(account, &live));
+    let stats = wanted.map(|account| account_stat(hub, account, &live));
     Accstatz {
         server_id: hub.info.server_id.clone(),
         now: hub.env.wall(),
@@ -92,7 +92,7 @@ pub(super) fn accstatz(hub: &Hub, options: &AccstatzOptions) -> Accstatz {
 
 /// One account's figures, for who has no use for the others'.
 pub(crate) fn stat_of(hub: &Hub, account: &Arc<Account>) -> AccountStat {
-    account_stat(account, &by_account(hub))
+    account_stat(hub, account, &by_account(hub))
 }
 
 /// What the clients that are there have moved: from them, and to them.
@@ -106,19 +106,19 @@ fn by_account(hub: &Hub) -> BTreeMap<String, (Traffic, Traffic)> {
     live
 }
 
-fn account_stat(account: &Arc<Account>, live: &BTreeMap<String, (Traffic, Traffic)>) -> AccountStat {
+fn account_stat(hub: &Hub, account: &Arc<Account>, live: &BTreeMap<String, (Traffic, Traffic)>) -> AccountStat {
     let name = String::from_utf8_lossy(account.name()).into_owned();
     let past = account.past();
     let (mut received, mut sent) = live.get(&name).copied().unwrap_or_default();
     received += past.received;
     sent += past.sent;
-    let conns = account.connections();
+    let (conns, leafnodes) = (account.connections(), hub.leafs.count(Some(account.name())));
     AccountStat {
         acc: name.clone(),
         name,
         conns,
-        leafnodes: 0,
-        total_conns: conns,
+        leafnodes,
+        total_conns: conns + leafnodes,
         num_subscriptions: SublistStats::of(std::slice::from_ref(account)).num_subscriptions,
         sent: sent.into(),
         received: received.into(),

@@ -22,7 +22,7 @@ pub use accstatz::{AccountStat, Accstatz, AccstatzOptions, Flow};
 pub use connz::{ConnInfo, ConnState, Connz, ConnzOptions, PeerCert, SortBy};
 pub use elsewhere::{Gatewayz, Jsz, Routez};
 pub use healthz::Healthz;
-pub use leafz::{Leaf, Leafz};
+pub use leafz::{Leaf, LeafNode, Leafz};
 pub use reloads::{Reload, Reloads};
 pub use statsz::{Amount, Statsz};
 pub use subsz::{SubDetail, SublistStats, Subsz, SubszOptions};

@@ -104,7 +104,7 @@ pub struct Settings {
     pub max_pending: usize,
     pub cluster: Nothing,
     pub gateway: Nothing,
-    pub leaf: Nothing,
+    pub leaf: LeafVarz,
     pub mqtt: Nothing,
     pub websocket: WebSocketVarz,
     pub jetstream: Nothing,
@@ -143,6 +143,27 @@ pub struct WebSocketVarz {
     pub compression: bool,
     #[serde(serialize_with = "maybe_time", skip_serializing_if = "Option::is_none")]
     pub tls_cert_not_after: Option<SystemTime>,
+}
+
+/// Where leaf nodes connect, if they can.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LeafVarz {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_timeout: Option<f64>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_timeout: Option<f64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_required: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_verify: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub isolate_leafnode_interest: bool,
 }
 
 /// What a server does.
@@ -231,13 +252,28 @@ fn settings(hub: &Hub, surroundings: &Surroundings) -> Settings {
         max_pending: config.max_pending,
         cluster: Nothing {},
         gateway: Nothing {},
-        leaf: Nothing {},
+        leaf: leaf(hub, &config),
         mqtt: Nothing {},
         websocket: websocket(hub, &config),
         jetstream: Nothing {},
         tls_timeout: tls.map_or(2.0, |tls| tls.timeout.as_secs_f64()),
         tls_cert_not_after: tls.and_then(|tls| tls.ends),
         write_deadline: nanos(config.write_deadline),
+    }
+}
+
+fn leaf(hub: &Hub, config: &Config) -> LeafVarz {
+    let (Some((host, port)), Some(leaf)) = (hub.leafs.address(), config.leaf.as_deref()) else {
+        return LeafVarz::default();
+    };
+    LeafVarz {
+        host: host.clone(),
+        port: Some(*port),
+        auth_timeout: Some(leaf.auth_timeout.as_secs_f64()),
+        tls_timeout: leaf.tls.as_ref().map(|tls| tls.timeout.as_secs_f64()),
+        tls_required: leaf.tls.is_some(),
+        tls_verify: leaf.tls.as_ref().is_some_and(|tls| tls.verifies),
+        isolate_leafnode_interest: leaf.is_isolated,
     }
 }
 

@@ -55,6 +55,14 @@ pub(crate) fn listen_websocket(hub: &Arc<Hub>) -> Result<Option<SocketAddr>, Lis
     Ok(Some(local))
 }
 
+/// Likewise for leaf nodes, where these are configured.
+pub(crate) fn listen_leafs(hub: &Arc<Hub>) -> Result<Option<SocketAddr>, ListenError> {
+    let Some(leaf) = &hub.config.leaf else { return Ok(None) };
+    let (local, door) = open(hub, leaf.listen, &leaf.host, ConnectionType::LeafNode)?;
+    hub.leafs.set_address(&door.host, door.port);
+    Ok(Some(local))
+}
+
 fn open(hub: &Arc<Hub>, addr: SocketAddr, host: &str, over: ConnectionType) -> Result<(SocketAddr, Door), ListenError> {
     let listener = hub.env.tcp_listen(addr).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse { addr },
@@ -92,6 +100,11 @@ async fn accept(hub: Arc<Hub>, mut listener: Box<dyn Listener>, door: Door) {
 }
 
 fn admit(hub: &Arc<Hub>, door: &Door, stream: Arc<dyn crate::env::Stream>) {
+    if door.over == ConnectionType::LeafNode {
+        // Other settings may have none, and the door stays.
+        let Some(leaf) = hub.live().leaf.clone() else { return };
+        return hub.env.spawn(super::leaf::serve(hub.clone(), leaf, door.clone(), stream));
+    }
     let connections = hub.counters.connections.load(Relaxed);
     let config = hub.live();
     let max = config.max_connections as u64;

@@ -2,7 +2,6 @@
 //!
 //! What is sent, and what an answer means, is left to `auth/callout`; how long is waited, to whoever drops the future.
 
-use super::client::Client;
 use crate::auth::{CALLOUT_SUBJECT, CalloutCheck, ClientTls, Identity, Inquiry, ServerId};
 use crate::hub::Hub;
 use crate::local::Local;
@@ -16,8 +15,13 @@ pub(crate) const CALLOUTS_MAX: usize = 128;
 /// What the subjects of answers begin with, as services may have been given leave to answer there.
 const INBOX: &str = "$SYS._INBOX.";
 
-/// Who `client` is, as the service says; `None` when it is not let in. Waits for ever when there is no answer.
-pub(super) async fn ask(hub: Arc<Hub>, client: Arc<Client>, mut check: CalloutCheck) -> Option<Arc<Identity>> {
+/// Who the client of that number is, as the service says; `None` when it is not let in. Waits for ever when there is no answer.
+pub(super) async fn ask(
+    hub: Arc<Hub>,
+    client: u64,
+    tls: Option<ClientTls>,
+    mut check: CalloutCheck,
+) -> Option<Arc<Identity>> {
     if let Some(before) = check.take_before() {
         let identity = hub.work_slowly(move |wall| before.run(wall)).await.flatten();
         if identity.is_some() {
@@ -26,7 +30,7 @@ pub(super) async fn ask(hub: Arc<Hub>, client: Arc<Client>, mut check: CalloutCh
     }
     let _leave = hub.callouts.acquire().await.ok()?;
     let mut local = Local::new(hub.clone(), hub.account(check.account().as_bytes())?, hub.config.max_payload);
-    let inquiry = inquire(&hub, &client, check)?;
+    let inquiry = inquire(&hub, client, tls.as_ref(), check)?;
     let reply = format!("{INBOX}{}", hub.event_id());
     let mut answers = local.subscribe(reply.as_bytes(), None, 1).ok()?;
     let (subject, reply) = (CALLOUT_SUBJECT.as_bytes(), Some(reply.as_bytes()));
@@ -36,12 +40,11 @@ pub(super) async fn ask(hub: Arc<Hub>, client: Arc<Client>, mut check: CalloutCh
     hub.work_slowly(move |wall| inquiry.settle(&answer.payload, wall)).await.flatten()
 }
 
-fn inquire(hub: &Hub, client: &Client, check: CalloutCheck) -> Option<Inquiry> {
-    let tls = client.figures.who().tls.map(|facts| ClientTls::new(&facts));
+fn inquire(hub: &Hub, client: u64, tls: Option<&ClientTls>, check: CalloutCheck) -> Option<Inquiry> {
     let mut secret = [0; 32];
     hub.env.rng("callout").fill_bytes(&mut secret);
     let time = (hub.env.wall(), hub.live().auth_timeout);
-    check.inquire((client.id, tls.as_ref()), (&server_id(hub), hub.server_key.as_ref()?), secret, time)
+    check.inquire((client, tls), (&server_id(hub), hub.server_key.as_ref()?), secret, time)
 }
 
 fn server_id(hub: &Hub) -> ServerId {

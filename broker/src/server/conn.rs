@@ -15,7 +15,7 @@ use super::newcomer::Newcomer;
 use super::place::Place;
 use super::stall::Stall;
 use crate::account::Account;
-use crate::auth::{CalloutCheck, Identity, SlowCheck};
+use crate::auth::{CalloutCheck, ClientTls, Identity, SlowCheck};
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::delivery::{Dice, Job, Origin, deliver};
@@ -331,7 +331,8 @@ impl Conn {
     }
 
     fn consult(&mut self, check: CalloutCheck) {
-        self.await_identity(callout::ask(self.hub.clone(), self.client.clone(), check));
+        let tls = self.client.figures.who().tls.map(|facts| ClientTls::new(&facts));
+        self.await_identity(callout::ask(self.hub.clone(), self.client.id, tls, check));
     }
 
     /// Goes on when it is known who the client is.

@@ -10,6 +10,7 @@ mod callout;
 mod client;
 mod conn;
 mod figures;
+mod leaf;
 mod newcomer;
 mod opening;
 mod outbox;
@@ -19,8 +20,9 @@ mod stall;
 mod welcome;
 
 pub use accept::ListenError;
-pub(crate) use accept::{listen, listen_websocket};
+pub(crate) use accept::{listen, listen_leafs, listen_websocket};
 pub(crate) use callout::CALLOUTS_MAX;
 pub(crate) use client::Client;
 pub(crate) use figures::Who;
+pub(crate) use leaf::{Bound, Leafs, Spoke};
 pub(crate) use stall::Stall;

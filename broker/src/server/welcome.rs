@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The first byte of a TLS handshake's record (RFC 8446, section 5.1).
-const HANDSHAKE: u8 = 0x16;
+pub(super) const HANDSHAKE: u8 = 0x16;
 
 /// Welcomes a client, and serves it until it ends.
 pub(super) async fn welcome(hub: Arc<Hub>, tls: Arc<Tls>, raw: Arc<dyn Stream>, mut newcomer: Newcomer) {
@@ -101,7 +101,7 @@ pub(super) async fn secure(tls: &Tls, raw: Arc<Peekable>) -> io::Result<(Arc<dyn
 }
 
 /// The first byte that comes within `wait`, if one does.
-async fn first_byte(env: &Env, wait: Duration, raw: &Peekable) -> io::Result<Option<u8>> {
+pub(super) async fn first_byte(env: &Env, wait: Duration, raw: &Peekable) -> io::Result<Option<u8>> {
     env.timeout(wait, raw.peek()).await.unwrap_or(Ok(None))
 }
 

@@ -108,6 +108,7 @@ impl Server {
             None => None,
         };
         let websocket = listen_websocket(&log, &options, &broker)?;
+        listen_leafs(&log, &options, &broker)?;
         let at = match &node {
             Some(node) => node.nats(),
             None => broker.listen().map_err(|error| cannot_listen(&options, &error))?,
@@ -275,7 +276,13 @@ async fn look_up(env: &Env, options: &Options) -> Result<Listen, String> {
             format!("Unable to listen for websocket connections: {}: {error}", host_port(&one.host, one.port))
         })?),
     };
-    Ok(Listen { clients, websocket })
+    let leafnodes = match &options.leafnodes {
+        None => None,
+        Some(one) => Some(resolve(env, &one.host, one.port).await.map_err(|error| {
+            format!("Unable to listen for leafnode connections: {}: {error}", host_port(&one.host, one.port))
+        })?),
+    };
+    Ok(Listen { clients, websocket, leafnodes })
 }
 
 /// Lets browsers connect where that is wanted; returns where, and how.
@@ -293,6 +300,16 @@ fn listen_websocket(
         log.write(Level::Warning, "Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
     }
     Ok(Some((scheme, at)))
+}
+
+/// Lets leaf nodes connect where that is wanted.
+fn listen_leafs(log: &Log, options: &Options, broker: &Broker) -> Result<(), String> {
+    let listening = broker.listen_leafs();
+    let at = listening.map_err(|error| format!("Unable to listen for leafnode connections: {error}"))?;
+    if let Some((at, wanted)) = at.zip(options.leafnodes.as_ref()) {
+        log.info(&format!("Listening for leafnode connections on {}", host_port(&wanted.host, at.port())));
+    }
+    Ok(())
 }
 
 /// Says in a file where the server is reached, where that is wanted.

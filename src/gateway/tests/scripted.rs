@@ -134,7 +134,7 @@ async fn a_server_that_does_not_read_costs_bounded_memory() {
     peer.hears("LMSG end 0\r\n").await;
     until("the publisher to be woken", || wakes.0.load(Ordering::SeqCst) == 1).await;
     until("nothing to be too much", || node.gateway.excess(0) == 0).await;
-    until("nothing to wait", || node.gateway.shared.lock().pending_bytes() == 0).await;
+    until("nothing to wait", || node.gateway.shared.lock_desk().pending_bytes() == 0).await;
     // Drained already: woken at once.
     node.gateway.wake_when_drained(0, &Waker::from(Arc::clone(&wakes)));
     assert_eq!(wakes.0.load(Ordering::SeqCst), 2);

@@ -81,7 +81,7 @@ impl Control {
         let via = match change.source {
             InterestSource::Clients => None,
             InterestSource::Leaf(upstream) => Some(upstream.0),
-            InterestSource::Mesh { .. } => return,
+            InterestSource::Mesh { .. } | InterestSource::Spoke { .. } => return,
         };
         // Its clients may not hear there, and the others would not send it anything.
         if !self.membership.allows_account(self.me.node, change.account) {

@@ -17,7 +17,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        Self { interest: Interest::new(b"$G"), import: Direction::default(), out: Vec::new() }
+        Self { interest: Interest::new(b"$G", Scope::Up), import: Direction::default(), out: Vec::new() }
     }
 
     fn change(&mut self, source: InterestSource, subject: &str, queue: Option<&str>, weight: u32) -> String {

@@ -1,6 +1,7 @@
 use super::*;
+use crate::credentials::Credentials;
 use crate::env::Rng;
-use crate::leaf::{Op, Parser, ParserLimits, Step, retry_delay, some_moment};
+use crate::leaf::{Op, Parser, ParserLimits, Scope, Step, retry_delay, some_moment};
 use crate::neighbor::InterestSource;
 use rand_core::SeedableRng;
 
@@ -25,7 +26,7 @@ impl Link {
         change(&mut config);
         let now = some_moment();
         let session = Session::new(Arc::new(config), now);
-        Self { session, interest: Interest::new(b"$G"), start: now, now }
+        Self { session, interest: Interest::new(b"$G", Scope::Up), start: now, now }
     }
 
     fn opened() -> Self {

@@ -1,8 +1,9 @@
 //! The buffers of one connection: what was read and not used, what is to be written. When to read and write is left to
 //! `link.rs`.
 
-use lattice_broker::env::Stream;
-use lattice_broker::leaf::{Interest, Session};
+use super::interest::Interest;
+use super::session::Session;
+use crate::env::Stream;
 use std::io::{self, IoSlice};
 
 /// Bytes read at a time; the buffer grows for a larger message and shrinks after it.

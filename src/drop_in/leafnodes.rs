@@ -1,0 +1,270 @@
+//! `leafnodes { … }`: where other servers connect as leaf nodes of this one, and as whom.
+//!
+//! The other direction, `remotes`, is refused by name: a node of a lattice has it as `--upstream`.
+
+use super::grammar::{Block, Entry, Item, Value};
+use super::read::{Faults, address, port};
+use super::tls::{self, Encryption};
+use super::users::{Proof, Secret, User};
+use lattice_broker::leaf::version;
+use std::time::Duration;
+
+/// The settings of the listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeafNodes {
+    /// A name or an address, as for clients.
+    pub host: String,
+    /// Where; 0 picks a free one.
+    pub port: u16,
+    /// What leaf nodes are told to connect to instead.
+    pub advertise: Option<String>,
+    /// How connections are encrypted; `None` is not at all.
+    pub tls: Option<Encryption>,
+    /// Who may connect, if that is not whoever may connect as a client.
+    pub auth: LeafAuth,
+    /// The oldest version that they may be of.
+    pub version_min: Option<(u32, u32, u32)>,
+    /// None is told what others are interested in.
+    pub is_isolated: bool,
+}
+
+/// Who may connect as a leaf node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LeafAuth {
+    /// Each with its account; empty is that of those without one.
+    pub users: Vec<(User, String)>,
+    /// The account of those who need not be anyone.
+    pub account: Option<String>,
+    /// Time for CONNECT.
+    pub timeout: Option<Duration>,
+}
+
+/// What a block says, before it is held against itself.
+#[derive(Debug, Default)]
+struct Said {
+    host: Option<String>,
+    port: Option<u16>,
+    advertise: Option<String>,
+    tls: Option<Encryption>,
+    auth: LeafAuth,
+    version_min: Option<(u32, u32, u32)>,
+    is_isolated: bool,
+}
+
+/// Reads the block; `None` where it names no port, as for none.
+pub(super) fn read(entry: &Entry, faults: &mut Faults) -> Option<LeafNodes> {
+    let mut said = Said::default();
+    for entry in &faults.block(entry)?.entries {
+        let key = entry.key.to_lowercase();
+        if !(place(&key, entry, &mut said, faults)
+            || manner(&key, entry, &mut said, faults)
+            || refused(&key, entry, faults))
+        {
+            faults.unknown(entry);
+        }
+    }
+    Some(LeafNodes {
+        host: said.host.unwrap_or_else(|| "0.0.0.0".to_owned()),
+        port: said.port?,
+        advertise: said.advertise,
+        tls: said.tls,
+        auth: said.auth,
+        version_min: said.version_min,
+        is_isolated: said.is_isolated,
+    })
+}
+
+/// Keys about where it listens. False for another key, as in the functions that follow.
+fn place(key: &str, entry: &Entry, said: &mut Said, faults: &mut Faults) -> bool {
+    // Port 0 is none here, and -1 any free one.
+    let some_port = |number: i64| if number == 0 { Some(None) } else { port(number).map(Some) };
+    match key {
+        "listen" => {
+            if let Some((host, port)) = address(entry, faults, some_port) {
+                (said.host, said.port) = (host.or(said.host.take()), port);
+            }
+        }
+        "port" => said.port = faults.integer(entry, -1, 65_535).and_then(some_port).flatten(),
+        "host" | "net" => said.host = faults.text(entry),
+        "advertise" => said.advertise = faults.text(entry).filter(|text| !text.is_empty()),
+        "tls" => said.tls = tls::read(entry, faults),
+        _ => return false,
+    }
+    true
+}
+
+/// Keys about who comes, and what they get.
+fn manner(key: &str, entry: &Entry, said: &mut Said, faults: &mut Faults) -> bool {
+    match key {
+        "authorization" => {
+            if let Some(block) = faults.block(entry) {
+                said.auth = authorization(entry, block, faults);
+            }
+        }
+        "min_version" => {
+            if let Some(text) = faults.text(entry) {
+                said.version_min = version(&text);
+                if said.version_min.is_none_or(|version| version < (2, 8, 0)) {
+                    let what = format!("min_version is {text:?}, which is not a version of at least 2.8.0");
+                    faults.error(&entry.place, what);
+                }
+            }
+        }
+        "isolate" | "isolate_leafnode_interest" => said.is_isolated = faults.flag(entry).unwrap_or_default(),
+        // No addresses of other servers are told in any case, and compression is always declined.
+        "no_advertise" => drop(faults.flag(entry)),
+        "compression" => compression(entry, faults),
+        "write_deadline" | "reconnect" | "reconnect_delay" | "reconnect_interval" => drop(faults.duration(entry)),
+        _ => return false,
+    }
+    true
+}
+
+/// It is for both ends to agree on, and agreed on none.
+fn compression(entry: &Entry, faults: &mut Faults) {
+    match &entry.item.value {
+        Value::Boolean(_) | Value::Text(_) => {}
+        Value::Block(_) | Value::Integer(_) | Value::Float(_) | Value::Date(_) | Value::List(_) => {
+            let what = format!(
+                "compression is {}, where a mode is accepted: off, accept, s2_auto …",
+                entry.item.value.spoken()
+            );
+            faults.error(&entry.place, what);
+        }
+    }
+}
+
+fn authorization(entry: &Entry, block: &Block, faults: &mut Faults) -> LeafAuth {
+    let (mut name, mut password, mut nkey, mut auth) = (None, None, None, LeafAuth::default());
+    for entry in &block.entries {
+        match entry.key.to_lowercase().as_str() {
+            "user" | "username" => name = faults.text(entry),
+            "pass" | "password" => password = faults.text(entry).map(Secret),
+            "nkey" => nkey = faults.text(entry),
+            "account" => auth.account = faults.text(entry),
+            "timeout" => auth.timeout = faults.seconds(entry),
+            "users" => {
+                let items = faults.list(entry).unwrap_or_default();
+                auth.users = items.iter().filter_map(|item| user(item, faults)).collect();
+            }
+            _ => faults.unknown(entry),
+        }
+    }
+    let is_single = name.is_some() || password.is_some() || nkey.is_some();
+    if is_single && !auth.users.is_empty() {
+        faults.error(&entry.place, "can not have a single user/pass and a users array");
+    } else if let Some(proof) = proof(&entry.item, name, password, nkey, faults).filter(|_| is_single) {
+        auth.users.push((bare(proof), auth.account.clone().unwrap_or_default()));
+    }
+    auth
+}
+
+fn user(item: &Item, faults: &mut Faults) -> Option<(User, String)> {
+    let Value::Block(block) = &item.value else {
+        let what = format!("a user is {}, which is not a block: {{user: …, password: …}}", item.value.spoken());
+        faults.error(&item.place, what);
+        return None;
+    };
+    let (mut name, mut password, mut account) = (None, None, None);
+    for entry in &block.entries {
+        match entry.key.to_lowercase().as_str() {
+            "user" | "username" => name = faults.text(entry),
+            "pass" | "password" => password = faults.text(entry).map(Secret),
+            "account" => account = faults.text(entry),
+            _ => faults.unknown(entry),
+        }
+    }
+    if name.is_none() {
+        faults.error(&item.place, "a user of leaf nodes has no name: {user: …, password: …}");
+        return None;
+    }
+    let proof = proof(item, name, password, None, faults)?;
+    Some((bare(proof), account.unwrap_or_default()))
+}
+
+fn proof(
+    item: &Item,
+    name: Option<String>,
+    password: Option<Secret>,
+    nkey: Option<String>,
+    faults: &mut Faults,
+) -> Option<Proof> {
+    match (name, nkey) {
+        (None, Some(key)) if key.starts_with('U') && nkeys::KeyPair::from_public_key(&key).is_ok() => {
+            Some(Proof::Nkey(key))
+        }
+        (None, Some(_)) => {
+            faults.error(&item.place, "Not a valid public nkey for a user");
+            None
+        }
+        (Some(_), Some(_)) => {
+            faults.error(&item.place, "a user has a name or an nkey, not both");
+            None
+        }
+        (name, None) => {
+            let password = password.unwrap_or(Secret(String::new()));
+            Some(Proof::Password { name: name.unwrap_or_default(), password })
+        }
+    }
+}
+
+fn bare(proof: Proof) -> User {
+    User { proof, permissions: None, connection_types: Vec::new() }
+}
+
+fn refused(key: &str, entry: &Entry, faults: &mut Faults) -> bool {
+    if key != "remotes" {
+        return false;
+    }
+    // What is written out of habit asks for nothing.
+    let is_empty = matches!(&entry.item.value, Value::List(items) if items.is_empty());
+    if !is_empty {
+        faults.refuse(entry, "leafnodes", "join a real server with: lattice up --upstream nats://host:7422");
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::tests::read;
+    use super::*;
+
+    #[test]
+    fn a_block_is_read() {
+        let text =
+            "leafnodes { listen: \"127.0.0.1:-1\", advertise: \"hub:7422\", isolate: true, min_version: \"2.11.0-dev\",
+            compression: s2_auto, no_advertise: true, remotes: [],
+            authorization { timeout: 3, users: [{user: a, password: p, account: A}, {user: b, password: q}] } }
+            accounts { A {} }";
+        let (options, faults) = read(text);
+        assert!(faults.errors.is_empty(), "{:?}", faults.errors);
+        let made = options.leafnodes.unwrap();
+        assert_eq!((made.host.as_str(), made.port, made.advertise.as_deref()), ("127.0.0.1", 0, Some("hub:7422")));
+        assert_eq!((made.version_min, made.is_isolated), (Some((2, 11, 0)), true));
+        assert_eq!(made.auth.timeout, Some(Duration::from_secs(3)));
+        let accounts: Vec<&str> = made.auth.users.iter().map(|(_, account)| account.as_str()).collect();
+        assert_eq!(accounts, ["A", ""]);
+        for none in ["leafnodes {}", "leaf { port: 0 }"] {
+            assert!(read(none).0.leafnodes.is_none(), "{none}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (text, expected) in [
+            ("port: 7422, foo: 1", "unknown field \"foo\""),
+            ("port: 7422, min_version: \"1.0\"", "min_version is \"1.0\""),
+            ("port: 7422, min_version: \"2.7.9\"", "at least 2.8.0"),
+            ("port: 99999", "port is 99999"),
+            ("port: 7422, remotes: [{url: \"nats://h:1\"}]", "lattice up --upstream"),
+            ("port: 7422, authorization { user: a, users: [{user: b}] }", "can not have a single user/pass"),
+            ("port: 7422, authorization { users: [{nkey: U}] }", "unknown field \"nkey\""),
+            ("port: 7422, authorization { nkey: UX }", "Not a valid public nkey"),
+            ("port: 7422, compression: 3", "compression is"),
+        ] {
+            let (_, faults) = read(&format!("leafnodes {{ {text} }}"));
+            let said: Vec<String> = faults.errors.iter().map(ToString::to_string).collect();
+            assert!(said.iter().any(|one| one.contains(expected)), "{text}: {said:?} does not say {expected:?}");
+        }
+    }
+}
