@@ -38,6 +38,11 @@ const GOOD: &[&str] = &[
     "jetstream: disabled\nstore_dir: /tmp/x",
     "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"4s\"",
     "pid_file: /tmp/x\nlogfile_size_limit: 5\nlogfile: y",
+    "leafnodes {}",
+    "leaf { port: 0 }",
+    "leafnodes { listen: \"127.0.0.1:-1\", advertise: \"x:1\", no_advertise: true, write_deadline: \"2s\", compression: off, isolate: true }",
+    "leafnodes { listen: 7422, min_version: 2.11.0, reconnect: \"2s\", authorization { user: a, password: b, account: A, timeout: 3 } }\naccounts { A {} }",
+    "leafnodes { host: 127.0.0.1, port: -1, authorization { users: [{user: c, password: d, account: A}, {user: e, pass: f}] } }\naccounts { A {} }",
     "mappings { a: b, \"c.*.*\": \"d.$2.{{wildcard(1)}}\" }\naccounts { A { maps { \"a.>\": \"b.>\" } } }",
     "mappings { a: { dest: b, weight: 5% }, c: [ { destination: d, weight: \"5\" }, { dest: e, weight: 95 } ], f: [] }",
     "mappings { a: [ { dest: b, weight: 100%, cluster: c }, { dest: d, weight: 100%, cluster: e } ] }",
@@ -51,6 +56,15 @@ const GOOD: &[&str] = &[
 
 /// Config files that cannot.
 const BAD: &[&str] = &[
+    "leafnodes: 7422",
+    "leafnodes { listen: \"127.0.0.1:-1\", foo: 1 }",
+    "leafnodes { port: x }",
+    "leafnodes { port: 1, min_version: \"1.0\" }",
+    "leafnodes { port: 1, min_version: \"2.7.9\" }",
+    "leafnodes { port: 1, reconnect: 2 }",
+    "leafnodes { port: 1, authorization { token: x } }",
+    "leafnodes { port: 1, authorization { user: a, password: b, users: [{user: c, password: d}] } }",
+    "leafnodes { port: 1, authorization { users: [{nkey: UCNGL4W5QX66CFX6A6DCBVDH5VOHMI7B2UZZU7TXAUQQSI2JPHULCKBR}] } }",
     "foo: 1",
     "port: x",
     "host: 3",
@@ -190,7 +204,7 @@ fn what_is_not_here_is_refused_by_name() {
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains(&format!("-{name} asks for ")), "{ended:?}");
     }
-    for text in ["jetstream {}", "gateway { port: 1 }", "leafnodes {}", "mqtt {}"] {
+    for text in ["jetstream {}", "gateway { port: 1 }", "mqtt {}"] {
         let file = write(&folder, "t.conf", text);
         let ended = Whose::Ours.run(&["-c", &file]);
         let name = text.split(' ').next().unwrap();
@@ -418,4 +432,42 @@ fn a_link_of_that_name_is_enough() {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_lattice"), &link).unwrap();
     let ended = run(Command::new(&link).arg("-v"), LIMIT);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "nats-server: v2.15.1\n"));
+}
+
+/// What is left of a traced line: not when and in whose name, and nothing of what a server does by itself.
+fn traced(line: &str) -> Option<String> {
+    let (_, said) = line.split_once("[TRC] ")?;
+    let arrow = said.find("<<- ").or_else(|| said.find("->> "))?;
+    assert!(said.starts_with("127.0.0.1:") && said.contains(" - cid:"), "{said}");
+    Some(said[arrow..].trim_end().to_owned())
+}
+
+/// Goal: who reads the trace of one server can read that of the other, and no secret is in it.
+#[test]
+fn the_protocol_is_traced_alike() {
+    let traces = BOTH.map(|whose| {
+        let (mut process, address) = whose.start(&["-a", "127.0.0.1", "-p", "-1", "-V"]);
+        let connect = "{\"verbose\":false,\"headers\":true,\"user\":\"u\",\"pass\":\"s3cret\",\"auth_token\":\"t0k\"}";
+        let mut client = Client::new(address, connect);
+        client.hear("PONG");
+        client.send(
+            "SUB foo 1\r\nsub bar q 2\r\nPUB foo 5\r\nhello\r\nHPUB foo rep 12 17\r\nNATS/1.0\r\n\r\nworld\r\nUNSUB 1 4\r\nPUB req rep 0\r\n\r\nPING\r\nFOO\r\n",
+        );
+        while !client.hear("Unknown Protocol Operation").is_empty() {}
+        let mut lines = Vec::new();
+        process.wait_line("the last line", |line| {
+            lines.extend(traced(line));
+            line.contains("->> [-ERR Unknown Protocol Operation]").then_some(())
+        });
+        assert!(!lines.iter().any(|line| line.contains("s3cret") || line.contains("t0k")), "{whose:?}: {lines:#?}");
+        let (heard, said): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.starts_with("<<-"));
+        [heard, said]
+    });
+    // The line that nobody understands is one of ours alone.
+    let [[heard, said], [real_heard, real_said]] = traces;
+    assert_eq!(
+        heard.iter().filter(|line| !line.contains("[FOO]")).collect::<Vec<_>>(),
+        real_heard.iter().collect::<Vec<_>>()
+    );
+    assert_eq!(said, real_said);
 }

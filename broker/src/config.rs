@@ -3,6 +3,7 @@
 use crate::auth::Auth;
 use crate::leaf::LeafPort;
 use crate::tls::{HandshakeFirst, Tls};
+use crate::trace::Tracer;
 use crate::websocket::WebSocket;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub struct Config {
     pub closed_max: usize,
     /// How often the system account is told how the server is, if anybody there listens; `None` is never. 250 ms to 1 h.
     pub report_interval: Option<Duration>,
+    /// Takes the protocol as it is spoken, over connections that come while it is on; `None` for nobody.
+    pub tracer: Option<Arc<dyn Tracer>>,
     /// Who may connect.
     pub auth: Auth,
     /// Accounts for the program that the broker is a part of, by [`Broker::local_in`](crate::Broker::local_in) and its
@@ -90,6 +93,7 @@ impl Default for Config {
             neighbor_stall_max: Duration::from_secs(2),
             closed_max: 1000,
             report_interval: None,
+            tracer: None,
             auth: Auth::default(),
             own_accounts: Vec::new(),
         }

@@ -72,6 +72,7 @@ mod subscription;
 mod system;
 mod takers;
 pub mod tls;
+mod trace;
 pub mod websocket;
 
 pub use attach::{Attachment, Publisher};
@@ -91,6 +92,7 @@ pub use server::ListenError;
 pub use stats::{CloseReason, Stats};
 pub use subject::{BadFilter, BadSubject, Filter, Subject, is_filter, is_literal, matches};
 pub use takers::{GroupTakers, Takers};
+pub use trace::Tracer;
 
 use hub::Hub;
 use proto::Info;

@@ -39,6 +39,7 @@ pub struct Flags {
     log_utc: Option<bool>,
     debug: Option<bool>,
     trace: Option<bool>,
+    traced_max: Option<usize>,
     routes: Option<String>,
     cluster_listen: Option<String>,
     cluster_name: Option<String>,
@@ -289,9 +290,9 @@ impl Flags {
             "connect_retries" => {}
             // Where JetStream keeps what it has: of no effect without it, as with the real server.
             "sd" | "store_dir" => {}
-            // Of the trace, which is not written.
             _ => {
-                let _length: u32 = value.parse().map_err(|_| bad(flag, &value, "a number of bytes"))?;
+                let length: u32 = value.parse().map_err(|_| bad(flag, &value, "a number of bytes"))?;
+                self.traced_max = usize::try_from(length).ok();
             }
         }
         Ok(())
@@ -316,6 +317,7 @@ impl Flags {
         over(&mut options.log.utc, self.log_utc.as_ref());
         over(&mut options.log.debug, self.debug.as_ref());
         over(&mut options.log.trace, self.trace.as_ref());
+        over(&mut options.log.traced_max, self.traced_max.as_ref());
         let paths = [
             (&mut options.pid_file, &self.pid_file),
             (&mut options.ports_file_dir, &self.ports_file_dir),

@@ -4,6 +4,7 @@
 
 use super::options::LogOptions;
 use chrono::{DateTime, Local, Utc};
+use lattice_broker::Tracer;
 use lattice_broker::env::Env;
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
@@ -27,6 +28,8 @@ pub enum Level {
     Info,
     /// It helps to find faults.
     Debug,
+    /// It is what was said over a connection.
+    Trace,
 }
 
 impl Level {
@@ -37,6 +40,7 @@ impl Level {
             Self::Warning => "WRN",
             Self::Info => "INF",
             Self::Debug => "DBG",
+            Self::Trace => "TRC",
         }
     }
 }
@@ -126,7 +130,11 @@ impl Log {
     /// Whether lines of this level are written.
     #[must_use]
     pub fn writes(&self, level: Level) -> bool {
-        level != Level::Debug || self.state().options.debug
+        match level {
+            Level::Fatal | Level::Error | Level::Warning | Level::Info => true,
+            Level::Debug => self.state().options.debug,
+            Level::Trace => self.state().options.trace,
+        }
     }
 
     /// Writes a line.
@@ -151,6 +159,20 @@ impl Log {
     /// A line worth knowing.
     pub fn info(&self, text: &str) {
         self.write(Level::Info, text);
+    }
+}
+
+impl Tracer for Log {
+    fn is_on(&self) -> bool {
+        self.writes(Level::Trace)
+    }
+
+    fn payload_max(&self) -> usize {
+        self.state().options.traced_max
+    }
+
+    fn line(&self, text: &str) {
+        self.write(Level::Trace, text);
     }
 }
 
@@ -210,7 +232,8 @@ mod tests {
 
     #[test]
     fn a_line_is_as_nats_server_writes_it() {
-        let options = LogOptions { file: None, size_limit: 0, debug: false, trace: false, time: true, utc: true };
+        let options =
+            LogOptions { file: None, size_limit: 0, debug: false, trace: false, traced_max: 0, time: true, utc: true };
         let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_800_847_200_951);
         let said = line(&options, 7, at, Level::Info, "a\nb");
         assert_eq!(said, "[7] 2026/11/27 17:34:07.200951 [INF] a b\n");

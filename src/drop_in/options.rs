@@ -97,6 +97,8 @@ pub struct LogOptions {
     pub debug: bool,
     /// The protocol, as it is spoken.
     pub trace: bool,
+    /// Bytes of a message that are shown of that; 0 is all.
+    pub traced_max: usize,
     /// Lines have a time.
     pub time: bool,
     /// That time is in UTC.
@@ -118,7 +120,15 @@ impl Default for Options {
             leafnodes: None,
             auth: Auth::default(),
             cluster: None,
-            log: LogOptions { file: None, size_limit: 0, debug: false, trace: false, time: true, utc: false },
+            log: LogOptions {
+                file: None,
+                size_limit: 0,
+                debug: false,
+                trace: false,
+                traced_max: 0,
+                time: true,
+                utc: false,
+            },
             pid_file: None,
             ports_file_dir: None,
             monitoring: Monitoring::default(),

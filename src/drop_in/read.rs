@@ -354,7 +354,8 @@ fn log(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faults) -> 
             set(&mut log.size_limit, number.and_then(|number| u64::try_from(number).ok()));
         }
         "max_traced_msg_len" => {
-            faults.integer(entry, 0, i64::from(i32::MAX));
+            let number = faults.integer(entry, 0, i64::from(i32::MAX));
+            set(&mut log.traced_max, number.and_then(|number| usize::try_from(number).ok()));
         }
         _ => return false,
     }

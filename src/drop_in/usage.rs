@@ -24,7 +24,9 @@ Log:
     -T, --logtime=BOOL         lines have a time (default true)
     --logtime_utc              that time is in UTC
     -D, --debug                debugging output
-    -V, -VV, -DV, -DVV         taken for -D's sake: there is no trace of the protocol
+    -V, -VV, --trace           the protocol as it is spoken, on connections that come from then on
+    -DV, -DVV                  both
+    --max_traced_msg_len BYTES so much of each message at most
 
 Clients:
     --user NAME --pass WORD    who may connect

@@ -30,6 +30,7 @@ use crate::stats::{CloseReason, add, sub};
 use crate::subject::Filter;
 use crate::subscription::{Subscription, Taker};
 use crate::system::{self, Asker, Said, events};
+use crate::trace::Traced;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -116,6 +117,7 @@ impl Conn {
     /// A connection that goes on over `stream`; what it is owed of a greeting is written.
     pub(super) fn new(hub: &Arc<Hub>, stream: Arc<dyn Stream>, newcomer: Newcomer) -> Self {
         let Newcomer { id, session, figures, greeting, place, terms, news } = newcomer;
+        let stream = Traced::over(stream, hub.config.tracer.as_ref(), "cid", id);
         let client = Arc::new(Client::new(id, stream.clone(), hub.live().max_pending, figures));
         enter(hub, &client, &terms, &news);
         client.set_manners(&hub.env, session.identity(), session.replies());

@@ -17,6 +17,7 @@ use crate::env::{Stream, write_all};
 use crate::hub::Hub;
 use crate::leaf::{Config, Info, LeafPort, Link, ParserLimits, Session, write_info};
 use crate::tls::{CertificateNames, HandshakeFirst, Tls};
+use crate::trace::Traced;
 use dialer::Dialer;
 use std::io;
 use std::sync::Arc;
@@ -75,7 +76,8 @@ async fn run(hub: &Arc<Hub>, port: &Arc<LeafPort>, info: Info, opened: Opened, s
     }
     let limits = ParserLimits { payload_bytes_max: hub.live().max_payload, ..ParserLimits::default() };
     let dialer = Dialer::new(hub, port, spoke.clone(), nonce, opened.names);
-    let mut link = Link::new(&hub.env, opened.stream, session, limits, dialer);
+    let stream = Traced::over(opened.stream, hub.config.tracer.as_ref(), "lid", spoke.id);
+    let mut link = Link::new(&hub.env, stream, session, limits, dialer);
     let close = link.run().await;
     link.handler().end();
     let reason = close.map_or_else(|| "not wanted any more".to_owned(), |close| close.to_string());

@@ -87,7 +87,7 @@ impl Server {
         let listen = look_up(env, &options).await?;
         let cluster = options.cluster.as_ref();
         let identity = cluster.map(|cluster| cluster::identity(env, &options, cluster)).transpose()?;
-        let broker = prepare(env, &options, listen, identity.as_deref())?;
+        let broker = prepare(env, &log, &options, listen, identity.as_deref())?;
         introduce(&log, &broker);
         if let Some(file) = &file {
             log.info(&format!("Using configuration file: {} ({digest})", file.display()));
@@ -255,8 +255,15 @@ impl Server {
 }
 
 /// The broker that the options ask for, which does not listen yet.
-fn prepare(env: &Env, options: &Options, listen: Listen, identity: Option<&Identity>) -> Result<Broker, String> {
+fn prepare(
+    env: &Env,
+    log: &Log,
+    options: &Options,
+    listen: Listen,
+    identity: Option<&Identity>,
+) -> Result<Broker, String> {
     let mut config = to_broker::config(options, listen).map_err(|error| error.to_string())?;
+    config.tracer = Some(Arc::new(log.clone()));
     if let Some(identity) = identity {
         config.server_id = identity.node_id().to_string();
     }
@@ -434,9 +441,6 @@ fn warn(log: &Log, options: &Options) {
     let mut secrets = in_users.chain(single).chain(&auth.token);
     if secrets.any(|secret: &Secret| !lattice_broker::Secret::new(&secret.0).is_hashed()) {
         log.write(Level::Warning, "Plaintext passwords detected, use nkeys or bcrypt");
-    }
-    if options.log.trace {
-        log.write(Level::Warning, "There is no trace of the protocol here: -V shows nothing more than -D does");
     }
 }
 
