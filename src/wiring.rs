@@ -1,6 +1,12 @@
 //! Joins the layers: the ports that mesh and gateway ask for, implemented over the broker.
 //!
-//! The one file that names everyone; it has no logic of its own.
+//! The one file that names everyone; it has no logic of its own. What the host of components asks for is in `wiring/components.rs`.
+
+#[cfg(feature = "components")]
+mod components;
+
+#[cfg(feature = "components")]
+pub use components::LocalLattice;
 
 use crate::ports::{
     BadInterest, BoxFuture, Bus, Client, Deliveries, Delivery, Groups, Inbound, Message, Neighbor, NeighborKind,
