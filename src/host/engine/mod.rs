@@ -4,7 +4,7 @@
 //! memory. What components may take is said by [`Bounds`], and none of it is unlimited; what they may call, by
 //! `interfaces.rs`: what is not given does not exist. Each call is made to an instance of its own, so nothing is left in one
 //! that a later call could find, and one that goes wrong takes nothing with it.
-//! [Decision 16](../../../docs/decisions/0016-how-components-are-confined.md) says why it is done this way.
+//! [Decision 17](../../../docs/decisions/0017-how-components-are-confined.md) says why it is done this way.
 //!
 //! ```no_run
 //! use lattice::host::engine::{Bounds, CodeCache, Engine, Settings};
