@@ -14,11 +14,10 @@ mod components;
 
 use lattice::host::engine::{CodeCache, Engine, Settings};
 use lattice::host::runner::{Limits, Runner, Spec};
-use lattice::wiring::LocalLattice;
+use lattice::wiring;
 use lattice_broker::env::Env;
 use lattice_broker::{Broker, Config, Local, Message};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a start is measured.
@@ -78,9 +77,7 @@ impl Bench {
     fn engine(&self) -> Engine {
         let cache = CodeCache::new(self.folder.path().join("code"), &[7; 32], 64 << 20);
         let settings = Settings { cache: Some(cache), ..Settings::default() };
-        let body_max = Config::default().max_payload;
-        let lattice = LocalLattice::new(self.env.clone(), self.broker.clone(), body_max);
-        Engine::new(self.env.clone(), Arc::new(lattice), settings)
+        Engine::new(self.env.clone(), wiring::clients(&self.broker), settings)
     }
 
     fn spec(&self, id: &str, image: &[u8]) -> Spec {

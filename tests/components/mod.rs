@@ -62,6 +62,19 @@ pub fn steer() -> Vec<u8> {
     ))
 }
 
+/// Has others answer where the lattice is steered, and answers with the error, or with nothing.
+pub fn detour() -> Vec<u8> {
+    component(&format!(
+        "(call $publish (i32.const 288) (i32.const 9) (local.get $body) (local.get $body-len)
+           (i32.const 1) (i32.const 352) (i32.const 20) (i32.const 32))
+         (if (i32.load8_u (i32.const 32))
+           (then (call $answer (local.get $has) (local.get $reply) (local.get $reply-len)
+             (i32.load (i32.const 36)) (i32.load (i32.const 40))))
+           (else (call $answer (local.get $has) (local.get $reply) (local.get $reply-len) (i32.const 0) (i32.const 0))))
+         {OK}"
+    ))
+}
+
 /// Returns an error.
 pub fn error() -> Vec<u8> {
     component(
@@ -158,6 +171,32 @@ pub fn stranger() -> Vec<u8> {
         (func (export "wasmcloud:messaging/handler@0.2.0#handle-message")
           (param i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0)))"#;
     encode("stranger", module)
+}
+
+/// Polls 200 timers that have fired, for ever: all are ready each time, so that the task's turns are used up before it waits.
+pub fn poller() -> Vec<u8> {
+    let module = r#"(module
+        (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))
+        (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $after (param i64) (result i32)))
+        (memory (export "memory") 2)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
+        (func (export "wasmcloud:messaging/handler@0.2.0#handle-message")
+          (param i32 i32 i32 i32 i32 i32 i32) (result i32)
+          (local $i i32)
+          (loop $make
+            (i32.store (i32.add (i32.const 1024) (i32.mul (local.get $i) (i32.const 4)))
+              (call $after (i64.const 1000000)))
+            (local.set $i (i32.add (local.get $i) (i32.const 1)))
+            (br_if $make (i32.lt_u (local.get $i) (i32.const 200))))
+          (loop $again
+            (call $poll (i32.const 1024) (i32.const 200) (i32.const 16))
+            (local.set $i (i32.const 0))
+            (loop $work
+              (local.set $i (i32.add (local.get $i) (i32.const 1)))
+              (br_if $work (i32.lt_u (local.get $i) (i32.const 1000000))))
+            (br $again))
+          (unreachable)))"#;
+    encode("poller", module)
 }
 
 /// Exports nothing.

@@ -4,6 +4,7 @@
 //! Who holds it in which place: `image.rs` the size of an image, `limiter.rs` memory, tables and calls to the
 //! host, `call.rs` time, `queue.rs` what waits, `log.rs` what is written.
 
+use crate::host::Config;
 use crate::host::runner::{RunError, Spec};
 use std::time::Duration;
 
@@ -18,18 +19,23 @@ const CALL_MIN: Duration = Duration::from_millis(10);
 pub struct Bounds {
     /// Components on this node.
     pub components_max: usize,
-    /// Calls in flight of one component: the highest `count`.
-    pub count_max: u32,
+    /// Calls in flight of all components together, and the highest `count` of one. More wait.
+    pub calls_max: u32,
     /// Bytes of an image.
     pub image_bytes_max: u64,
     /// Bytes of linear memory of an instance, when its component does not say.
     pub memory_bytes: u64,
-    /// Bytes of linear memory of all instances together, and the most that one component may ask for.
+    /// Bytes of memory of all instances together: linear memory, tables, and what each takes from its beginning, its stack
+    /// (1 MiB) among it; and the most that one component may ask for.
     pub memory_total_bytes_max: u64,
     /// Elements of each table of an instance.
     pub table_elements_max: usize,
-    /// Core instances, tables and memories (each) that one component may be made of.
+    /// Core instances and tables (each) that one component may be made of.
     pub parts_max: usize,
+    /// Memories of an instance: each keeps address space, used or not.
+    pub memories_max: usize,
+    /// Subjects that one component may be called for.
+    pub subscriptions_max: usize,
     /// Resources that an instance may hold.
     pub handles_max: usize,
     /// Longest time of a call, when its component does not say.
@@ -49,30 +55,41 @@ pub struct Bounds {
     pub waiting_bytes_max: usize,
     /// Lines a second that a component may log, and as many at once. More are dropped and counted.
     pub log_lines_per_second: u32,
-    /// Longest time that a component which is stopped may go on with what is in hand.
+    /// Longest time that a component which is stopped may go on with what is in hand: less than a node has to end.
     pub drain: Duration,
 }
 
 impl Default for Bounds {
+    /// What a host has unless it is told otherwise.
     fn default() -> Self {
+        Self::of(&Config::default())
+    }
+}
+
+impl Bounds {
+    /// What `host` says; the rest cannot be changed.
+    #[must_use]
+    pub fn of(host: &Config) -> Self {
         Self {
             components_max: 1_000,
-            count_max: 1_000,
+            calls_max: host.calls_max,
             image_bytes_max: 32 << 20,
-            memory_bytes: 64 << 20,
-            memory_total_bytes_max: 1 << 30,
+            memory_bytes: host.instance_memory,
+            memory_total_bytes_max: host.memory_max,
             table_elements_max: 100_000,
             parts_max: 64,
+            memories_max: 16,
+            subscriptions_max: 64,
             handles_max: 1_024,
             call: Duration::from_secs(10),
             call_max: Duration::from_secs(600),
             host_calls_max: 1_000_000,
             published_max: 1_000,
-            transfer_bytes_max: 4 << 20,
+            transfer_bytes_max: 2 << 20,
             waiting_max: 1_024,
             waiting_bytes_max: 8 << 20,
             log_lines_per_second: 100,
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
         }
     }
 }
@@ -95,8 +112,15 @@ impl Bounds {
         {
             return refused(format!("{:?} is no id: expected 1 to 256 bytes without blanks", spec.id));
         }
-        if spec.count > self.count_max {
-            return refused(format!("count {} is too high: expected at most {}", spec.count, self.count_max));
+        if spec.count > self.calls_max {
+            return refused(format!("count {} is too high: expected at most {}", spec.count, self.calls_max));
+        }
+        let subjects = spec.subscriptions.len();
+        if subjects > self.subscriptions_max {
+            let most = self.subscriptions_max;
+            return refused(format!(
+                "{subjects} subjects to be called for: expected at most {most} (subscriptions_max)"
+            ));
         }
         let memory = spec.limits.memory.unwrap_or(self.memory_bytes);
         if !(PAGE_BYTES..=self.memory_total_bytes_max).contains(&memory) {

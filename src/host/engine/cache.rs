@@ -7,7 +7,8 @@
 use ring::{digest, hmac};
 use std::fmt;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use wasmtime::Engine;
@@ -18,6 +19,7 @@ const HEAD: &[u8; 8] = b"latcwas1";
 const MAC_BYTES: usize = 32;
 const NAME_BYTES: usize = 32;
 const SUFFIX: &str = "cwasm";
+const NEW: &str = ".new-";
 
 /// Where compiled code is kept.
 #[derive(Clone)]
@@ -69,8 +71,16 @@ impl CodeCache {
     }
 
     fn read(&self, path: &Path) -> Option<Vec<u8>> {
-        let meta = fs::metadata(path).ok()?;
-        if meta.len() > self.bytes_max { None } else { fs::read(path).ok() }
+        // Whatever has been put there: it is not waited for, and not read beyond the bound.
+        let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        let meta = file.metadata().ok()?;
+        if !meta.is_file() || meta.len() > self.bytes_max {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        file.take(self.bytes_max).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     fn authenticate<'a>(&self, name: CodeName, file: &'a [u8]) -> Option<Authentic<'a>> {
@@ -86,12 +96,12 @@ impl CodeCache {
         if len > self.bytes_max {
             return Err(io::Error::other(format!("{len} bytes: at most {} are kept", self.bytes_max)));
         }
-        fs::create_dir_all(&self.folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         self.make_room(len);
         let mut signed = hmac::Context::with_key(&self.key);
         signed.update(&name.0);
         signed.update(code);
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
+        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(&self.folder)?;
         file.write_all(HEAD)?;
         file.write_all(signed.sign().as_ref())?;
         file.write_all(&name.0)?;
@@ -106,7 +116,12 @@ impl CodeCache {
         let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
             .filter_map(|entry| {
                 let (path, meta) = entry.ok().map(|entry| (entry.path(), entry.metadata()))?;
-                let meta = meta.ok().filter(|_| path.extension().is_some_and(|suffix| suffix == SUFFIX))?;
+                let is_code = path.extension().is_some_and(|suffix| suffix == SUFFIX);
+                // One that was never finished: this node was ended meanwhile.
+                if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NEW.as_bytes())) {
+                    self.delete(&path);
+                }
+                let meta = meta.ok().filter(|_| is_code)?;
                 Some((meta.modified().ok()?, meta.len(), path))
             })
             .collect();

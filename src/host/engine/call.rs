@@ -3,6 +3,7 @@
 //! Time is held against its limit here, in two parts: every 10 ms running code gives way (`ticker.rs`), and when the time is
 //! up it is not gone on with.
 
+use super::clocks::{TimeIsUp, within};
 use super::interfaces::BrokerMessage;
 use super::live::Live;
 use super::log::cut;
@@ -101,27 +102,34 @@ pub enum Limit {
 
 /// Calls the component with `message`; without one, makes an instance and looks whether it could be called.
 ///
-/// Dropping the future ends the instance at once.
+/// Waits for its turn when as many calls are in flight on this node as may be. Dropping the future ends the instance at once.
 ///
 /// # Errors
 /// [`CallError`]: as good as all of it is the component's doing.
 pub(super) async fn call(live: &Arc<Live>, message: Option<Message>) -> Result<(), CallError> {
+    // An error says that there are none to be had ever, which nobody says.
+    let _turn = live.turns.acquire().await;
     let _ticking = live.machine.ticking();
     let reply = message.as_ref().and_then(|message| message.reply.clone());
-    let mut store = store(live, reply);
-    let limit = live.allowed.call;
-    let done = live.env.timeout(limit, run(&mut store, live, message)).await;
     let id = live.id.clone();
+    let limited = |limit| CallError::Limit { id: id.clone(), limit, then: String::new() };
+    let mut store = store(live, reply).map_err(limited)?;
+    if message.is_none() {
+        // It is to be seen whether it could be called, and nobody else shall notice.
+        store.data_mut().limiter.silence();
+    }
+    let limit = live.allowed.call;
+    let done = within(limit, run(&mut store, live, message)).await;
     match done {
         Ok(Ok(Ok(()))) => Ok(()),
         Ok(Ok(Err(why))) => Err(CallError::Returned { id, why: cut(&why).to_owned() }),
         Ok(Err(error)) => Err(explain(id, &store, &error)),
-        Err(_elapsed) => Err(CallError::Limit { id, limit: Limit::Time { max: limit }, then: String::new() }),
+        Err(TimeIsUp) => Err(limited(Limit::Time { max: limit })),
     }
 }
 
-fn store(live: &Arc<Live>, reply: Option<Box<str>>) -> Store<State> {
-    let mut store = Store::new(&live.machine.engine, State::new(live, reply));
+fn store(live: &Arc<Live>, reply: Option<Box<str>>) -> Result<Store<State>, Limit> {
+    let mut store = Store::new(&live.machine.engine, State::new(live, reply)?);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(live.bounds.transfer_bytes_max);
     store.set_max_component_handles(live.bounds.handles_max);
@@ -131,7 +139,7 @@ fn store(live: &Arc<Live>, reply: Option<Box<str>>) -> Store<State> {
         CallHook::CallingHost => Ok(context.data_mut().limiter.host_call()?),
         CallHook::CallingWasm | CallHook::ReturningFromWasm | CallHook::ReturningFromHost => Ok(()),
     });
-    store
+    Ok(store)
 }
 
 async fn run(store: &mut Store<State>, live: &Live, message: Option<Message>) -> wasmtime::Result<Result<(), String>> {

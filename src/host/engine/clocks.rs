@@ -1,4 +1,5 @@
-//! The node's clocks, as components read them: like all else in the node, from the `Env`.
+//! The node's clocks, as components read them: like all else in the node, from the `Env`. And the time that is held against
+//! them, which is not.
 
 use lattice_broker::env::Env;
 use std::time::{Duration, Instant, SystemTime};
@@ -33,3 +34,20 @@ impl HostMonotonicClock for Monotonic {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 }
+
+/// Waits for `done`, at most for `time`. On the threads of components alone.
+///
+/// # Errors
+/// The time is up; `done` was dropped where it stood.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a timer of the node's runtime must not be waited for on other threads: when that ends first, it panics here"
+)]
+pub(super) async fn within<T>(time: Duration, done: impl Future<Output = T>) -> Result<T, TimeIsUp> {
+    // It looks at its timer also when `done` has used up all turns of the task, which a component can bring about.
+    tokio::time::timeout(time, done).await.map_err(|_| TimeIsUp)
+}
+
+/// See [`within`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimeIsUp;

@@ -5,9 +5,10 @@
 
 use super::call::{self, CallError};
 use super::live::Live;
-use super::messages::{Deliveries, Message};
+use super::messages::Message;
 use super::queue::Queue;
 use super::rate::{Pass, Rate};
+use crate::ports::Deliveries;
 use arc_swap::ArcSwap;
 use lattice_broker::env::Env;
 use std::collections::BTreeMap;
@@ -29,6 +30,12 @@ const FAILURES_PER_SECOND: u32 = 5;
 /// How long a worker goes from one call to the next before others have their turn.
 const TURN: Duration = Duration::from_millis(10);
 
+/// How long calls that are ended may take to give way: much more than a tick.
+const LAST_TURN: Duration = Duration::from_secs(1);
+
+/// Messages that a subscription's task takes before other tasks of the node have their turn.
+const BATCH: usize = 64;
+
 /// A component that runs. Dropping it stops it at once; what is in hand is lost.
 #[derive(Debug)]
 pub(super) struct Component {
@@ -44,7 +51,7 @@ struct Shared {
     live: ArcSwap<Live>,
     count: AtomicU64,
     queue: Mutex<Queue>,
-    /// Told when nothing is in flight and nothing waits.
+    /// Told when a worker has nothing more to do.
     idle: Notify,
     calls: AtomicU64,
     failed: AtomicU64,
@@ -137,22 +144,18 @@ impl Component {
         let idle = async {
             // What they have taken from the lattice is in the queue then.
             self.listening.wait().await;
-            loop {
-                let idle = self.shared.idle.notified();
-                tokio::pin!(idle);
-                // Armed before looking, so that no end is missed.
-                idle.as_mut().enable();
-                if lock(&self.shared.queue).is_idle() {
-                    return;
-                }
-                idle.await;
-            }
+            self.shared.until(Queue::is_idle).await;
         };
         if env.timeout(patience, idle).await.is_err() {
-            let id = &self.live().id;
-            tracing::warn!(component = %id, ?patience, "calls are still in flight after the time to drain");
+            let (id, waiting) = (&self.live().id, lock(&self.shared.queue).waiting());
+            tracing::warn!(component = %id, ?patience, waiting, "calls go on after the time to drain, and are ended");
         }
         self.shared.stopped.cancel();
+        // They end where they give way next; what they run on must not end before.
+        if env.timeout(LAST_TURN, self.shared.until(Queue::is_quiet)).await.is_err() {
+            let id = &self.live().id;
+            tracing::warn!(component = %id, "a call does not give way");
+        }
     }
 
     pub(super) fn figures(&self) -> Figures {
@@ -195,6 +198,20 @@ impl Shared {
         }
     }
 
+    /// Waits until the queue is as it should be, which it becomes by the end of a worker.
+    async fn until(&self, good: impl Fn(&Queue) -> bool) {
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            // Armed before looking, so that no end is missed.
+            idle.as_mut().enable();
+            if good(&lock(&self.queue)) {
+                return;
+            }
+            idle.await;
+        }
+    }
+
     fn work(self: &Arc<Self>, message: Message) {
         let slot = Slot(Some(self.clone()));
         self.live.load().machine.spawn(work(slot, message));
@@ -204,7 +221,7 @@ impl Shared {
     fn finish(&self) -> Option<Message> {
         let mut queue = lock(&self.queue);
         let next = if self.stopped.is_cancelled() { None } else { queue.finish() };
-        if next.is_none() && queue.is_idle() {
+        if next.is_none() {
             self.idle.notify_waiters();
         }
         next
@@ -274,18 +291,23 @@ async fn work(mut slot: Slot, mut message: Message) {
 
 async fn listen(shared: Arc<Shared>, mut deliveries: Box<dyn Deliveries>, ended: CancellationToken) {
     let mut dropped = 0;
-    loop {
-        let message = tokio::select! {
+    for taken in 1usize.. {
+        if taken.is_multiple_of(BATCH) {
+            tokio::task::yield_now().await;
+        }
+        let delivery = tokio::select! {
             biased;
             () = ended.cancelled() => break,
-            message = poll_fn(|cx| deliveries.poll_next(cx)) => message,
+            delivery = poll_fn(|cx| deliveries.poll_next(cx)) => delivery,
         };
-        shared.take(message);
+        shared.take(delivery.into());
         count_dropped(&shared, &*deliveries, &mut dropped);
     }
     // Those that have been taken from the lattice already have no other taker.
-    while let Poll::Ready(message) = deliveries.poll_next(&mut Context::from_waker(Waker::noop())) {
-        shared.take(message);
+    // No more than can wait there: others may go on publishing.
+    for _ in 0..PENDING_MAX {
+        let Poll::Ready(delivery) = deliveries.poll_next(&mut Context::from_waker(Waker::noop())) else { break };
+        shared.take(delivery.into());
     }
     count_dropped(&shared, &*deliveries, &mut dropped);
 }

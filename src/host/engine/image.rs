@@ -3,13 +3,28 @@
 use crate::host::runner::RunError;
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// How every WebAssembly file begins.
 const MAGIC: &[u8; 4] = b"\0asm";
 /// What follows in a component, and in a core module.
 const COMPONENT: &[u8; 4] = &[0x0d, 0, 1, 0];
 const MODULE: &[u8; 4] = &[1, 0, 0, 0];
+
+/// By what a file is told from another one of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+/// Which file `image` is at present; `None` when there is none.
+pub(super) fn stamp(image: &str) -> Option<Stamp> {
+    let meta = std::fs::metadata(path(image).ok()?).ok()?;
+    Some(Stamp { len: meta.len(), modified: meta.modified().ok() })
+}
 
 /// Reads `image`, at most `bytes_max` bytes of it. Waits for the disk.
 ///
@@ -32,8 +47,11 @@ fn path(image: &str) -> Result<PathBuf, String> {
 }
 
 fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
-    // Before it is opened: to open a pipe is to wait for somebody at its other end.
-    let meta = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    // To open a pipe is to wait for somebody at its other end, unless one says so.
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = options.open(path).map_err(|error| error.to_string())?;
+    let meta = file.metadata().map_err(|error| error.to_string())?;
     if !meta.is_file() {
         return Err("is no file".to_owned());
     }
@@ -43,7 +61,6 @@ fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
     // It may have grown since.
-    let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     let len = bytes.len() as u64;
     if len > bytes_max { Err(too_large(len)) } else { Ok(bytes) }

@@ -11,6 +11,7 @@ mod messaging;
 
 pub(super) use messaging::{BrokerMessage, HANDLER};
 
+use super::log::cut;
 use super::state::State;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -95,9 +96,13 @@ pub(super) fn check<'a>(imports: impl Iterator<Item = &'a str>) -> Result<(), St
         match given {
             Some(given) if given.has_version(version) => {}
             Some(given) => {
-                return Err(format!("imports {import}, which is given in version {} alone", given.version_text()));
+                return Err(format!(
+                    "imports {:?}, which is given in version {} alone",
+                    cut(import),
+                    given.version_text()
+                ));
             }
-            None => return Err(format!("imports {import}, which is not given; given are {}", all())),
+            None => return Err(format!("imports {:?}, which is not given; given are {}", cut(import), all())),
         }
     }
     Ok(())
@@ -146,11 +151,11 @@ mod tests {
         }
         let error = check("wasi:sockets/tcp@0.2.0").unwrap_err();
         assert!(
-            error.starts_with("imports wasi:sockets/tcp@0.2.0, which is not given; given are wasi:cli/"),
+            error.starts_with("imports \"wasi:sockets/tcp@0.2.0\", which is not given; given are wasi:cli/"),
             "{error}"
         );
         let error = check("wasmcloud:messaging/consumer@0.3.0").unwrap_err();
-        assert_eq!(error, "imports wasmcloud:messaging/consumer@0.3.0, which is given in version 0.2.0 alone");
+        assert_eq!(error, "imports \"wasmcloud:messaging/consumer@0.3.0\", which is given in version 0.2.0 alone");
         for bad in ["wasi:cli/stdout@0.2.0-rc", "wasi:cli/stdout", "wasi:cli/stdout@0.3.0", "", "/", "@"] {
             assert!(check(bad).is_err(), "{bad}");
         }

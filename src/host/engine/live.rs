@@ -3,11 +3,13 @@
 //! It does not change: what is to be otherwise is another one, which takes its place.
 
 use super::bounds::{Allowed, Bounds};
+use super::image::Stamp;
 use super::interfaces::{self, HANDLER};
 use super::limiter::Budget;
 use super::log::{Log, cut};
 use super::machine::Machine;
-use super::messages::Client;
+use super::messages::Messenger;
+use super::parts::Parts;
 use super::state::State;
 use super::subjects::Subjects;
 use crate::host::runner::{RunError, Spec};
@@ -16,6 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 /// Code that has been joined with what it is given.
@@ -23,6 +26,10 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 pub(super) struct Code {
     /// Where it came from.
     pub(super) image: String,
+    /// Which file that was.
+    pub(super) stamp: Option<Stamp>,
+    /// What an instance of it comes to.
+    pub(super) parts: Parts,
     pub(super) pre: InstancePre<State>,
     /// What is called with messages, if it has that.
     pub(super) handler: Option<ComponentExportIndex>,
@@ -37,8 +44,10 @@ pub(super) struct Live {
     pub(super) allowed: Allowed,
     pub(super) bounds: Arc<Bounds>,
     pub(super) budget: Arc<Budget>,
+    /// One for each call that may be in flight on this node.
+    pub(super) turns: Arc<Semaphore>,
     pub(super) machine: Arc<Machine>,
-    pub(super) client: Arc<dyn Client>,
+    pub(super) messenger: Arc<Messenger>,
     pub(super) log: Arc<Log>,
     pub(super) env: Env,
     /// When it began to run: the zero of its clock.
@@ -50,7 +59,13 @@ impl Code {
     ///
     /// # Errors
     /// [`RunError::Refused`] names what it wants, and what is given.
-    pub(super) fn link(machine: &Machine, spec: &Spec, component: &Component) -> Result<Self, RunError> {
+    pub(super) fn link(
+        machine: &Machine,
+        spec: &Spec,
+        component: &Component,
+        parts: Parts,
+        stamp: Option<Stamp>,
+    ) -> Result<Self, RunError> {
         let refused = |why: String| RunError::Refused { id: spec.id.clone(), why };
         let kind = component.component_type();
         interfaces::check(kind.imports(component.engine()).map(|(name, _)| name)).map_err(refused)?;
@@ -65,7 +80,7 @@ impl Code {
                 "messages are to be sent to it, but it exports {exports:?}: expected {HANDLER}"
             )));
         }
-        Ok(Self { image: spec.image.clone(), pre, handler })
+        Ok(Self { image: spec.image.clone(), stamp, parts, pre, handler })
     }
 }
 

@@ -19,7 +19,11 @@ use wasmtime::{Config, Engine};
 const WASM_STACK_BYTES: usize = 512 << 10;
 
 /// The same, with what the host needs on it when it is called.
-const STACK_BYTES: usize = 1 << 20;
+pub(super) const STACK_BYTES: usize = 1 << 20;
+
+/// Address space of a memory. With much more, code need not look at its bounds; but small systems have 512 GiB for all.
+const MEMORY_RESERVATION_BYTES: u64 = 256 << 20;
+const MEMORY_GUARD_BYTES: u64 = 64 << 10;
 
 /// How far the threads of components give way to others, as `nice` counts it.
 const NICE: i32 = 10;
@@ -114,6 +118,9 @@ fn config() -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(STACK_BYTES)
+        .memory_reservation(MEMORY_RESERVATION_BYTES)
+        .memory_reservation_for_growth(0)
+        .memory_guard_size(MEMORY_GUARD_BYTES)
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
         .wasm_memory64(false)
@@ -146,7 +153,8 @@ impl Hasher for Sha {
     }
 }
 
-fn give_way() {
+/// The thread that calls this gives way to those of the node from now on.
+pub(super) fn give_way() {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "threads of components do not give way");
     }

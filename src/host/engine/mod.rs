@@ -9,22 +9,21 @@
 //! ```no_run
 //! use lattice::host::engine::{Bounds, CodeCache, Engine, Settings};
 //! use lattice::host::runner::{Limits, Runner, Spec};
-//! use lattice::wiring::LocalLattice;
+//! use lattice::wiring;
 //! use lattice_broker::{Broker, Config, env::Env};
-//! use std::sync::Arc;
 //!
 //! # async fn run(key: [u8; 32]) -> Result<(), Box<dyn std::error::Error>> {
 //! let env = Env::tokio();
 //! let config = Config::default();
-//! let body_max = config.max_payload;
+//! let payload_max = config.max_payload;
 //! let broker = Broker::new(env.clone(), config)?;
 //! let settings = Settings {
+//!     payload_max,
 //!     // Without a cache each start compiles anew: 50 ms for a small component, many seconds for one in Python.
 //!     cache: Some(CodeCache::new("/var/lib/lattice/code".into(), &key, 256 << 20)),
 //!     ..Settings::default()
 //! };
-//! let lattice = LocalLattice::new(env.clone(), broker, body_max);
-//! let engine = Engine::new(env, Arc::new(lattice), settings);
+//! let engine = Engine::new(env, wiring::clients(&broker), settings);
 //! let spec = Spec {
 //!     id: "echo".to_owned(),
 //!     image: "file:///srv/echo.wasm".to_owned(),
@@ -49,7 +48,7 @@
 //!
 //! # The way of an image
 //!
-//! `image.rs` reads it, `cache.rs` looks whether it has been compiled before, and otherwise the compiler does that, beside
+//! `image.rs` reads it, `parts.rs` counts what it is made of, `cache.rs` looks whether it has been compiled before, and otherwise the compiler does that, beside
 //! the node's tasks, one at a time. `live.rs` joins it with what is given, and a first instance, which is
 //! called for nothing, shows that it can be made within its limits.
 
@@ -66,6 +65,7 @@ mod log;
 mod machine;
 mod messages;
 mod output;
+mod parts;
 mod queue;
 mod rate;
 mod state;
@@ -76,9 +76,9 @@ pub use bounds::Bounds;
 pub use cache::CodeCache;
 pub use call::{CallError, Limit};
 pub use log::{Level, Line};
-pub use messages::{BadSubject, Client, Deliveries, Lattice, Message, RequestError, SendError};
 
 use super::runner::{RunError, Runner, Running, Spec};
+use crate::ports::Clients;
 use bounds::Allowed;
 use component::{Component, PENDING_MAX};
 use futures_util::future::join_all;
@@ -87,9 +87,12 @@ use limiter::Budget;
 use live::{Code, Live};
 use log::Log;
 use machine::Machine;
+use messages::{BadSubject, Messenger};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use subjects::Subjects;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// Threads for components, at most: those who need more can say so.
 const THREADS_MAX: usize = 8;
@@ -103,13 +106,15 @@ pub struct Settings {
     pub cache: Option<CodeCache>,
     /// Threads that they share, at least one.
     pub threads: usize,
+    /// Bytes of a message that the broker takes ([`lattice_broker::Config::max_payload`]).
+    pub payload_max: usize,
 }
 
 impl Default for Settings {
-    /// As many threads as there are processors, 8 at most; no cache.
+    /// As many threads as there are processors, 8 at most; no cache; messages of 1 MiB.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { bounds: Bounds::default(), cache: None, threads: processors.min(THREADS_MAX) }
+        Self { bounds: Bounds::default(), cache: None, threads: processors.min(THREADS_MAX), payload_max: 1 << 20 }
     }
 }
 
@@ -123,16 +128,21 @@ pub struct Engine {
 #[derive(Debug)]
 struct Inner {
     env: Env,
-    lattice: Arc<dyn Lattice>,
+    lattice: Arc<dyn Clients>,
     bounds: Arc<Bounds>,
     cache: Option<CodeCache>,
     threads: usize,
+    payload_max: usize,
     budget: Arc<Budget>,
+    /// One for each call that may be in flight.
+    turns: Arc<Semaphore>,
     components: Mutex<BTreeMap<String, Arc<Component>>>,
+    /// Cancelled when all are stopped, and replaced: what was on its way to be started then does not start.
+    ended: Mutex<CancellationToken>,
     /// Alive while components run.
     machine: Mutex<Weak<Machine>>,
     /// One compilation at a time: it takes a processor, and much memory.
-    loading: tokio::sync::Mutex<()>,
+    loading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A component looked at from near.
@@ -155,18 +165,21 @@ pub struct Inspection {
 impl Engine {
     /// Ready to run components; nothing is made yet.
     #[must_use]
-    pub fn new(env: Env, lattice: Arc<dyn Lattice>, settings: Settings) -> Self {
-        let Settings { bounds, cache, threads } = settings;
+    pub fn new(env: Env, lattice: Arc<dyn Clients>, settings: Settings) -> Self {
+        let Settings { bounds, cache, threads, payload_max } = settings;
         let inner = Inner {
             env,
             lattice,
             budget: Arc::new(Budget::new(bounds.memory_total_bytes_max)),
+            turns: Arc::new(Semaphore::new(bounds.calls_max as usize)),
+            ended: Mutex::default(),
             bounds: Arc::new(bounds),
             cache,
             threads: threads.max(1),
+            payload_max,
             components: Mutex::default(),
             machine: Mutex::default(),
-            loading: tokio::sync::Mutex::default(),
+            loading: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -213,7 +226,11 @@ impl Runner for Engine {
     fn stop(&self) -> BoxFuture<()> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let components = std::mem::take(&mut *lock(&inner.components));
+            let components = {
+                let mut components = lock(&inner.components);
+                std::mem::take(&mut *lock(&inner.ended)).cancel();
+                std::mem::take(&mut *components)
+            };
             join_all(components.values().map(|component| component.drain(inner.bounds.drain))).await;
         })
     }
@@ -233,32 +250,52 @@ impl Inner {
 
     /// Starts or changes a component. Nothing has changed when it fails.
     async fn run(&self, spec: Spec) -> Result<(), RunError> {
+        let ended = lock(&self.ended).clone();
         let allowed = self.bounds.allow(&spec)?;
         let subjects = Subjects::parse(&spec.id, &spec.config)?;
         let present = self.component(&spec.id);
-        if present.is_none() && lock(&self.components).len() >= self.bounds.components_max {
-            let why = format!("{} components run already, as many as may (components_max)", self.bounds.components_max);
-            return Err(RunError::Refused { id: spec.id, why });
-        }
+        self.check_room(&lock(&self.components), &spec.id)?;
         let former = present.as_ref().map(|component| component.live());
-        let live = Arc::new(self.prepare(&spec, allowed, subjects, former.as_deref()).await?);
-        self.try_out(&spec, &live).await?;
+        let started = async {
+            let live = Arc::new(self.prepare(&spec, allowed, subjects, former.as_deref()).await?);
+            self.try_out(&spec, &live, &ended).await?;
+            Ok(live)
+        };
+        let live = tokio::select! {
+            biased;
+            () = ended.cancelled() => return Err(stopped(&spec)),
+            live = started => live?,
+        };
 
         let component = present.unwrap_or_else(|| Arc::new(Component::new(live.clone())));
         // Before anything is changed: a bad subject must leave all as it was.
         let mut heard = Vec::new();
         for subject in spec.subscriptions.iter().filter(|subject| !component.hears(subject)) {
-            let deliveries = live.client.subscribe(subject, &spec.id, PENDING_MAX);
+            let deliveries = live.messenger.subscribe(subject, &spec.id, PENDING_MAX);
             let refused = |error: BadSubject| RunError::Refused { id: spec.id.clone(), why: error.to_string() };
             heard.push((subject, deliveries.map_err(refused)?));
         }
+        let mut components = lock(&self.components);
+        if ended.is_cancelled() {
+            return Err(stopped(&spec));
+        }
+        self.check_room(&components, &spec.id)?;
         component.change(live, spec.count);
         for (subject, deliveries) in heard {
             component.hear(subject, deliveries);
         }
         component.hear_only(&spec.subscriptions);
-        lock(&self.components).insert(spec.id, component);
+        components.insert(spec.id, component);
         Ok(())
+    }
+
+    fn check_room(&self, components: &BTreeMap<String, Arc<Component>>, id: &str) -> Result<(), RunError> {
+        let max = self.bounds.components_max;
+        if components.len() < max || components.contains_key(id) {
+            return Ok(());
+        }
+        let why = format!("{max} components run already, as many as may (components_max)");
+        Err(RunError::Refused { id: id.to_owned(), why })
     }
 
     /// What calls of `spec` are to go by: with the code that there is, if it has not changed.
@@ -269,7 +306,9 @@ impl Inner {
         subjects: Subjects,
         former: Option<&Live>,
     ) -> Result<Live, RunError> {
-        let same = former.filter(|former| former.code.image == spec.image);
+        // A file that is gone is no reason to end what was made of it.
+        let is_as_it_was = |code: &Code| image::stamp(&spec.image).is_none_or(|stamp| Some(stamp) == code.stamp);
+        let same = former.filter(|former| former.code.image == spec.image && is_as_it_was(&former.code));
         let (machine, code) = match same {
             Some(same) if same.code.handler.is_some() || spec.subscriptions.is_empty() => {
                 (same.machine.clone(), same.code.clone())
@@ -287,35 +326,55 @@ impl Inner {
             allowed,
             bounds: self.bounds.clone(),
             budget: self.budget.clone(),
+            turns: self.turns.clone(),
             machine,
-            client: former.map_or_else(|| self.lattice.client(), |former| former.client.clone()),
+            messenger: former.map_or_else(|| self.messenger(), |former| former.messenger.clone()),
             log,
             start: former.map_or_else(|| self.env.now(), |former| former.start),
             env: self.env.clone(),
         })
     }
 
+    fn messenger(&self) -> Arc<Messenger> {
+        Arc::new(Messenger::new(&self.env, self.lattice.client(), self.payload_max))
+    }
+
     async fn load(&self, spec: &Spec) -> Result<(Arc<Machine>, Code), RunError> {
-        let _one_at_a_time = self.loading.lock().await;
+        let one_at_a_time = self.loading.clone().lock_owned().await;
         let machine = lock(&self.machine).upgrade();
         let (bytes_max, cache, threads) = (self.bounds.image_bytes_max, self.cache.clone(), self.threads);
-        let loaded = self.env.work({
+        let (done, loaded) = tokio::sync::oneshot::channel();
+        let compiling = std::thread::Builder::new().name("component-load".to_owned()).spawn({
             let spec = spec.clone();
-            move || load(&spec, machine, bytes_max, cache.as_ref(), threads)
+            move || {
+                // Once begun it is carried out, whoever waits; so the next begins after that.
+                let _one_at_a_time = one_at_a_time;
+                machine::give_way();
+                // Nobody may be waiting any more.
+                drop(done.send(load(&spec, machine, bytes_max, cache.as_ref(), threads)));
+            }
         });
-        let failed = || RunError::Image { image: spec.image.clone(), why: "the compiler fails on it".to_owned() };
-        let (machine, code) = loaded.await.ok_or_else(failed)??;
+        let failed = |why: String| RunError::Image { image: spec.image.clone(), why };
+        compiling.map_err(|error| failed(format!("a thread for the compiler: {error}")))?;
+        let loaded = loaded.await.map_err(|_| failed("the compiler fails on it".to_owned()))?;
+        let (machine, code) = loaded?;
         *lock(&self.machine) = Arc::downgrade(&machine);
         Ok((machine, code))
     }
 
     /// Makes an instance, to see that it can be made. On the threads of components: what runs then is not trusted either.
-    async fn try_out(&self, spec: &Spec, live: &Arc<Live>) -> Result<(), RunError> {
+    async fn try_out(&self, spec: &Spec, live: &Arc<Live>, ended: &CancellationToken) -> Result<(), RunError> {
         let (done, result) = tokio::sync::oneshot::channel();
         live.machine.spawn({
-            let live = live.clone();
-            // Nobody may be waiting any more.
-            async move { drop(done.send(call::call(&live, None).await)) }
+            let (live, ended) = (live.clone(), ended.clone());
+            async move {
+                tokio::select! {
+                    biased;
+                    () = ended.cancelled() => {}
+                    // Nobody may be waiting any more.
+                    result = call::call(&live, None) => drop(done.send(result)),
+                }
+            }
         });
         let refused = |why: String| RunError::Refused { id: spec.id.clone(), why };
         match result.await {
@@ -335,7 +394,10 @@ fn load(
     threads: usize,
 ) -> Result<(Arc<Machine>, Code), RunError> {
     let error = |why: String| RunError::Image { image: spec.image.clone(), why };
+    // Before it is read: what is written meanwhile is another file then.
+    let stamp = image::stamp(&spec.image);
     let bytes = image::read(&spec.image, bytes_max)?;
+    let parts = parts::count(&bytes).map_err(error)?;
     let machine = match machine {
         Some(machine) => machine,
         None => Arc::new(Machine::new(threads).map_err(|why| RunError::Refused { id: spec.id.clone(), why })?),
@@ -354,8 +416,12 @@ fn load(
             component
         }
     };
-    let code = Code::link(&machine, spec, &component)?;
+    let code = Code::link(&machine, spec, &component, parts, stamp)?;
     Ok((machine, code))
+}
+
+fn stopped(spec: &Spec) -> RunError {
+    RunError::Refused { id: spec.id.clone(), why: "all components were stopped meanwhile".to_owned() }
 }
 
 fn keep(cache: &CodeCache, name: cache::CodeName, component: &wasmtime::component::Component) {

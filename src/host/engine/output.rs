@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 /// Bytes that a component may write at a time.
 const WRITE_BYTES_MAX: usize = 64 << 10;
@@ -86,6 +86,12 @@ impl Pollable for Lines {
 
 impl OutputStream for Lines {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITE_BYTES_MAX {
+            let len = bytes.len();
+            return Err(StreamError::Trap(wasmtime::format_err!(
+                "a write of {len} bytes where {WRITE_BYTES_MAX} were allowed"
+            )));
+        }
         self.take(&bytes);
         Ok(())
     }

@@ -76,6 +76,11 @@ impl Queue {
         self.in_flight == 0 && self.waiting.is_empty()
     }
 
+    /// Whether nothing is in flight.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.in_flight == 0
+    }
+
     /// Messages that wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()

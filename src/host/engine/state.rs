@@ -1,9 +1,11 @@
 //! What one instance has: its share of WASI, which is empty, and what its host functions look at.
 
+use super::call::Limit;
 use super::clocks::{Monotonic, Wall};
 use super::limiter::Limiter;
 use super::live::Live;
 use super::log::Level;
+use super::machine::STACK_BYTES;
 use super::output::Output;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
@@ -23,7 +25,11 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(live: &Arc<Live>, reply: Option<Box<str>>) -> Self {
+    /// # Errors
+    /// There is no memory left for it.
+    pub(super) fn new(live: &Arc<Live>, reply: Option<Box<str>>) -> Result<Self, Limit> {
+        let price = STACK_BYTES as u64 + live.code.parts.bytes;
+        let limiter = Limiter::new(&live.bounds, live.allowed, &live.budget, price)?;
         let output = |level, source| Output { log: live.log.clone(), level, source };
         // No folders, no variables, no arguments, no network, no input.
         let wasi = WasiCtx::builder()
@@ -37,8 +43,7 @@ impl State {
             .build();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(live.bounds.handles_max);
-        let limiter = Limiter::new(&live.bounds, live.allowed, &live.budget);
-        Self { live: live.clone(), limiter, reply, wasi, resources }
+        Ok(Self { live: live.clone(), limiter, reply, wasi, resources })
     }
 }
 

@@ -2,13 +2,17 @@
 //!
 //! `messaging.publish.allow` and `messaging.publish.deny` are filters with commas between them (`orders.*, log.>`). With an allow
 //! list a component may publish there and nowhere else; without one, everywhere but where the lattice itself is steered
-//! (`$…` and `wasmbus.>`). What is denied is denied in any case. An answer to the message in hand may always be sent.
+//! (`$…` and `wasmbus.>`). What is denied is denied in any case. An answer to the message in hand needs no leave by the allow
+//! list, and is held against the rest: where answers go is what the asker says, and an asker may be the component itself.
 
 use crate::host::runner::RunError;
 use std::collections::BTreeMap;
 
 const ALLOW: &str = "messaging.publish.allow";
 const DENY: &str = "messaging.publish.deny";
+
+/// Bytes of a subject: routes to subjects are remembered, and their number alone is bounded.
+pub(super) const SUBJECT_BYTES_MAX: usize = 1_024;
 
 /// Filters in one list, at most: each is looked at for each message.
 const FILTERS_MAX: usize = 64;
@@ -35,12 +39,29 @@ impl Subjects {
     /// # Errors
     /// What to tell it.
     pub(super) fn check(&self, subject: &str) -> Result<(), String> {
+        self.look(subject, false)
+    }
+
+    /// Whether a component may publish to `subject`, from which it was asked.
+    ///
+    /// # Errors
+    /// What to tell it.
+    pub(super) fn check_answer(&self, subject: &str) -> Result<(), String> {
+        self.look(subject, true)
+    }
+
+    fn look(&self, subject: &str, is_answer: bool) -> Result<(), String> {
+        if subject.len() > SUBJECT_BYTES_MAX {
+            let len = subject.len();
+            return Err(format!("a subject of {len} bytes: expected at most {SUBJECT_BYTES_MAX}"));
+        }
         let within = |list: &[Box<str>]| list.iter().any(|filter| matches(filter, subject));
         if within(&self.deny) {
             return Err(format!("may not publish to {subject:?}: denied by {DENY}"));
         }
         match &self.allow {
             Some(allow) if within(allow) => Ok(()),
+            Some(_) if is_answer && !steers(subject) => Ok(()),
             Some(_) => Err(format!("may not publish to {subject:?}: not in {ALLOW}")),
             None if steers(subject) => {
                 Err(format!("may not publish to {subject:?}: the lattice is steered there; name it in {ALLOW}"))
@@ -125,6 +146,23 @@ mod tests {
         for bad in ["orders", "orders.new.now", "log", "log.secret.a", "other"] {
             assert!(subjects.check(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_answer_needs_no_leave_but_is_no_way_round_the_rest() {
+        let subjects = subjects(&[(ALLOW, "orders.*"), (DENY, "secret.>")]);
+        assert_eq!(subjects.check_answer("_INBOX.a"), Ok(()));
+        for bad in ["wasmbus.ctl.v1.default.host.stop.N", "$JS.API.INFO", "secret.a"] {
+            assert!(subjects.check_answer(bad).is_err(), "{bad}");
+        }
+        assert!(Subjects::default().check_answer("$SYS.REQ.SERVER.PING").is_err());
+    }
+
+    #[test]
+    fn a_long_subject_is_refused_without_being_repeated() {
+        let long = "a".repeat(SUBJECT_BYTES_MAX + 1);
+        let why = Subjects::default().check(&long).unwrap_err();
+        assert_eq!(why, "a subject of 1025 bytes: expected at most 1024");
     }
 
     #[test]

@@ -34,25 +34,35 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         Ok((publish(context.data_mut(), &message)?,))
     })?;
     consumer.func_wrap_async("request", |mut context: Context<'_>, (subject, body, millis): (String, Vec<u8>, u32)| {
-        Box::new(async move { Ok((request(context.data_mut(), &subject, &body, millis).await?,)) })
+        Box::new(async move { Ok((request(context.data_mut(), &subject, body, millis).await?,)) })
     })
 }
 
 /// What goes wrong the component is told, but for a limit, which stops it.
 fn publish(state: &mut State, message: &BrokerMessage) -> Result<Result<(), String>, Limit> {
     state.limiter.publish()?;
-    let is_answer = state.reply.as_deref() == Some(&*message.subject);
-    if !is_answer && let Err(why) = state.live.subjects.check(&message.subject) {
+    if let Err(why) = may_publish(state, message) {
         return Ok(Err(why));
     }
-    let sent = state.live.client.publish(&message.subject, message.reply_to.as_deref(), &message.body);
+    let sent = state.live.messenger.publish(&message.subject, message.reply_to.as_deref(), &message.body);
     Ok(sent.map_err(|error| error.to_string()))
+}
+
+/// An answer may go where it is wanted, and others may be had answer there: where the component might publish itself.
+fn may_publish(state: &State, message: &BrokerMessage) -> Result<(), String> {
+    let subjects = &state.live.subjects;
+    let asked_from = |subject: &str| state.reply.as_deref() == Some(subject);
+    let check = |subject: &str| {
+        if asked_from(subject) { subjects.check_answer(subject) } else { subjects.check(subject) }
+    };
+    check(&message.subject)?;
+    message.reply_to.as_deref().map_or(Ok(()), check)
 }
 
 async fn request(
     state: &mut State,
     subject: &str,
-    body: &[u8],
+    body: Vec<u8>,
     millis: u32,
 ) -> Result<Result<BrokerMessage, String>, Limit> {
     state.limiter.publish()?;
@@ -60,6 +70,7 @@ async fn request(
         return Ok(Err(why));
     }
     let timeout = Duration::from_millis(millis.into());
-    let answer = state.live.client.request(subject, body, timeout).await;
+    let live = state.live.clone();
+    let answer = live.messenger.request(subject, body, timeout).await;
     Ok(answer.map(Into::into).map_err(|error| error.to_string()))
 }
