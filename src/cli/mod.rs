@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and which file does it. What a node is, is left to [`backend`].
 
 pub mod backend;
+mod components;
 mod error;
 mod events;
 mod http;
