@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use support::clients::connect;
-use support::cluster::{Node, lattice};
+use support::cluster::{Cluster, Node, lattice};
 use support::process::{Finished, run};
 use support::{LIMIT, wait_for};
 
@@ -171,6 +171,24 @@ async fn components_by_commands() {
     assert_eq!(ask(&client, "link.get", json!({})).await, json!([]));
     wait_for("nothing is listed", LIMIT, || commanded(&node, &["ps"]).stdout.contains("no components").then_some(()));
     assert!(node.stop().success());
+}
+
+/// Goal: from any node a component is started, listed and stopped on any other, and answers at all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_on_another_node() {
+    let cluster = Cluster::line(2);
+    let [a, b] = &cluster.nodes[..] else { panic!("two nodes") };
+    let echo = file(&a.data(), "echo.wasm", &components::echo());
+    let started = commanded(a, &["start", "component", echo.to_str().unwrap(), "--host", "b", "--subscribe", "say"]);
+    assert_eq!((started.code, started.stdout.trim()), (Some(0), "echo runs on b, 1 call at a time"), "{started:#?}");
+    for node in [a, b] {
+        assert_eq!(answer(&connect(&node.url()).await, "say", "hello").await, "hello");
+        let listed = commanded(node, &["ps"]);
+        assert_eq!(listed.stdout.lines().count(), 2, "{listed:#?}");
+        assert!(listed.stdout.contains("b     echo       1          running"), "{listed:#?}");
+    }
+    let stopped = commanded(a, &["stop", "component", "echo"]);
+    assert_eq!((stopped.code, stopped.stdout.trim()), (Some(0), "echo has ended on b"), "{stopped:#?}");
 }
 
 /// Goal: a node that shall not run components is no host, and the commands say so.

@@ -197,7 +197,7 @@ impl Hosts {
     fn nobody(&self) -> CliError {
         CliError::new(format!("no host of lattice {:?} answers at this node", self.lattice))
             .likely("its host.enabled is false, or host.lattice is another name")
-            .next("--host, with a name that lattice ps shows; --lattice; or --server with another node")
+            .next("--lattice with that name, or --server with a node that is a host")
     }
 }
 

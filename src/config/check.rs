@@ -333,8 +333,8 @@ impl Check {
             return Err(self.invalid("host.lattice", format!("{lattice:?}"), expected));
         }
         let memory_max = self.bytes("host.memory_max", file.memory_max, default.memory_max, 1 << 20..=1 << 40)?;
-        let instance =
-            self.bytes("host.instance_memory", file.instance_memory, default.instance_memory, 64 << 10..=4 << 30)?;
+        let usual = default.instance_memory.min(memory_max);
+        let instance = self.bytes("host.instance_memory", file.instance_memory, usual, 64 << 10..=4 << 30)?;
         if instance > memory_max {
             let expected = format!("at most host.memory_max ({})", Size(memory_max));
             return Err(self.invalid("host.instance_memory", Size(instance), expected));
