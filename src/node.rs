@@ -131,8 +131,16 @@ impl Node {
     /// # Errors
     /// [`StartError`] names what stands in the way.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
-        let broker = Broker::new(parts.env.clone(), broker_config(&parts.config, &parts.identity))?;
+        let broker = Self::broker_of(&parts.env, &parts.config, &parts.identity)?;
         Self::start_with(parts, broker)
+    }
+
+    /// The broker of a node with these settings, for [`Node::start_with`]: what runs components is a client of it.
+    ///
+    /// # Errors
+    /// [`StartError::Broker`] names the setting that it cannot work with.
+    pub fn broker_of(env: &Env, config: &Config, identity: &Identity) -> Result<Broker, StartError> {
+        Ok(Broker::new(env.clone(), broker_config(config, identity))?)
     }
 
     /// The same with a broker that has its own settings, and does not listen yet.

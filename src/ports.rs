@@ -6,9 +6,10 @@
 pub use lattice_broker::env::BoxFuture;
 pub use lattice_broker::{
     Candidate, Groups, InterestChange, InterestSource, Message, Neighbor, NeighborKind, Pick, UpstreamId, Waiting,
-    by_weight,
+    by_weight, is_literal,
 };
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// The broker as one attached neighbour sees it. Dropping the last handle detaches it and withdraws its interest.
@@ -64,6 +65,12 @@ pub struct BadInterest {
     pub subject: String,
 }
 
+/// The lattice as clients in the process have it, in the account of clients that say nothing else.
+pub trait Clients: Send + Sync + fmt::Debug + 'static {
+    /// A client of its own: what one publishes does not wait for what others do, and arrives in order.
+    fn client(&self) -> Arc<dyn Client>;
+}
+
 /// The lattice as a client in the process has it, in one account. Publishes and subscribes as any client may.
 pub trait Client: Send + Sync + fmt::Debug + 'static {
     /// Publishes `body`, without headers; returns how many takers there were (a node elsewhere is one, however many it has).
@@ -86,6 +93,8 @@ pub trait Client: Send + Sync + fmt::Debug + 'static {
 pub trait Deliveries: Send + fmt::Debug {
     /// The next message. One task may wait.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery>;
+    /// Messages that were dropped because too many waited, since it was made.
+    fn dropped(&self) -> u64;
 }
 
 /// A message as a [`Client`] gets it.
@@ -95,6 +104,8 @@ pub struct Delivery {
     pub subject: bytes::Bytes,
     /// Where an answer is wanted.
     pub reply: Option<bytes::Bytes>,
+    /// The header block; empty when there is none.
+    pub headers: bytes::Bytes,
     /// The payload, without headers.
     pub payload: bytes::Bytes,
 }

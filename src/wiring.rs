@@ -3,8 +3,8 @@
 //! The one file that names everyone; it has no logic of its own.
 
 use crate::ports::{
-    BadInterest, BoxFuture, Bus, Client, Deliveries, Delivery, Groups, Inbound, Message, Neighbor, NeighborKind,
-    RemoteInterest, UpstreamId,
+    BadInterest, BoxFuture, Bus, Client, Clients, Deliveries, Delivery, Groups, Inbound, Message, Neighbor,
+    NeighborKind, RemoteInterest, UpstreamId,
 };
 use lattice_broker::{Attachment, Broker, Local, Publisher, Subscription};
 use std::sync::{Arc, Mutex};
@@ -75,6 +75,21 @@ pub fn nodes_client(broker: &Broker) -> Option<Arc<dyn Client>> {
     Some(Arc::new(BrokerClient(Mutex::new(broker.local_in(NODES_ACCOUNT)?))))
 }
 
+/// Clients of `broker`, each as [`client`] makes it.
+#[must_use]
+pub fn clients(broker: &Broker) -> Arc<dyn Clients> {
+    Arc::new(BrokerClients(broker.clone()))
+}
+
+#[derive(Debug)]
+struct BrokerClients(Broker);
+
+impl Clients for BrokerClients {
+    fn client(&self) -> Arc<dyn Client> {
+        client(&self.0)
+    }
+}
+
 #[derive(Debug)]
 struct BrokerClient(Mutex<Local>);
 
@@ -105,7 +120,12 @@ impl Deliveries for BrokerDeliveries {
         self.0.poll_next(cx).map(|message| Delivery {
             subject: message.subject,
             reply: message.reply,
+            headers: message.headers,
             payload: message.payload,
         })
+    }
+
+    fn dropped(&self) -> u64 {
+        self.0.dropped()
     }
 }

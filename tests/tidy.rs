@@ -148,8 +148,18 @@ const BANS: &[Ban] = &[
         why: "the grammar does no IO",
     },
     Ban { place: "src/mesh", names: &["sled"], except: &[], why: "the disk is behind store.rs" },
-    Ban { place: "src/node.rs", names: &["sled", "quinn", "bincode"], except: &[], why: "each behind one module" },
-    Ban { place: "src/cli", names: &["sled", "quinn", "bincode"], except: &[], why: "each behind one module" },
+    Ban {
+        place: "src/node.rs",
+        names: &["sled", "quinn", "bincode", "wasmtime"],
+        except: &[],
+        why: "each behind one module",
+    },
+    Ban {
+        place: "src/cli",
+        names: &["sled", "quinn", "bincode", "wasmtime"],
+        except: &[],
+        why: "each behind one module",
+    },
     Ban { place: "src/identity", names: &["sled"], except: &[], why: "the disk is behind store.rs" },
 ];
 

@@ -1,6 +1,6 @@
 //! Where the command line meets the node: the data folder is opened, the node built, and errors get their words.
 
-use super::{CliError, http};
+use super::{CliError, components, http};
 use crate::config::Config;
 use crate::control::{Answer, InviteRequest, Question, Request, RevokeRequest, RootRequest, Seen};
 use crate::identity::{Advice, Folder, Identity, Invite, Notary, Roll};
@@ -112,6 +112,8 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
     if let Some(replaced) = &replaced {
         tracing::error!(%replaced, "records were lost");
     }
+    let broker = Node::broker_of(env, &config, &identity)?;
+    let runner = components::runner(env, &config, &folder, &broker)?;
     let parts = Parts {
         env: env.clone(),
         config: config.clone(),
@@ -121,9 +123,9 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
         shelf: Arc::new(OwnShelf),
         notary: Arc::default(),
         warnings: replaced.iter().map(ToString::to_string).collect(),
-        runner: None,
+        runner,
     };
-    let node = Arc::new(Node::start(parts)?);
+    let node = Arc::new(Node::start_with(parts, broker)?);
     match http::listen(env, &config, &node) {
         Ok(http) => Ok(Box::new(Local { node, http, _folder: folder })),
         Err(error) => {

@@ -1,8 +1,10 @@
 //! The command line: what can be typed, and which file does it. What a node is, is left to [`backend`].
 
 pub mod backend;
+mod components;
 mod error;
 mod events;
+mod hosts;
 mod http;
 mod invite;
 mod join;
@@ -15,6 +17,7 @@ mod new_file;
 mod obtain;
 mod output;
 mod peers;
+mod ps;
 mod publish;
 mod read_text;
 mod reply;
@@ -23,7 +26,9 @@ mod revoke;
 mod root;
 mod routes;
 mod see;
+mod start;
 pub(crate) mod status;
+mod stop;
 mod subscribe;
 mod trace;
 mod up;
@@ -92,6 +97,12 @@ enum Command {
     Request(request::Args),
     /// Answer requests.
     Reply(reply::Args),
+    /// Start a component on a host, or change it.
+    Start(start::Args),
+    /// Stop a component.
+    Stop(stop::Args),
+    /// List the components that run, on all hosts.
+    Ps(ps::Args),
     /// Simulate a site: cuts, crashes and foul weather in virtual time, repeatable from a seed.
     Netsim(netsim::Args),
     /// Serve NATS clients alone, in the place of a nats-server: with its flags and its config file.
@@ -189,6 +200,9 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
         | Command::Sub(_)
         | Command::Request(_)
         | Command::Reply(_)
+        | Command::Start(_)
+        | Command::Stop(_)
+        | Command::Ps(_)
         | Command::Netsim(_)
         | Command::NatsServer(_) => tokio::runtime::Builder::new_current_thread(),
     };
@@ -211,6 +225,9 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
             Command::Sub(args) => subscribe::run(&env, &args, output).await,
             Command::Request(args) => request::run(&env, &args, output).await,
             Command::Reply(args) => reply::run(&env, &args, output).await,
+            Command::Start(args) => start::run(&env, &args, output).await,
+            Command::Stop(args) => stop::run(&env, &args, output).await,
+            Command::Ps(args) => ps::run(&env, &args, output).await,
             Command::Netsim(args) => netsim::run(&env, &args, output).await,
             // Done above: it has a runtime of its own.
             Command::NatsServer(_) => Ok(EXIT_OK),

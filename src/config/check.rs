@@ -332,7 +332,22 @@ impl Check {
             let expected = "1 to 64 letters, digits, '-' or '_'";
             return Err(self.invalid("host.lattice", format!("{lattice:?}"), expected));
         }
-        Ok(host::Config { enabled: file.enabled.unwrap_or(default.enabled), lattice })
+        let memory_max = self.bytes("host.memory_max", file.memory_max, default.memory_max, 1 << 20..=1 << 40)?;
+        let usual = default.instance_memory.min(memory_max);
+        let instance = self.bytes("host.instance_memory", file.instance_memory, usual, 64 << 10..=4 << 30)?;
+        if instance > memory_max {
+            let expected = format!("at most host.memory_max ({})", Size(memory_max));
+            return Err(self.invalid("host.instance_memory", Size(instance), expected));
+        }
+        let calls_max = self.count("host.calls_max", file.calls_max, default.calls_max as usize, 1..=10_000)?;
+        Ok(host::Config {
+            enabled: file.enabled.unwrap_or(default.enabled),
+            lattice,
+            memory_max,
+            instance_memory: instance,
+            calls_max: u32::try_from(calls_max).expect("the range ends at 10,000"),
+            cache_max: self.bytes("host.cache_max", file.cache_max, default.cache_max, 0..=1 << 40)?,
+        })
     }
 
     fn http(&self, file: file::Http) -> Checked<Option<SocketAddr>> {
@@ -370,6 +385,15 @@ impl Check {
         size.ok_or_else(|| {
             self.invalid(key, Size(bytes), format!("{} to {}", Size(*range.start()), Size(*range.end())))
         })
+    }
+
+    /// As [`Check::size`], of what is not bounded by what this machine can address.
+    fn bytes(&self, key: &'static str, given: Option<Size>, default: u64, range: RangeInclusive<u64>) -> Checked<u64> {
+        let Size(bytes) = given.unwrap_or(Size(default));
+        if range.contains(&bytes) {
+            return Ok(bytes);
+        }
+        Err(self.invalid(key, Size(bytes), format!("{} to {}", Size(*range.start()), Size(*range.end()))))
     }
 
     fn count(

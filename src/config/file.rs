@@ -58,6 +58,10 @@ pub const KEYS: &[&str] = &[
     "host",
     "host.enabled",
     "host.lattice",
+    "host.memory_max",
+    "host.instance_memory",
+    "host.calls_max",
+    "host.cache_max",
     "mesh",
     "mesh.nodes_max",
     "mesh.frame_max",
@@ -186,6 +190,10 @@ pub struct Http {
 pub struct Host {
     pub enabled: Option<bool>,
     pub lattice: Option<String>,
+    pub memory_max: Option<Size>,
+    pub instance_memory: Option<Size>,
+    pub calls_max: Option<u64>,
+    pub cache_max: Option<Size>,
 }
 
 /// The table `mesh`.

@@ -53,6 +53,30 @@ fn no_upstream_unless_a_url_is_given() {
 }
 
 #[test]
+fn bounds_of_a_host_have_ranges() {
+    let host = resolve("[host]\nmemory_max = \"64MiB\"\ninstance_memory = \"1MiB\"\ncalls_max = 7\ncache_max = 0")
+        .unwrap()
+        .host;
+    assert_eq!((host.memory_max, host.instance_memory, host.calls_max, host.cache_max), (64 << 20, 1 << 20, 7, 0));
+    let small = resolve("[host]\nmemory_max = \"32MiB\"").unwrap().host;
+    assert_eq!(small.instance_memory, 32 << 20);
+    let refused = [
+        ("memory_max = \"4KiB\"", "host.memory_max = 4KiB cannot be used: expected 1MiB to 1024GiB"),
+        (
+            "memory_max = \"32MiB\"\ninstance_memory = \"64MiB\"",
+            "host.instance_memory = 64MiB cannot be used: expected at most host.memory_max (32MiB)",
+        ),
+        ("instance_memory = 0", "host.instance_memory = 0"),
+        ("calls_max = 0", "host.calls_max = 0 cannot be used: expected 1 to 10000"),
+        ("cache_max = \"2000GiB\"", "host.cache_max = 2000GiB"),
+    ];
+    for (text, expected) in refused {
+        let message = error(&format!("[host]\n{text}"));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
 fn the_name_of_a_host_s_lattice_is_a_word_of_subjects() {
     assert_eq!(resolve("[host]\nlattice = \"site-1\"").unwrap().host.lattice, "site-1");
     let message = error("[host]\nlattice = \"a.b\"");

@@ -2,10 +2,12 @@
 //!
 //! It sees the lattice through the ports, as a client in the process would: `state/` keeps records that all nodes come to have
 //! alike, with no coordinator; `control/` is the control interface over them; `runner.rs` is what runs components, as
-//! a trait. The node builds it, and ends it before the broker.
+//! a trait, and `engine/` is that with wasmtime. The node builds it, and ends it before the broker.
 
 pub mod control;
 pub mod double;
+#[cfg(feature = "components")]
+pub mod engine;
 pub mod runner;
 pub mod state;
 
@@ -25,11 +27,26 @@ pub struct Config {
     pub enabled: bool,
     /// The name by which clients of the control interface tell lattices apart: a word of subjects.
     pub lattice: String,
+    /// Bytes of memory of all instances of components together.
+    pub memory_max: u64,
+    /// Bytes of memory of an instance whose component does not say how much it wants.
+    pub instance_memory: u64,
+    /// Calls of components in flight, of all together; more wait.
+    pub calls_max: u32,
+    /// Bytes of compiled code on disk; 0 keeps none.
+    pub cache_max: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, lattice: "default".to_owned() }
+        Self {
+            enabled: true,
+            lattice: "default".to_owned(),
+            memory_max: 256 << 20,
+            instance_memory: 64 << 20,
+            calls_max: 100,
+            cache_max: 256 << 20,
+        }
     }
 }
 

@@ -8,6 +8,8 @@
 //! identity/roots       identity/root.next    how the root key was replaced, where that was done; the new key meanwhile
 //! joining/             keys of a node that has asked to join and was not answered yet
 //! store/               records (`store.rs`)
+//! components/key       a secret: what says that compiled code was compiled by this node
+//! components/code/     compiled code (`host/engine/cache.rs`)
 //! ```
 //!
 //! Each file is written aside, synced and renamed; the identity as a whole appears by one rename. What the sockets
@@ -24,6 +26,7 @@ use super::nkey::Kind;
 use super::{Applicant, Identity, LatticeId, OwnIssuer, PublicKey, Rotation};
 use data_encoding::BASE64;
 use lattice_broker::env::Rng;
+use rand_core::Rng as _;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -166,6 +169,30 @@ impl Folder {
     #[must_use]
     pub fn store_path(&self) -> PathBuf {
         self.path.join("store")
+    }
+
+    /// Where the code of components is kept once it is compiled.
+    #[must_use]
+    pub fn code_path(&self) -> PathBuf {
+        self.path.join("components/code")
+    }
+
+    /// The key by which this node knows compiled code that it has made itself; made when there is none. One that cannot be read
+    /// is made anew: all that is lost is time, for compiling.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn code_key(&self, rng: &mut Rng) -> Result<[u8; 32]> {
+        let dir = self.path.join("components");
+        let present = read_text(&dir.join("key")).ok().and_then(|text| BASE64.decode(text.as_bytes()).ok());
+        if let Some(key) = present.and_then(|key| key.try_into().ok()) {
+            return Ok(key);
+        }
+        let mut key = [0; 32];
+        rng.fill_bytes(&mut key);
+        make_dir(&dir)?;
+        write_text(&dir, "key", &BASE64.encode(&key))?;
+        Ok(key)
     }
 
     /// The identity that it holds, read and checked; `None` in a new folder. The boot number is the last start's.

@@ -1,0 +1,238 @@
+//! The control interface of hosts as `start`, `stop` and `ps` have it: over NATS, as any client of it, at the node that
+//! `--server` names.
+
+use super::CliError;
+use super::nats::ServerArgs;
+use crate::client::{Client, ClientError, Outgoing, Subscription};
+use lattice_broker::env::Env;
+use rand_core::Rng as _;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long an answer of one host is waited for.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Which hosts a command is about.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct HostsArgs {
+    /// The lattice, as host.lattice of its nodes says.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    lattice: String,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// The hosts that can be reached.
+pub(super) struct Hosts {
+    env: Env,
+    client: Client,
+    lattice: String,
+}
+
+/// What a host has answered.
+#[derive(Deserialize)]
+struct Reply {
+    success: bool,
+    #[serde(default)]
+    message: String,
+    response: Option<Value>,
+}
+
+/// One that has answered a ping.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Found {
+    pub(super) id: String,
+    pub(super) friendly_name: String,
+}
+
+/// What runs on a host.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Inventory {
+    pub(super) host_id: String,
+    pub(super) friendly_name: String,
+    pub(super) components: Vec<Component>,
+}
+
+/// A component that runs.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Component {
+    pub(super) id: String,
+    pub(super) image_ref: String,
+    pub(super) max_instances: u32,
+}
+
+/// What a component is to be like: as many instances of that image, and none when that is 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) id: &'a str,
+    pub(super) image: &'a str,
+    pub(super) count: u32,
+    pub(super) config: &'a [String],
+}
+
+#[derive(Deserialize)]
+struct Event {
+    data: Told,
+}
+
+/// What a host tells of a change.
+#[derive(Deserialize)]
+struct Told {
+    host_id: String,
+    component_id: String,
+    image_ref: String,
+    max_instances: u32,
+    error: Option<String>,
+}
+
+impl HostsArgs {
+    pub(super) async fn connect(&self, env: &Env) -> Result<Hosts, CliError> {
+        let client = self.server.connect(env).await?;
+        Ok(Hosts { env: env.clone(), client, lattice: self.lattice.clone() })
+    }
+}
+
+impl Hosts {
+    /// What an operation brings, where one host answers.
+    pub(super) async fn ask(&self, operation: &str, body: &Value) -> Result<Option<Value>, CliError> {
+        let subject = format!("wasmbus.ctl.v1.{}.{operation}", self.lattice);
+        let answer = self.client.request(&subject, None, body.to_string().as_bytes(), ANSWER).await;
+        let answer = answer.map_err(|error| self.unanswered(error))?;
+        let reply: Reply = read(&answer.payload)?;
+        if reply.success { Ok(reply.response) } else { Err(CliError::new(reply.message)) }
+    }
+
+    /// All hosts that answer within `time`, by their names.
+    pub(super) async fn all(&self, time: Duration) -> Result<Vec<Found>, CliError> {
+        let mut unguessable = [0; 16];
+        self.env.rng("inbox").fill_bytes(&mut unguessable);
+        let inbox = format!("_INBOX.{}", data_encoding::BASE32_NOPAD.encode(&unguessable));
+        let mut answers = self.client.subscribe(&inbox, None).await?;
+        let subject = format!("wasmbus.ctl.v1.{}.host.ping", self.lattice);
+        let ping = Outgoing { subject: &subject, reply: Some(&inbox), headers: None, payload: b"{}" };
+        self.client.send(ping).await?;
+        let (mut found, until) = (Vec::<Found>::new(), self.env.now() + time);
+        loop {
+            let left = until.saturating_duration_since(self.env.now());
+            let Ok(Some(answer)) = self.env.timeout(left, answers.next()).await else { break };
+            // That there are no responders comes as an empty message.
+            if answer.payload.is_empty() {
+                break;
+            }
+            found.extend(read::<Reply>(&answer.payload)?.response.map(from_value).transpose()?);
+        }
+        if found.is_empty() {
+            return Err(self.nobody());
+        }
+        found.sort_by(|a, b| (&a.friendly_name, &a.id).cmp(&(&b.friendly_name, &b.id)));
+        Ok(found)
+    }
+
+    /// What runs on host `id`.
+    pub(super) async fn inventory(&self, id: &str) -> Result<Inventory, CliError> {
+        let response = self.ask(&format!("host.get.{id}"), &json!({})).await?;
+        from_value(response.unwrap_or_default())
+    }
+
+    /// The host of that name or id; when none is given, the node that this command is connected to.
+    pub(super) async fn find(&self, named: Option<&str>, time: Duration) -> Result<Found, CliError> {
+        let Some(named) = named else {
+            let Inventory { host_id: id, friendly_name, .. } = self.inventory(&self.client.server().server_id).await?;
+            return Ok(Found { id, friendly_name });
+        };
+        let all = self.all(time).await?;
+        let mut fitting = all.iter().filter(|host| host.id == named || host.friendly_name == named);
+        match (fitting.next(), fitting.next()) {
+            (Some(host), None) => Ok(host.clone()),
+            (Some(_), Some(_)) => {
+                let ids: Vec<&str> =
+                    all.iter().filter(|host| host.friendly_name == named).map(|host| host.id.as_str()).collect();
+                Err(CliError::new(format!("several hosts are called {named:?}: {}", ids.join(", ")))
+                    .next("--host with one of these ids"))
+            }
+            (None, _) => {
+                let names: Vec<&str> = all.iter().map(|host| host.friendly_name.as_str()).collect();
+                Err(CliError::new(format!("no host is called {named:?}"))
+                    .next(format!("--host with one of: {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// Has a component be as it is wanted on `host`; ready when it is so, or when that has failed.
+    pub(super) async fn change(&self, host: &Found, wanted: Wanted<'_>, patience: Duration) -> Result<(), CliError> {
+        let event = |name: &str| format!("wasmbus.evt.{}.{name}", self.lattice);
+        // Before it is asked for, so that the outcome cannot be missed.
+        let mut scaled = self.client.subscribe(&event("component_scaled"), None).await?;
+        let mut failed = self.client.subscribe(&event("component_scale_failed"), None).await?;
+        let Wanted { id, image, count, config } = wanted;
+        let body = json!({
+            "component_id": id, "component_ref": image, "count": count, "host_id": host.id, "config": config,
+            "allow_update": true,
+        });
+        self.ask(&format!("component.scale.{}", host.id), &body).await?;
+        let told = self.env.timeout(patience, outcome(&mut scaled, &mut failed, host, wanted)).await;
+        let late = || {
+            CliError::new(format!("{id} is not ready on {} after {patience:?}", host.friendly_name))
+                .likely("it is being compiled, or calls of it go on")
+                .next("lattice ps   in a moment, or a longer --timeout")
+        };
+        match told.map_err(|_| late())? {
+            None => Err(CliError::new("the connection has ended")),
+            Some(Told { error: Some(error), .. }) => {
+                Err(CliError::new(format!("{error}   (host {})", host.friendly_name)))
+            }
+            Some(Told { error: None, .. }) => Ok(()),
+        }
+    }
+
+    fn unanswered(&self, error: ClientError) -> CliError {
+        match error {
+            ClientError::NoResponders { .. } => self.nobody(),
+            error => error.into(),
+        }
+    }
+
+    fn nobody(&self) -> CliError {
+        CliError::new(format!("no host of lattice {:?} answers at this node", self.lattice))
+            .likely("its host.enabled is false, or host.lattice is another name")
+            .next("--lattice with that name, or --server with a node that is a host")
+    }
+}
+
+/// The event that tells what has become of `wanted`; `None` when the connection has ended.
+async fn outcome(
+    scaled: &mut Subscription,
+    failed: &mut Subscription,
+    host: &Found,
+    wanted: Wanted<'_>,
+) -> Option<Told> {
+    loop {
+        let message = tokio::select! {
+            message = scaled.next() => message?,
+            message = failed.next() => message?,
+        };
+        // What others publish there is theirs to say.
+        let Ok(Event { data }) = serde_json::from_slice(&message.payload) else { continue };
+        let is_ours = data.host_id == host.id
+            && data.component_id == wanted.id
+            && data.max_instances == wanted.count
+            && (data.image_ref == wanted.image || wanted.count == 0);
+        if is_ours {
+            return Some(data);
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CliError> {
+    serde_json::from_slice(bytes).map_err(|error| misunderstood(&error))
+}
+
+fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, CliError> {
+    serde_json::from_value(value).map_err(|error| misunderstood(&error))
+}
+
+fn misunderstood(error: &serde_json::Error) -> CliError {
+    CliError::new(format!("a host answers what cannot be understood: {error}"))
+}

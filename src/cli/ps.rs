@@ -1,0 +1,101 @@
+//! `lattice ps`: what runs where, from all hosts that can be reached.
+
+use super::hosts::{Component, Hosts, HostsArgs, Inventory};
+use super::output::{Output, Table, count};
+use super::{CliError, EXIT_OK};
+use crate::config::units::Period;
+use futures_util::future::join_all;
+use lattice_broker::env::Env;
+use serde::Serialize;
+use std::time::Duration;
+
+/// How long hosts are waited for, unless something else is said.
+pub(super) const WAIT: Duration = Duration::from_secs(1);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How long to wait for hosts to answer.
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    timeout: Period,
+    #[command(flatten)]
+    hosts: HostsArgs,
+}
+
+/// A component in JSON.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Document<'a> {
+    host: &'a str,
+    host_name: &'a str,
+    component: &'a str,
+    image: &'a str,
+    instances: u32,
+    state: &'static str,
+}
+
+pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
+    let Period(time) = args.timeout;
+    let hosts = args.hosts.connect(env).await?;
+    let inventories = inventories(&hosts, time).await?;
+    let running = running(&inventories);
+    if output.json {
+        output.document(&running)?;
+    } else if running.is_empty() {
+        output.line(format!("no components run on {}", count(inventories.len(), "host")))?;
+    } else {
+        table(&running).lines().try_for_each(|line| output.line(line))?;
+    }
+    Ok(EXIT_OK)
+}
+
+/// What runs on each host that answers within `time`; one that is gone before it has said that is left out.
+pub(super) async fn inventories(hosts: &Hosts, time: Duration) -> Result<Vec<Inventory>, CliError> {
+    let found = hosts.all(time).await?;
+    let asked = join_all(found.iter().map(|host| hosts.inventory(&host.id))).await;
+    Ok(asked.into_iter().filter_map(Result::ok).collect())
+}
+
+fn running(inventories: &[Inventory]) -> Vec<Document<'_>> {
+    let components = inventories.iter().flat_map(|host| host.components.iter().map(move |component| (host, component)));
+    components.map(|(host, component)| document(host, component)).collect()
+}
+
+fn document<'a>(host: &'a Inventory, component: &'a Component) -> Document<'a> {
+    Document {
+        host: &host.host_id,
+        host_name: &host.friendly_name,
+        component: &component.id,
+        image: &component.image_ref,
+        instances: component.max_instances,
+        // A host tells of those that run, and of no others.
+        state: "running",
+    }
+}
+
+fn table(running: &[Document<'_>]) -> Table {
+    let mut table = Table::new(&["HOST", "COMPONENT", "INSTANCES", "STATE", "IMAGE"]);
+    for one in running {
+        // What others name must not touch the terminal.
+        let text = |text: &str| text.escape_debug().to_string();
+        let instances = one.instances.to_string();
+        table.row(vec![text(one.host_name), text(one.component), instances, one.state.to_owned(), text(one.image)]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_are_a_table() {
+        let inventory = r#"{"host_id": "NHOST", "friendly_name": "kitchen", "labels": {}, "components": [
+            {"id": "echo", "image_ref": "file:///echo.wasm", "max_instances": 4, "revision": 0}]}"#;
+        let inventories = [serde_json::from_str(inventory).unwrap()];
+        let lines: Vec<_> = table(&running(&inventories)).lines().collect();
+        let expected = [
+            "HOST     COMPONENT  INSTANCES  STATE    IMAGE",
+            "kitchen  echo       4          running  file:///echo.wasm",
+        ];
+        assert_eq!(lines, expected);
+    }
+}

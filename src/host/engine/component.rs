@@ -1,0 +1,325 @@
+//! A component that runs: its subscriptions, what waits for it, the calls in flight, and what is counted.
+//!
+//! A message goes from a subscription's task, which runs with the node's, into the queue, and from there to a worker on the
+//! threads of components. There are as many workers as calls in flight, and none when nothing is. What one call does is `call.rs`'s.
+
+use super::call::{self, CallError};
+use super::live::Live;
+use super::messages::Message;
+use super::queue::Queue;
+use super::rate::{Pass, Rate};
+use crate::ports::Deliveries;
+use arc_swap::ArcSwap;
+use lattice_broker::env::Env;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Messages that wait in a subscription until its task has looked: a burst, which one read of a socket can bring.
+pub(super) const PENDING_MAX: usize = 1_024;
+
+/// Calls that have failed are logged as often as this, in lines a second.
+const FAILURES_PER_SECOND: u32 = 5;
+
+/// How long a worker goes from one call to the next before others have their turn.
+const TURN: Duration = Duration::from_millis(10);
+
+/// How long calls that are ended may take to give way: much more than a tick.
+const LAST_TURN: Duration = Duration::from_secs(1);
+
+/// Messages that a subscription's task takes before other tasks of the node have their turn.
+const BATCH: usize = 64;
+
+/// A component that runs. Dropping it stops it at once; what is in hand is lost.
+#[derive(Debug)]
+pub(super) struct Component {
+    shared: Arc<Shared>,
+    /// By subject: cancelled when it is not wanted any more.
+    subscriptions: Mutex<BTreeMap<String, CancellationToken>>,
+    /// The tasks of subscriptions.
+    listening: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Shared {
+    live: ArcSwap<Live>,
+    count: AtomicU64,
+    queue: Mutex<Queue>,
+    /// Told when a worker has nothing more to do.
+    idle: Notify,
+    calls: AtomicU64,
+    failed: AtomicU64,
+    failure: Mutex<Failure>,
+    stopped: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Failure {
+    last: Option<CallError>,
+    rate: Rate,
+}
+
+/// What a component has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) count: u32,
+    pub(super) calls: u64,
+    pub(super) failed: u64,
+    pub(super) waiting: usize,
+    pub(super) dropped: u64,
+}
+
+/// A call in flight. Should it end by a panic, others still have their turn.
+struct Slot(Option<Arc<Shared>>);
+
+impl Component {
+    /// One that is called for nothing yet.
+    pub(super) fn new(live: Arc<Live>) -> Self {
+        let queue = Queue::new(live.bounds.waiting_max, live.bounds.waiting_bytes_max);
+        let rate = Rate::new(FAILURES_PER_SECOND, live.env.now());
+        let shared = Shared {
+            live: ArcSwap::new(live),
+            count: AtomicU64::new(0),
+            queue: Mutex::new(queue),
+            idle: Notify::new(),
+            calls: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            failure: Mutex::new(Failure { last: None, rate }),
+            stopped: CancellationToken::new(),
+        };
+        Self { shared: Arc::new(shared), subscriptions: Mutex::default(), listening: TaskTracker::new() }
+    }
+
+    /// What its calls go by at present.
+    pub(super) fn live(&self) -> Arc<Live> {
+        self.shared.live.load_full()
+    }
+
+    /// What its calls go by from the next one on, and how many there may be at a time.
+    pub(super) fn change(&self, live: Arc<Live>, count: u32) {
+        self.shared.live.store(live);
+        self.shared.count.store(count.into(), Relaxed);
+        lock(&self.shared.queue).set_count(count as usize);
+        self.shared.start();
+    }
+
+    /// Whether messages to `subject` come here.
+    pub(super) fn hears(&self, subject: &str) -> bool {
+        lock(&self.subscriptions).contains_key(subject)
+    }
+
+    /// Has messages to `subject` come here, as `deliveries` brings them.
+    pub(super) fn hear(&self, subject: &str, deliveries: Box<dyn Deliveries>) {
+        let ended = self.shared.stopped.child_token();
+        let former = lock(&self.subscriptions).insert(subject.to_owned(), ended.clone());
+        if let Some(former) = former {
+            former.cancel();
+        }
+        let task = listen(self.shared.clone(), deliveries, ended);
+        self.live().env.spawn(self.listening.track_future(task));
+    }
+
+    /// Lets go of all subjects but `wanted`. Messages that have come already are handled.
+    pub(super) fn hear_only(&self, wanted: &[String]) {
+        lock(&self.subscriptions).retain(|subject, ended| {
+            let keep = wanted.contains(subject);
+            if !keep {
+                ended.cancel();
+            }
+            keep
+        });
+    }
+
+    /// Takes no more messages, and waits until those in hand are handled, at most for `patience`. What is left then is ended.
+    pub(super) async fn drain(&self, patience: Duration) {
+        self.hear_only(&[]);
+        self.listening.close();
+        let env = self.live().env.clone();
+        let idle = async {
+            // What they have taken from the lattice is in the queue then.
+            self.listening.wait().await;
+            self.shared.until(Queue::is_idle).await;
+        };
+        if env.timeout(patience, idle).await.is_err() {
+            let (id, waiting) = (&self.live().id, lock(&self.shared.queue).waiting());
+            tracing::warn!(component = %id, ?patience, waiting, "calls go on after the time to drain, and are ended");
+        }
+        self.shared.stopped.cancel();
+        // They end where they give way next; what they run on must not end before.
+        if env.timeout(LAST_TURN, self.shared.until(Queue::is_quiet)).await.is_err() {
+            let id = &self.live().id;
+            tracing::warn!(component = %id, "a call does not give way");
+        }
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let queue = lock(&self.shared.queue);
+        Figures {
+            count: u32::try_from(self.shared.count.load(Relaxed)).unwrap_or(u32::MAX),
+            calls: self.shared.calls.load(Relaxed),
+            failed: self.shared.failed.load(Relaxed),
+            waiting: queue.waiting(),
+            dropped: queue.dropped(),
+        }
+    }
+
+    /// Why the latest call failed that did.
+    pub(super) fn last_failure(&self) -> Option<CallError> {
+        lock(&self.shared.failure).last.clone()
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        self.shared.stopped.cancel();
+    }
+}
+
+impl Shared {
+    fn take(self: &Arc<Self>, message: Message) {
+        let first = lock(&self.queue).push(message);
+        if let Some(message) = first {
+            self.work(message);
+        }
+    }
+
+    /// Has workers begin with what waits, as many as there may be.
+    fn start(self: &Arc<Self>) {
+        loop {
+            let next = lock(&self.queue).start();
+            let Some(message) = next else { return };
+            self.work(message);
+        }
+    }
+
+    /// Waits until the queue is as it should be, which it becomes by the end of a worker.
+    async fn until(&self, good: impl Fn(&Queue) -> bool) {
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            // Armed before looking, so that no end is missed.
+            idle.as_mut().enable();
+            if good(&lock(&self.queue)) {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    fn work(self: &Arc<Self>, message: Message) {
+        let slot = Slot(Some(self.clone()));
+        self.live.load().machine.spawn(work(slot, message));
+    }
+
+    /// A call has ended: what the same worker goes on with.
+    fn finish(&self) -> Option<Message> {
+        let mut queue = lock(&self.queue);
+        let next = if self.stopped.is_cancelled() { None } else { queue.finish() };
+        if next.is_none() {
+            self.idle.notify_waiters();
+        }
+        next
+    }
+
+    async fn call(&self, message: Message) -> Env {
+        let live = self.live.load_full();
+        self.calls.fetch_add(1, Relaxed);
+        let result = tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => Err(CallError::Stopped { id: live.id.clone() }),
+            result = call::call(&live, Some(message)) => result,
+        };
+        if let Err(error) = result {
+            self.failed.fetch_add(1, Relaxed);
+            self.fail(&live, error);
+        }
+        live.env.clone()
+    }
+
+    fn fail(&self, live: &Live, error: CallError) {
+        let now = live.env.now();
+        let mut failure = lock(&self.failure);
+        if let Pass::Yes { refused } = failure.rate.pass(now) {
+            tracing::warn!(component = %live.id, %error, unlogged = refused, "a call has failed");
+        }
+        failure.last = Some(error);
+    }
+}
+
+impl Slot {
+    /// Says that its call has ended; the next message to handle in it.
+    fn next(&mut self) -> Option<Message> {
+        let next = self.0.as_ref()?.finish();
+        if next.is_none() {
+            self.0 = None;
+        }
+        next
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.take()
+            && let Some(message) = shared.finish()
+        {
+            shared.work(message);
+        }
+    }
+}
+
+async fn work(mut slot: Slot, mut message: Message) {
+    let mut turn: Option<Instant> = None;
+    while let Some(shared) = slot.0.clone() {
+        let env = shared.call(message).await;
+        drop(shared);
+        let Some(next) = slot.next() else { return };
+        message = next;
+        // Calls that never wait would keep a thread for themselves.
+        let now = env.now();
+        if now.saturating_duration_since(*turn.get_or_insert(now)) >= TURN {
+            tokio::task::yield_now().await;
+            turn = None;
+        }
+    }
+}
+
+async fn listen(shared: Arc<Shared>, mut deliveries: Box<dyn Deliveries>, ended: CancellationToken) {
+    let mut dropped = 0;
+    for taken in 1usize.. {
+        if taken.is_multiple_of(BATCH) {
+            tokio::task::yield_now().await;
+        }
+        let delivery = tokio::select! {
+            biased;
+            () = ended.cancelled() => break,
+            delivery = poll_fn(|cx| deliveries.poll_next(cx)) => delivery,
+        };
+        shared.take(delivery.into());
+        count_dropped(&shared, &*deliveries, &mut dropped);
+    }
+    // Those that have been taken from the lattice already have no other taker.
+    // No more than can wait there: others may go on publishing.
+    for _ in 0..PENDING_MAX {
+        let Poll::Ready(delivery) = deliveries.poll_next(&mut Context::from_waker(Waker::noop())) else { break };
+        shared.take(delivery.into());
+    }
+    count_dropped(&shared, &*deliveries, &mut dropped);
+}
+
+fn count_dropped(shared: &Shared, deliveries: &dyn Deliveries, dropped: &mut u64) {
+    let now = deliveries.dropped();
+    if now > *dropped {
+        lock(&shared.queue).count_dropped(now - *dropped);
+        *dropped = now;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,91 @@
+//! A component that can be called: its code, joined with what it is given, and all that its calls go by.
+//!
+//! It does not change: what is to be otherwise is another one, which takes its place.
+
+use super::bounds::{Allowed, Bounds};
+use super::image::Stamp;
+use super::interfaces::{self, HANDLER};
+use super::limiter::Budget;
+use super::log::{Log, cut};
+use super::machine::Machine;
+use super::messages::Messenger;
+use super::parts::Parts;
+use super::state::State;
+use super::subjects::Subjects;
+use crate::host::runner::{RunError, Spec};
+use lattice_broker::env::Env;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Semaphore;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+
+/// Code that has been joined with what it is given.
+#[derive(Clone)]
+pub(super) struct Code {
+    /// Where it came from.
+    pub(super) image: String,
+    /// Which file that was.
+    pub(super) stamp: Option<Stamp>,
+    /// What an instance of it comes to.
+    pub(super) parts: Parts,
+    pub(super) pre: InstancePre<State>,
+    /// What is called with messages, if it has that.
+    pub(super) handler: Option<ComponentExportIndex>,
+}
+
+/// What calls of a component go by.
+pub(super) struct Live {
+    pub(super) id: Arc<str>,
+    pub(super) code: Code,
+    pub(super) config: BTreeMap<String, String>,
+    pub(super) subjects: Subjects,
+    pub(super) allowed: Allowed,
+    pub(super) bounds: Arc<Bounds>,
+    pub(super) budget: Arc<Budget>,
+    /// One for each call that may be in flight on this node.
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) machine: Arc<Machine>,
+    pub(super) messenger: Arc<Messenger>,
+    pub(super) log: Arc<Log>,
+    pub(super) env: Env,
+    /// When it began to run: the zero of its clock.
+    pub(super) start: Instant,
+}
+
+impl Code {
+    /// Joins `component` with what this node gives.
+    ///
+    /// # Errors
+    /// [`RunError::Refused`] names what it wants, and what is given.
+    pub(super) fn link(
+        machine: &Machine,
+        spec: &Spec,
+        component: &Component,
+        parts: Parts,
+        stamp: Option<Stamp>,
+    ) -> Result<Self, RunError> {
+        let refused = |why: String| RunError::Refused { id: spec.id.clone(), why };
+        let kind = component.component_type();
+        interfaces::check(kind.imports(component.engine()).map(|(name, _)| name)).map_err(refused)?;
+        let pre = machine.link(component).map_err(|error| refused(cut(&format!("{error:#}")).to_owned()))?;
+        let handler = component
+            .get_export_index(None, HANDLER)
+            .and_then(|interface| component.get_export_index(Some(&interface), "handle-message"));
+        if handler.is_none() && !spec.subscriptions.is_empty() {
+            let exports: Vec<&str> = kind.exports(component.engine()).map(|(name, _)| name).collect();
+            let exports = cut(&exports.join(", ")).to_owned();
+            return Err(refused(format!(
+                "messages are to be sent to it, but it exports {exports:?}: expected {HANDLER}"
+            )));
+        }
+        Ok(Self { image: spec.image.clone(), stamp, parts, pre, handler })
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("id", &self.id).field("image", &self.code.image).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,149 @@
+//! Which message a component is called with next, and how many calls are in flight. Sans-IO: who calls is `component.rs`.
+//!
+//! At most `count` are in flight; what is beyond that waits, in the order in which it came. What finds no room to wait is
+//! dropped and counted.
+
+use super::messages::Message;
+use std::collections::VecDeque;
+
+/// What waits for one component, and what is under way.
+#[derive(Debug)]
+pub(super) struct Queue {
+    count: usize,
+    waiting_max: usize,
+    waiting_bytes_max: usize,
+    in_flight: usize,
+    waiting: VecDeque<Message>,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl Queue {
+    pub(super) fn new(waiting_max: usize, waiting_bytes_max: usize) -> Self {
+        Self { count: 0, waiting_max, waiting_bytes_max, in_flight: 0, waiting: VecDeque::new(), bytes: 0, dropped: 0 }
+    }
+
+    /// How many may be in flight from now on. Those that are in flight already go on; ask [`Queue::start`] for more.
+    pub(super) fn set_count(&mut self, count: usize) {
+        self.count = count;
+    }
+
+    /// Takes a message in: back to the caller when it is to be handled at once, else it waits, or is dropped.
+    pub(super) fn push(&mut self, message: Message) -> Option<Message> {
+        if self.in_flight < self.count && self.waiting.is_empty() {
+            self.in_flight += 1;
+            return Some(message);
+        }
+        let bytes = self.bytes + message.size();
+        if self.waiting.len() >= self.waiting_max || bytes > self.waiting_bytes_max {
+            self.dropped += 1;
+            return None;
+        }
+        self.bytes = bytes;
+        self.waiting.push_back(message);
+        None
+    }
+
+    /// The next message that may be handled beside those in flight.
+    pub(super) fn start(&mut self) -> Option<Message> {
+        if self.in_flight >= self.count {
+            return None;
+        }
+        let message = self.pop()?;
+        self.in_flight += 1;
+        Some(message)
+    }
+
+    /// A call has ended: the next message for the same caller, or `None` when that is in flight no more.
+    pub(super) fn finish(&mut self) -> Option<Message> {
+        if self.in_flight <= self.count
+            && let Some(message) = self.pop()
+        {
+            return Some(message);
+        }
+        self.in_flight = self.in_flight.saturating_sub(1);
+        None
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.waiting.pop_front()?;
+        self.bytes -= message.size();
+        Some(message)
+    }
+
+    /// Whether nothing is in flight and nothing waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.waiting.is_empty()
+    }
+
+    /// Whether nothing is in flight.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.in_flight == 0
+    }
+
+    /// Messages that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Messages that found no room to wait.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Counts messages that were dropped before they came here.
+    pub(super) fn count_dropped(&mut self, messages: u64) {
+        self.dropped += messages;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(payload: &'static [u8]) -> Message {
+        Message { subject: "a".into(), reply: None, payload: payload.into() }
+    }
+
+    #[test]
+    fn count_are_in_flight_and_the_rest_waits_in_order() {
+        let mut queue = Queue::new(10, 1_000);
+        queue.set_count(2);
+        assert!(queue.push(message(b"1")).is_some());
+        assert!(queue.push(message(b"2")).is_some());
+        assert!(queue.push(message(b"3")).is_none());
+        assert!(queue.push(message(b"4")).is_none());
+        assert_eq!(queue.finish().unwrap().payload, "3");
+        assert_eq!(queue.finish().unwrap().payload, "4");
+        assert!(queue.finish().is_none());
+        assert!(!queue.is_idle());
+        assert!(queue.finish().is_none());
+        assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted() {
+        let mut queue = Queue::new(2, 300);
+        assert!(queue.push(message(b"waits")).is_none());
+        assert!(queue.push(message(&[0; 300])).is_none());
+        assert_eq!((queue.waiting(), queue.dropped()), (1, 1), "too many bytes");
+        queue.push(message(b"waits as well"));
+        queue.push(message(b"one too many"));
+        assert_eq!((queue.waiting(), queue.dropped()), (2, 2));
+    }
+
+    #[test]
+    fn a_smaller_count_lets_calls_end_and_a_larger_one_starts_some() {
+        let mut queue = Queue::new(10, 1_000);
+        queue.set_count(2);
+        for payload in [b"1", b"2", b"3", b"4"] {
+            queue.push(message(payload));
+        }
+        queue.set_count(1);
+        assert!(queue.finish().is_none(), "one in flight is one too many");
+        assert_eq!(queue.finish().unwrap().payload, "3");
+        assert!(queue.start().is_none());
+        queue.set_count(2);
+        assert_eq!(queue.start().unwrap().payload, "4");
+    }
+}

@@ -1,0 +1,54 @@
+//! What one instance has: its share of WASI, which is empty, and what its host functions look at.
+
+use super::call::Limit;
+use super::clocks::{Monotonic, Wall};
+use super::limiter::Limiter;
+use super::live::Live;
+use super::log::Level;
+use super::machine::STACK_BYTES;
+use super::output::Output;
+use std::sync::Arc;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// Random bytes that an instance may ask for at a time.
+const RANDOM_BYTES_MAX: u64 = 64 << 10;
+
+/// The state behind one instance, from its making to the end of its call.
+pub(super) struct State {
+    pub(super) live: Arc<Live>,
+    pub(super) limiter: Limiter,
+    /// Where an answer to the message in hand is wanted.
+    pub(super) reply: Option<Box<str>>,
+    wasi: WasiCtx,
+    resources: ResourceTable,
+}
+
+impl State {
+    /// # Errors
+    /// There is no memory left for it.
+    pub(super) fn new(live: &Arc<Live>, reply: Option<Box<str>>) -> Result<Self, Limit> {
+        let price = STACK_BYTES as u64 + live.code.parts.bytes;
+        let limiter = Limiter::new(&live.bounds, live.allowed, &live.budget, price)?;
+        let output = |level, source| Output { log: live.log.clone(), level, source };
+        // No folders, no variables, no arguments, no network, no input.
+        let wasi = WasiCtx::builder()
+            .stdout(output(Level::Info, "stdout"))
+            .stderr(output(Level::Warn, "stderr"))
+            .wall_clock(Wall(live.env.clone()))
+            .monotonic_clock(Monotonic { env: live.env.clone(), start: live.start })
+            .max_random_size(RANDOM_BYTES_MAX)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .build();
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(live.bounds.handles_max);
+        Ok(Self { live: live.clone(), limiter, reply, wasi, resources })
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}

@@ -1,0 +1,201 @@
+//! Components in a node as a person has it: a process, asked by its control interface and by the commands, with clients that are
+//! not ours.
+#![cfg(feature = "components")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
+
+mod components;
+mod support;
+
+use async_nats::Client;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use support::clients::connect;
+use support::cluster::{Cluster, Node, lattice};
+use support::process::{Finished, run};
+use support::{LIMIT, wait_for};
+
+/// Longer than a node takes to have on its disk what it was told.
+const ON_DISK: Duration = Duration::from_secs(2);
+
+fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// Asks a host, and takes what is answered apart.
+async fn ask(client: &Client, operation: &str, body: Value) -> Value {
+    let subject = format!("wasmbus.ctl.v1.default.{operation}");
+    let reply = client.request(subject, body.to_string().into()).await.unwrap();
+    let mut reply: Value = serde_json::from_slice(&reply.payload).unwrap();
+    assert_eq!(reply["success"], json!(true), "{operation}: {reply}");
+    reply["response"].take()
+}
+
+/// Asks a component until it answers.
+async fn answer(client: &Client, subject: &str, body: &str) -> String {
+    let deadline = std::time::Instant::now() + LIMIT;
+    loop {
+        match client.request(subject.to_owned(), body.to_owned().into()).await {
+            Ok(answer) => return String::from_utf8(answer.payload.to_vec()).unwrap(),
+            Err(error) => assert!(std::time::Instant::now() < deadline, "{subject}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn scale(host: &str, image: &Path, count: u32) -> Value {
+    json!({
+        "component_id": "greeter", "component_ref": format!("file://{}", image.display()), "count": count,
+        "host_id": host, "config": ["words"], "allow_update": false,
+    })
+}
+
+/// Goal: a component that was started, linked and configured by the control interface answers a client's request, is there
+/// again after the node was killed, and no more once it was stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_answers_outlives_a_kill_and_is_stopped() {
+    let mut node = Node::alone("");
+    let image = file(&node.data(), "greeter.wasm", &components::config());
+    let client = connect(&node.url()).await;
+    let host = node.status().id;
+    let mut events = client.subscribe("wasmbus.evt.default.component_scaled").await.unwrap();
+
+    ask(&client, "config.put.words", json!({ "greeting": "good morning" })).await;
+    ask(&client, "config.put.subjects", json!({ "subscriptions": "greet.*" })).await;
+    let link = json!({
+        "source_id": "nats", "target": "greeter", "name": "default", "wit_namespace": "wasmcloud",
+        "wit_package": "messaging", "interfaces": ["handler"], "source_config": ["subjects"], "target_config": [],
+    });
+    ask(&client, "link.put", link).await;
+    ask(&client, &format!("component.scale.{host}"), scale(&host, &image, 3)).await;
+    events.next().await.unwrap();
+    assert_eq!(answer(&client, "greet.ann", "?").await, "good morning");
+    let inventory = ask(&client, &format!("host.get.{host}"), json!({})).await;
+    assert_eq!(
+        (&inventory["components"][0]["id"], &inventory["components"][0]["max_instances"]),
+        (&json!("greeter"), &json!(3))
+    );
+
+    let key = node.data().join("components/key");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let before = std::fs::read(&key).unwrap();
+    tokio::time::sleep(ON_DISK).await;
+    node.kill();
+    node.start(&[]);
+    assert_eq!(answer(&client, "greet.ann", "?").await, "good morning");
+    assert_eq!(std::fs::read(&key).unwrap(), before, "made once");
+
+    let mut events = client.subscribe("wasmbus.evt.default.component_scaled").await.unwrap();
+    ask(&client, &format!("component.scale.{host}"), scale(&host, &image, 0)).await;
+    events.next().await.unwrap();
+    assert!(client.request("greet.ann", "?".into()).await.is_err(), "nobody is there any more");
+    assert!(node.stop().success());
+}
+
+/// Goal: a node that is asked to end while a component computes for ever ends in order, and soon.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_does_not_end_does_not_keep_the_node() {
+    let mut node = Node::alone("");
+    let image = file(&node.data(), "endless.wasm", &components::endless());
+    let started = commanded(&node, &["start", "component", image.to_str().unwrap(), "--subscribe", "go"]);
+    assert_eq!(started.code, Some(0), "{started:#?}");
+    let client = connect(&node.url()).await;
+    client.publish("go", "".into()).await.unwrap();
+    client.flush().await.unwrap();
+    let began = std::time::Instant::now();
+    assert!(node.stop().success());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+/// Runs a command at the node to its end.
+fn commanded(node: &Node, args: &[&str]) -> Finished {
+    let mut command: Command = lattice();
+    command.args(args).args(["--server", &node.url()]);
+    run(&mut command, LIMIT)
+}
+
+/// Goal: the commands start, list and stop a component, and what they refuse has a cause and a next step.
+#[tokio::test(flavor = "multi_thread")]
+async fn components_by_commands() {
+    let mut node = Node::alone("");
+    let none = commanded(&node, &["ps"]);
+    assert_eq!((none.code, none.stdout.trim()), (Some(0), "no components run on 1 host"), "{none:#?}");
+
+    let echo = file(&node.data(), "echo.wasm", &components::echo());
+    let flags = ["--name", "parrot", "--scale", "4", "--subscribe", "say", "--subscribe", "shout.*"];
+    let started = commanded(&node, &[&["start", "component", echo.to_str().unwrap()], &flags[..]].concat());
+    assert_eq!(
+        (started.code, started.stdout.trim()),
+        (Some(0), "parrot runs on alone, 4 calls at a time"),
+        "{started:#?}"
+    );
+    let client = connect(&node.url()).await;
+    assert_eq!(answer(&client, "shout.loud", "hello").await, "hello");
+    assert_eq!(answer(&client, "say", "hello again").await, "hello again");
+
+    let listed = commanded(&node, &["ps", "--json"]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let image = format!("file://{}", echo.canonicalize().unwrap().display());
+    let expected = json!([{
+        "host": node.status().id, "host_name": "alone", "component": "parrot", "image": image, "instances": 4,
+        "state": "running",
+    }]);
+    assert_eq!(listed, expected);
+
+    let log = file(&node.data(), "log.wasm", &components::log());
+    let started = commanded(&node, &["start", "component", log.to_str().unwrap(), "--subscribe", "note"]);
+    assert_eq!(started.code, Some(0), "{started:#?}");
+    answer(&client, "note", "the kettle boils").await;
+    let is_noted = |line: &str| line.contains("component=log") && line.contains("the kettle boils");
+    node.process().wait_line("what the component writes", |line| is_noted(line).then_some(()));
+    assert_eq!(commanded(&node, &["stop", "component", "log"]).code, Some(0));
+
+    let bad = file(&node.data(), "bad.wasm", b"\0asm\x01\0\0\0");
+    let refused = commanded(&node, &["start", "component", bad.to_str().unwrap(), "--name", "bad"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("is a core module"), "{refused:#?}");
+    let refused = commanded(&node, &["start", "component", "no-such-file.wasm"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("no-such-file.wasm: No such file"), "{refused:#?}");
+    let refused = commanded(&node, &["start", "component", echo.to_str().unwrap(), "--host", "attic"]);
+    assert!(refused.stderr.contains("--host with one of: alone"), "{refused:#?}");
+    let refused = commanded(&node, &["stop", "component", "nobody"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("lattice ps"), "{refused:#?}");
+
+    let stopped = commanded(&node, &["stop", "component", "parrot"]);
+    assert_eq!((stopped.code, stopped.stdout.trim()), (Some(0), "parrot has ended on alone"), "{stopped:#?}");
+    assert!(client.request("say", "?".into()).await.is_err());
+    assert_eq!(ask(&client, "link.get", json!({})).await, json!([]));
+    wait_for("nothing is listed", LIMIT, || commanded(&node, &["ps"]).stdout.contains("no components").then_some(()));
+    assert!(node.stop().success());
+}
+
+/// Goal: from any node a component is started, listed and stopped on any other, and answers at all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_on_another_node() {
+    let cluster = Cluster::line(2);
+    let [a, b] = &cluster.nodes[..] else { panic!("two nodes") };
+    let echo = file(&a.data(), "echo.wasm", &components::echo());
+    let started = commanded(a, &["start", "component", echo.to_str().unwrap(), "--host", "b", "--subscribe", "say"]);
+    assert_eq!((started.code, started.stdout.trim()), (Some(0), "echo runs on b, 1 call at a time"), "{started:#?}");
+    for node in [a, b] {
+        assert_eq!(answer(&connect(&node.url()).await, "say", "hello").await, "hello");
+        let listed = commanded(node, &["ps"]);
+        assert_eq!(listed.stdout.lines().count(), 2, "{listed:#?}");
+        assert!(listed.stdout.contains("b     echo       1          running"), "{listed:#?}");
+    }
+    let stopped = commanded(a, &["stop", "component", "echo"]);
+    assert_eq!((stopped.code, stopped.stdout.trim()), (Some(0), "echo has ended on b"), "{stopped:#?}");
+}
+
+/// Goal: a node that shall not run components is no host, and the commands say so.
+#[test]
+fn a_node_that_is_no_host_says_so() {
+    let node = Node::alone("[host]\nenabled = false\n");
+    let refused = commanded(&node, &["ps"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("host.enabled"), "{refused:#?}");
+    assert!(!node.data().join("components").exists());
+}
