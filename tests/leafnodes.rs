@@ -373,6 +373,15 @@ fn transcripts_are_played_against_both() {
     }
 }
 
+#[test]
+fn a_message_of_one_that_is_not_in_is_not_waited_for() {
+    let hub = Hub::start(Whose::Ours, "", "");
+    let mut leaf = Leaf(TcpStream::connect(hub.leafs).unwrap(), String::new());
+    leaf.hear("\r\n");
+    leaf.send("LMSG a 1000000\r\n");
+    assert_eq!(leaf.hear_all(), "-ERR 'Authorization Violation'\r\n");
+}
+
 /// A leaf node by hand.
 struct Leaf(TcpStream, String);
 

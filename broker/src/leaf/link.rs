@@ -78,6 +78,9 @@ pub struct Link<H> {
     stream: Arc<dyn Stream>,
     handler: H,
     parser: Parser,
+    /// Messages may come, of so many bytes.
+    payload_bytes_max: usize,
+    is_open: bool,
     read: ReadBuffer,
     write: WriteBuffer,
     /// Set while the handler takes nothing.
@@ -109,7 +112,10 @@ impl<H: Handler> Link<H> {
         Self {
             env: env.clone(),
             stream,
-            parser: Parser::new(limits),
+            // Who is not in yet has no message to wait for.
+            parser: Parser::new(ParserLimits { payload_bytes_max: 0, ..limits }),
+            payload_bytes_max: limits.payload_bytes_max,
+            is_open: false,
             read: ReadBuffer::default(),
             write: WriteBuffer::default(),
             stalled: None,
@@ -218,6 +224,7 @@ impl<H: Handler> Link<H> {
     fn go_on(&mut self) -> Result<(), Close> {
         self.stalled = None;
         self.handler.ready()?;
+        self.note_open();
         self.with_session(|session, _, now| session.resumed(now));
         self.take_operations()?;
         self.stalled = self.handler.flush();
@@ -282,18 +289,30 @@ impl<H: Handler> Link<H> {
     fn take_operation(&mut self, op: Op<'_>) -> Result<(), Close> {
         let control = match op {
             Op::Message(message) => {
-                self.with_session(|session, _, _| session.may_hear())?;
+                self.may_hear()?;
                 return self.handler.message(&message);
             }
             Op::Oversize { size, .. } => {
-                self.with_session(|session, _, _| session.may_hear())?;
+                self.may_hear()?;
                 return self.handler.oversize(size);
             }
             Op::Control(control) => control,
         };
-        match self.with_session(|session, interest, now| session.handle(now, control, interest))? {
-            None => Ok(()),
-            Some(event) => self.handler.event(event),
+        if let Some(event) = self.with_session(|session, interest, now| session.handle(now, control, interest))? {
+            self.handler.event(event)?;
+        }
+        self.note_open();
+        Ok(())
+    }
+
+    fn may_hear(&self) -> Result<(), Close> {
+        if self.is_open { Ok(()) } else { self.with_session(|session, _, _| session.may_hear()) }
+    }
+
+    fn note_open(&mut self) {
+        if !self.is_open && self.with_session(|session, _, _| session.is_open()) {
+            self.is_open = true;
+            self.parser.set_payload_max(self.payload_bytes_max);
         }
     }
 

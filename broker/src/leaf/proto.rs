@@ -189,6 +189,11 @@ impl Parser {
         Self { limits, scanned: 0, need: 1, skip: 0 }
     }
 
+    /// Takes messages of so many bytes from now on.
+    pub fn set_payload_max(&mut self, bytes: usize) {
+        self.limits.payload_bytes_max = bytes;
+    }
+
     /// Reads the next operation from the start of `input`.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use crate::tls::{CertificateNames, HandshakeFirst, Tls};
 use crate::trace::Traced;
 use dialer::Dialer;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The protocol level of real servers. What it brings beyond the first is for the other end to use, and not asked for here.
@@ -31,6 +32,10 @@ pub(super) async fn serve(hub: Arc<Hub>, port: Arc<LeafPort>, door: Door, raw: A
         crate::stats::add(&hub.counters.accept_errors, 1);
         return;
     };
+    if hub.stopping.is_cancelled() {
+        // It came in after the others were told to go.
+        return hub.leafs.leave(&hub, spoke.id);
+    }
     let info = info(&hub, &port, &door, spoke.id);
     let opening = open(&hub, port.tls.as_deref(), raw, &info);
     let opened = hub.stopping.run_until_cancelled(opening).await;
@@ -109,12 +114,10 @@ const INTEREST_MAX: usize = 1 << 20;
 
 fn info(hub: &Hub, port: &LeafPort, door: &Door, id: u64) -> Info {
     let known = &hub.info;
-    let at = if door.host.contains(':') {
-        format!("[{}]:{}", door.host, door.port)
-    } else {
-        format!("{}:{}", door.host, door.port)
-    };
-    let at = port.advertise.clone().unwrap_or(at);
+    // An address that stands for all is none to connect to: dialers keep to the one that they were given.
+    let is_one = door.host.parse::<IpAddr>().map_or(true, |ip| !ip.is_unspecified());
+    let host = if door.host.contains(':') { format!("[{}]", door.host) } else { door.host.to_string() };
+    let at = port.advertise.clone().or_else(|| is_one.then(|| format!("{host}:{}", door.port)));
     Info {
         server_id: known.server_id.clone(),
         server_name: known.server_name.clone(),
@@ -124,7 +127,7 @@ fn info(hub: &Hub, port: &LeafPort, door: &Door, id: u64) -> Info {
         go: known.go.clone(),
         host: door.host.to_string(),
         port: door.port,
-        ip: at.clone(),
+        ip: at.clone().unwrap_or_default(),
         auth_required: true,
         client_id: id,
         nonce: hub.nonce().into(),
@@ -135,7 +138,7 @@ fn info(hub: &Hub, port: &LeafPort, door: &Door, id: u64) -> Info {
         tls_verify: port.tls.as_ref().is_some_and(|tls| tls.verifies),
         info_on_connect: true,
         api_lvl: u16::try_from(known.api_lvl).unwrap_or_default(),
-        leafnode_urls: Some(vec![at]),
+        leafnode_urls: Some(at.into_iter().collect()),
         ..Info::default()
     }
 }

@@ -11,6 +11,9 @@ use crate::session::Terms;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
+/// Connections at a time that have not said yet who they are, or are being judged: each may hold a line of 64 KiB.
+const STRANGERS_MAX: usize = 256;
+
 /// Leaf nodes, by their numbers.
 #[derive(Debug)]
 pub(crate) struct Leafs {
@@ -62,7 +65,8 @@ impl Leafs {
     /// Takes one more in, if there are not `max` already.
     pub(super) fn enter(&self, spoke: &Arc<Spoke>, max: usize) -> bool {
         let mut spokes = lock(&self.spokes);
-        let has_room = spokes.len() < max;
+        let strangers = spokes.values().filter(|spoke| spoke.bound().is_none()).count();
+        let has_room = spokes.len() < max && strangers < STRANGERS_MAX;
         if has_room {
             spokes.insert(spoke.id, spoke.clone());
         }
