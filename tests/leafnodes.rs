@@ -382,6 +382,42 @@ fn a_message_of_one_that_is_not_in_is_not_waited_for() {
     assert_eq!(leaf.hear_all(), "-ERR 'Authorization Violation'\r\n");
 }
 
+#[test]
+fn what_one_says_costs_no_more_than_it_takes() {
+    let hub = Hub::start(Whose::Ours, "", "");
+    let mut leaf = Leaf::linked(&hub, "{\"version\":\"2.15.1\"}");
+    let deep = ["a"; 30_000].join(".");
+    leaf.send(&format!("LS+ {deep}\r\nLMSG {deep} 1\r\nx\r\nLS- {deep}\r\nPING\r\n"));
+    assert!(leaf.hear("PONG").contains("-ERR 'Invalid Subscription'"));
+    let mut client = support::whose::Client::new(hub.clients, support::whose::OPEN);
+    client.send("SUB a q 1\r\nPING\r\n");
+    client.hear("PONG\r\nPONG");
+    leaf.send("LMSG a | q q q q 1\r\nx\r\nPING\r\n");
+    leaf.hear("PONG");
+    client.send("PING\r\n");
+    assert_eq!(client.hear("PONG").matches("MSG a 1 1\r\n").count(), 1, "a group that is named twice is one group");
+}
+
+#[tokio::test]
+async fn one_that_does_not_read_is_left_and_slows_nobody() {
+    let hub = Hub::start(Whose::Ours, "", "write_deadline: \"1s\"\nmax_pending: 4mb");
+    let mut leaf = Leaf::linked(&hub, "{\"version\":\"2.15.1\"}");
+    leaf.send("LS+ a\r\nPING\r\n");
+    leaf.hear("PONG");
+    let client = hub.client().await;
+    let body = vec![b'x'; 256 << 10];
+    let start = Instant::now();
+    while hub.leaf_count() > 0 {
+        assert!(start.elapsed() < LIMIT, "it is still there");
+        // It says something now and then, and reads nothing.
+        let _ = leaf.0.write_all(b"PING\r\n");
+        for _ in 0..10 {
+            client.publish("a", body.clone().into()).await.unwrap();
+        }
+        client.flush().await.unwrap();
+    }
+}
+
 /// A leaf node by hand.
 struct Leaf(TcpStream, String);
 

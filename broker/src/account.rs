@@ -137,6 +137,11 @@ impl Common {
         String::from_utf8_lossy(&id).into_owned()
     }
 
+    /// All subjects that answers of services may have.
+    pub(crate) fn replies(&self) -> String {
+        format!("{}>", String::from_utf8_lossy(&self.reply_prefix))
+    }
+
     /// A subject for answers that nobody can foresee.
     pub(crate) fn reply_subject(&self) -> Vec<u8> {
         let mut subject = self.reply_prefix.to_vec();
@@ -273,11 +278,6 @@ impl Account {
 
     pub(crate) fn past(&self) -> Past {
         *lock(&self.past)
-    }
-
-    /// True when there are as many connections as there may be.
-    pub(crate) fn is_full(&self) -> bool {
-        self.connections() >= self.connections_max.load(Relaxed)
     }
 
     /// Client connections that there are.

@@ -31,13 +31,17 @@ pub struct BadSubject {
     pub subject: String,
 }
 
+/// Tokens of a filter. What remembers filters goes down a level for each, and stacks have an end.
+const TOKENS_MAX: usize = 2048;
+
 impl Filter {
-    /// Checks and copies `bytes`.
+    /// Checks and copies `bytes`, which may have 2,048 tokens.
     ///
     /// # Errors
-    /// [`BadFilter`] when nothing could ever match.
+    /// [`BadFilter`] when nothing could ever match, or there are more tokens.
     pub fn parse(bytes: &[u8]) -> Result<Self, BadFilter> {
-        if is_filter(bytes) { Ok(Self(bytes.into())) } else { Err(BadFilter { subject: text(bytes) }) }
+        let is_good = is_filter(bytes) && tokens(bytes).count() <= TOKENS_MAX;
+        if is_good { Ok(Self(bytes.into())) } else { Err(BadFilter { subject: text(&bytes[..bytes.len().min(256)]) }) }
     }
 
     /// True when a message to `subject` is meant for this filter.

@@ -18,6 +18,8 @@ pub struct LeafNodes {
     pub port: u16,
     /// What leaf nodes are told to connect to instead.
     pub advertise: Option<String>,
+    /// They are told where they connect.
+    pub is_advertised: bool,
     /// How connections are encrypted; `None` is not at all.
     pub tls: Option<Encryption>,
     /// Who may connect, if that is not whoever may connect as a client.
@@ -45,6 +47,7 @@ struct Said {
     host: Option<String>,
     port: Option<u16>,
     advertise: Option<String>,
+    no_advertise: bool,
     tls: Option<Encryption>,
     auth: LeafAuth,
     version_min: Option<(u32, u32, u32)>,
@@ -67,6 +70,7 @@ pub(super) fn read(entry: &Entry, faults: &mut Faults) -> Option<LeafNodes> {
         host: said.host.unwrap_or_else(|| "0.0.0.0".to_owned()),
         port: said.port?,
         advertise: said.advertise,
+        is_advertised: !said.no_advertise,
         tls: said.tls,
         auth: said.auth,
         version_min: said.version_min,
@@ -111,9 +115,9 @@ fn manner(key: &str, entry: &Entry, said: &mut Said, faults: &mut Faults) -> boo
             }
         }
         "isolate" | "isolate_leafnode_interest" => said.is_isolated = faults.flag(entry).unwrap_or_default(),
-        // No addresses of other servers are told in any case, and compression is always declined.
-        "no_advertise" => drop(faults.flag(entry)),
+        "no_advertise" => said.no_advertise = faults.flag(entry).unwrap_or_default(),
         "compression" => compression(entry, faults),
+        // Links are given as long as clients; nothing is dialled from here.
         "write_deadline" | "reconnect" | "reconnect_delay" | "reconnect_interval" => drop(faults.duration(entry)),
         _ => return false,
     }

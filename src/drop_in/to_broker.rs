@@ -143,6 +143,7 @@ fn leaf_port(
     Ok(Some(Arc::new(broker::leaf::LeafPort {
         host: wanted.host.clone(),
         advertise: wanted.advertise.clone(),
+        is_advertised: wanted.is_advertised,
         account: wanted.auth.account.clone().unwrap_or_default(),
         tls: wanted.tls.as_ref().map(|tls| tls.to_broker(false)),
         auth_timeout: wanted.auth.timeout.unwrap_or(timeout),

@@ -68,8 +68,12 @@ impl Handler for Upstream<'_> {
             counters.in_denied.add(1);
             return Ok(());
         }
-        let picks: SmallVec<[Pick<'_>; 4]> =
-            leaf.groups.iter().map(|group| Pick { group, member: 0, via: None, again: false }).collect();
+        let picks: SmallVec<[Pick<'_>; 4]> = leaf
+            .groups
+            .distinct()
+            .into_iter()
+            .map(|group| Pick { group, member: 0, via: None, again: false })
+            .collect();
         let account = self.gateway.config.account.as_bytes();
         let via = Some(self.gateway.upstream);
         counters.messages_in.add(1);

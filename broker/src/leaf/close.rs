@@ -31,6 +31,9 @@ pub enum Close {
     /// The peer did not answer CONNECT.
     #[error("the server did not answer CONNECT within {0:?}")]
     NoAnswer(Duration),
+    /// It does not read.
+    #[error("it has taken nothing of what waits for it in {0:?}")]
+    Slow(Duration),
     /// No sign of life.
     #[error("the server has not answered for {0:?}")]
     Stale(Duration),
@@ -67,6 +70,7 @@ pub fn retry_delay(close: &Close, rng: &mut Rng) -> Duration {
         | Close::Told(_)
         | Close::NoInfo(_)
         | Close::NoAnswer(_)
+        | Close::Slow(_)
         | Close::Stale(_)
         | Close::Refused(_)
         | Close::Lost(_) => 0,

@@ -32,6 +32,8 @@ pub struct Config {
     pub pings_max: u32,
     /// Bytes that may wait to be written; messages beyond are dropped.
     pub pending_bytes_max: usize,
+    /// Time without progress after which a peer that does not read is left.
+    pub write_deadline: Duration,
     /// Entries of the peer's interest that are kept; more are refused.
     pub peer_interest_max: usize,
     /// The oldest version that a dialer may be of.
@@ -56,6 +58,7 @@ impl Config {
             ping_interval: Duration::from_secs(5),
             pings_max: 2,
             pending_bytes_max: 64 << 20,
+            write_deadline: Duration::from_secs(10),
             peer_interest_max: 1 << 20,
             version_min: None,
         }

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 /// Bytes waiting for the peer from which publishers are slowed down; an eighth of the bound, if that is less.
 const STALL_PENDING: usize = 4 << 20;
-/// Publishers that were slowed down go on once no more than this waits.
+/// Bytes with which publishers go on that were slowed down, at most.
 const DRAINED_BYTES: usize = 256 << 10;
 
 /// The state of a link that others than its task look at.
@@ -24,6 +24,8 @@ pub struct Desk {
     /// The link, from the moment its connection stands.
     pub session: Option<Session>,
     stall_pending: usize,
+    /// Publishers that were slowed down go on once no more than this waits: less than what slows them down.
+    drained: usize,
     /// Set when the task has something to do; it is woken once for all that came since it last looked.
     work: bool,
     task: Option<Waker>,
@@ -35,7 +37,8 @@ impl Desk {
     #[must_use]
     pub fn new(interest: Interest, pending_bytes_max: usize) -> Self {
         let stall_pending = STALL_PENDING.min(pending_bytes_max / 8);
-        Self { interest, session: None, stall_pending, work: false, task: None, slowed: Vec::new() }
+        let drained = DRAINED_BYTES.min(stall_pending / 2);
+        Self { interest, session: None, stall_pending, drained, work: false, task: None, slowed: Vec::new() }
     }
 
     /// Sends `message` to the peer's plain interest and to one member of each group in `picks`; it is on its way at the
@@ -105,7 +108,7 @@ impl Desk {
 
     /// Keeps `waker` until little waits; false when that is so already.
     pub fn slow_down(&mut self, waker: &Waker) -> bool {
-        let full = self.pending_bytes() > DRAINED_BYTES;
+        let full = self.pending_bytes() > self.drained;
         if full && !self.slowed.iter().any(|known| known.will_wake(waker)) {
             self.slowed.push(waker.clone());
         }
@@ -115,6 +118,6 @@ impl Desk {
     /// The publishers that may go on, if little waits: to be woken once the lock is released.
     #[must_use]
     pub fn drained(&mut self) -> Vec<Waker> {
-        if self.pending_bytes() <= DRAINED_BYTES { std::mem::take(&mut self.slowed) } else { Vec::new() }
+        if self.pending_bytes() <= self.drained { std::mem::take(&mut self.slowed) } else { Vec::new() }
     }
 }

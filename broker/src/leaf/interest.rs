@@ -115,6 +115,11 @@ impl Interest {
     /// Takes a change and tells the difference to the link.
     pub(super) fn change(&mut self, change: &InterestChange<'_>, link: Option<Outlet<'_>>) {
         let Some(source) = self.scope.source(change.source) else { return };
+        // A node that has not heard of a leaf node's leaving would bring its mark back to it, wherever it comes in again.
+        let is_far = matches!(source, Source::Member(_) | Source::Behind(..)) && change.subject.starts_with(b"$LDS.");
+        if is_far && self.scope != Scope::Up {
+            return;
+        }
         if change.account != &*self.account {
             return;
         }

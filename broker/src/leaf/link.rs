@@ -83,6 +83,9 @@ pub struct Link<H> {
     is_open: bool,
     read: ReadBuffer,
     write: WriteBuffer,
+    /// Since when the peer has taken nothing of what waits, and how long it may.
+    stuck: Option<Instant>,
+    write_deadline: Duration,
     /// Set while the handler takes nothing.
     stalled: Option<BoxFuture<()>>,
     timer: Pin<Box<dyn Timer>>,
@@ -108,6 +111,7 @@ impl<H: Handler> Link<H> {
     /// A link over `stream`, whose `session` goes to the handler's desk.
     pub fn new(env: &Env, stream: Arc<dyn Stream>, session: Session, limits: ParserLimits, handler: H) -> Self {
         let now = env.now();
+        let write_deadline = session.write_deadline();
         lock(handler.desk()).session = Some(session);
         Self {
             env: env.clone(),
@@ -118,6 +122,8 @@ impl<H: Handler> Link<H> {
             is_open: false,
             read: ReadBuffer::default(),
             write: WriteBuffer::default(),
+            stuck: None,
+            write_deadline,
             stalled: None,
             timer: env.timer(now),
             armed: now,
@@ -180,7 +186,7 @@ impl<H: Handler> Link<H> {
                         return Ok(());
                     }
                 }
-                Wake::Timeout => self.with_session(|session, interest, now| session.handle_timeout(now, interest))?,
+                Wake::Timeout => self.time_is_up()?,
                 Wake::Readable => self.read_in()?,
                 Wake::Writable => {}
                 Wake::Ready => self.go_on()?,
@@ -189,7 +195,7 @@ impl<H: Handler> Link<H> {
     }
 
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        let deadline = {
+        let mut due = {
             let mut desk = lock(self.handler.desk());
             if desk.poll_work(cx).is_ready() {
                 return Poll::Ready(Wake::Work);
@@ -197,27 +203,38 @@ impl<H: Handler> Link<H> {
             let Desk { session, interest, .. } = &mut *desk;
             session.as_ref().expect(SESSION).poll_timeout(interest)
         };
+        let give_up = self.stuck.map(|since| since + self.write_deadline);
         if let Some(ready) = &mut self.stalled {
-            // Silence proves nothing while nothing is read: the session's time stands still.
             if ready.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Wake::Ready);
             }
-        } else {
-            if self.stream.poll_read_ready(cx).is_ready() {
-                return Poll::Ready(Wake::Readable);
-            }
-            if self.armed != deadline {
-                self.armed = deadline;
-                self.timer.as_mut().reset(deadline);
-            }
-            if self.timer.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wake::Timeout);
-            }
+        } else if self.stream.poll_read_ready(cx).is_ready() {
+            return Poll::Ready(Wake::Readable);
+        }
+        // Silence proves nothing while nothing is read: the session's time stands still.
+        let is_timed = self.stalled.is_none() || give_up.is_some();
+        due = give_up.map_or(due, |at| if self.stalled.is_some() { at } else { at.min(due) });
+        if is_timed && self.armed != due {
+            self.armed = due;
+            self.timer.as_mut().reset(due);
+        }
+        if is_timed && self.timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Wake::Timeout);
         }
         if !self.write.is_empty() && self.stream.poll_write_ready(cx).is_ready() {
             return Poll::Ready(Wake::Writable);
         }
         Poll::Pending
+    }
+
+    fn time_is_up(&mut self) -> Result<(), Close> {
+        if self.stuck.is_some_and(|since| since + self.write_deadline <= self.env.now()) {
+            return Err(Close::Slow(self.write_deadline));
+        }
+        if self.stalled.is_some() {
+            return Ok(());
+        }
+        self.with_session(|session, interest, now| session.handle_timeout(now, interest))
     }
 
     /// The handler has room again: takes what was read before.
@@ -320,10 +337,12 @@ impl<H: Handler> Link<H> {
     fn write_out(&mut self) -> Result<(), Close> {
         for _ in 0..WRITES_MAX {
             if self.write.is_empty() && !self.refill() {
+                self.stuck = None;
                 return Ok(());
             }
             match self.write.write_to(&*self.stream) {
                 Ok(bytes) => {
+                    self.stuck = None;
                     let mut desk = lock(self.handler.desk());
                     desk.session.as_mut().expect(SESSION).written(bytes);
                     let go_on = desk.drained();
@@ -331,7 +350,10 @@ impl<H: Handler> Link<H> {
                     go_on.into_iter().for_each(Waker::wake);
                     self.count_written();
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.stuck.get_or_insert_with(|| self.env.now());
+                    return Ok(());
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     // Why the peer has closed may still be there to read.

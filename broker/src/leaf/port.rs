@@ -15,6 +15,8 @@ pub struct LeafPort {
     pub host: String,
     /// What they are told to connect to instead, as `host:port`.
     pub advertise: Option<String>,
+    /// They are told where they connect, to come back there first of all.
+    pub is_advertised: bool,
     /// Who may connect, if that is not whoever may connect as a client. Its accounts are those of the broker.
     pub auth: Option<Auth>,
     /// The account of those who need not be anyone; empty is that of clients without one.
@@ -37,6 +39,7 @@ impl LeafPort {
             listen,
             host: String::new(),
             advertise: None,
+            is_advertised: true,
             auth: None,
             account: String::new(),
             tls: None,

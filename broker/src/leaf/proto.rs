@@ -77,6 +77,15 @@ impl<'a> GroupNames<'a> {
         self.0.split(|&byte| is_blank(byte)).filter(|name| !name.is_empty())
     }
 
+    /// The names, each once, in order.
+    #[must_use]
+    pub fn distinct(&self) -> SmallVec<[&'a [u8]; 4]> {
+        let mut names: SmallVec<[&[u8]; 4]> = self.iter().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// True when no group was named.
     #[must_use]
     pub fn is_empty(&self) -> bool {

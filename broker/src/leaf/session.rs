@@ -41,6 +41,9 @@ const COMPLAINT_EXPLAINS: Duration = Duration::from_secs(2);
 const ERROR_TEXT_MAX: usize = 256;
 /// Addresses of the peer's cluster that are kept.
 const DISCOVERED_MAX: usize = 64;
+/// Bytes of a subject and a group in which the peer may be interested: as much as a line of a client has, and little enough to
+/// be passed on to others.
+const INTEREST_BYTES_MAX: usize = 4096;
 /// A control line longer than this is not sent: the peer would close the link.
 const LINE_BYTES_MAX: usize = 60 << 10;
 
@@ -213,6 +216,12 @@ impl Session {
             // One that was dialled has no permissions yet, by which its caller knows.
             State::AwaitInfo { .. } | State::AwaitAnswer { .. } | State::Open { .. } => Ok(()),
         }
+    }
+
+    /// How long a peer may take nothing of what waits for it.
+    #[must_use]
+    pub fn write_deadline(&self) -> Duration {
+        self.config.write_deadline
     }
 
     /// The round-trip time as last measured.
@@ -437,6 +446,12 @@ impl Session {
             if !self.config.is_acceptor {
                 return Ok(None);
             }
+        }
+        if subject.len() + queue.map_or(0, |(queue, _)| queue.len()) > INTEREST_BYTES_MAX {
+            if self.config.is_acceptor {
+                self.complain("Invalid Subscription");
+            }
+            return Ok(Some(Event::InterestRefused));
         }
         match self.permissions.export.interest(subject) {
             Err(Refusal::NotPermitted) if self.config.is_acceptor && !has_wildcard(subject) => {

@@ -120,6 +120,7 @@ pub(super) fn detail(hub: &Hub, name: &str) -> Result<AccountDetail, BadQuestion
     let config = hub.live();
     let configured = config.auth.account(name).cloned().unwrap_or_else(|| AccountConfig::new(name));
     let stats = SublistStats::of(std::slice::from_ref(&account));
+    let leafs = hub.leafs.count(Some(name.as_bytes()));
     Ok(AccountDetail {
         account_name: name.to_owned(),
         update_time: crate::lock::read(&hub.surroundings)
@@ -129,8 +130,8 @@ pub(super) fn detail(hub: &Hub, name: &str) -> Result<AccountDetail, BadQuestion
         expired: false,
         complete: true,
         jetstream_enabled: false,
-        leafnode_connections: hub.leafs.count(Some(name.as_bytes())),
-        client_connections: account.connections(),
+        leafnode_connections: leafs,
+        client_connections: account.connections().saturating_sub(leafs),
         subscriptions: stats.num_subscriptions,
         mappings: configured.mappings.iter().map(|one| (one.source.clone(), mapping(one))).collect(),
         exports: exports(&configured),

@@ -112,7 +112,8 @@ fn account_stat(hub: &Hub, account: &Arc<Account>, live: &BTreeMap<String, (Traf
     let (mut received, mut sent) = live.get(&name).copied().unwrap_or_default();
     received += past.received;
     sent += past.sent;
-    let (conns, leafnodes) = (account.connections(), hub.leafs.count(Some(account.name())));
+    let leafnodes = hub.leafs.count(Some(account.name()));
+    let conns = account.connections().saturating_sub(leafnodes);
     AccountStat {
         acc: name.clone(),
         name,

@@ -103,6 +103,7 @@ fn config(hub: &Hub, port: &LeafPort) -> Config {
         ping_interval: live.ping_interval,
         pings_max: live.ping_max,
         pending_bytes_max: live.max_pending,
+        write_deadline: live.write_deadline,
         peer_interest_max: live.max_subscriptions.min(INTEREST_MAX),
         version_min: port.version_min,
         ..Config::new(&hub.info.server_name, cluster, "", String::new())
@@ -138,7 +139,7 @@ fn info(hub: &Hub, port: &LeafPort, door: &Door, id: u64) -> Info {
         tls_verify: port.tls.as_ref().is_some_and(|tls| tls.verifies),
         info_on_connect: true,
         api_lvl: u16::try_from(known.api_lvl).unwrap_or_default(),
-        leafnode_urls: Some(at.into_iter().collect()),
+        leafnode_urls: Some(at.into_iter().filter(|_| port.is_advertised).collect()),
         ..Info::default()
     }
 }

@@ -7,6 +7,7 @@ use super::client::Client;
 use crate::batch::Congested;
 use crate::flows::HeldUp;
 use crate::hub::Hub;
+use crate::neighbor::NeighborKind;
 use crate::stats::add;
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -26,8 +27,12 @@ impl Stall {
         add(&hub.counters.stalls, 1);
         let now = hub.env.now();
         let takers = congested.into_iter().map(|taker| {
-            let patience = match taker {
+            let patience = match &taker {
                 Congested::Client(_) => hub.config.stall_max,
+                // It is as trustworthy as a client.
+                Congested::Neighbor(attached, _) if matches!(attached.kind, NeighborKind::Spoke(_)) => {
+                    hub.config.stall_max
+                }
                 Congested::Neighbor(_, _) => hub.config.neighbor_stall_max,
             };
             (taker, now + patience)

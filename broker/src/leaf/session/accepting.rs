@@ -10,6 +10,9 @@ use crate::leaf::permissions::{Direction, Permissions};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Subjects that a dialer may ask to be kept from it: each message is held against all of them.
+const DENIED_MAX: usize = 256;
+
 /// Who a dialer is, as its acceptor has found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Binding {
@@ -23,6 +26,8 @@ pub struct Binding {
     pub import: Option<SubjectLists>,
     /// What it may send; `None` is everything.
     pub export: Option<SubjectLists>,
+    /// It is held to that without being told: it may give answers besides, and cannot know which.
+    pub is_untold: bool,
 }
 
 impl Session {
@@ -64,12 +69,17 @@ impl Session {
             return Err(Close::UnexpectedConnect);
         };
         let (mut info, connect) = (std::mem::take(&mut **info), std::mem::take(&mut **connect));
+        if connect.deny_pub.len() > DENIED_MAX {
+            return Err(
+                self.refuse(&format!("deny_pub has {} subjects, {DENIED_MAX} are accepted", connect.deny_pub.len()))
+            );
+        }
         if let Some(text) = unfit(&connect, &self.config.cluster) {
             return Err(self.refuse(&text));
         }
         (info.connect_info, info.nonce) = (true, String::new());
         (info.remote_account, info.acc_is_sys) = (binding.account.clone(), binding.is_system);
-        (info.import, info.export) = (binding.import.clone(), binding.export.clone());
+        (info.import, info.export) = (binding.import.clone(), binding.export.clone().filter(|_| !binding.is_untold));
         write_info(&mut self.out, &info);
         if let Some(min) = self.config.version_min.filter(|min| version(&connect.version).is_none_or(|own| own < *min))
         {

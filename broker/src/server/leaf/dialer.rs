@@ -60,6 +60,22 @@ struct In {
     publisher: Publisher,
     received: Arc<Direction>,
     replies: Option<Arc<Replies>>,
+    _place: Place,
+}
+
+/// Its place among the connections of its account.
+struct Place(Arc<Account>);
+
+impl Place {
+    fn enter(account: &Arc<Account>) -> Option<Self> {
+        account.enter().then(|| Self(account.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
 impl Dialer {
@@ -145,14 +161,15 @@ impl Dialer {
         let Some(account) = hub.account(name.as_bytes()) else {
             return Err(self.refuse("Authorization Violation"));
         };
-        if account.is_full() {
+        let Some(place) = Place::enter(&account) else {
             return Err(self.refuse("maximum account active connections exceeded"));
-        }
+        };
         let cluster = (!connect.cluster.is_empty()).then(|| ClusterId(hash(connect.cluster.as_bytes())));
         let is_isolated = self.port.is_isolated || connect.isolate;
         let taken_for_others = leafs::taken_for_others(&hub.live(), &name);
         let mut interest = Interest::new(name.as_bytes(), Scope::Down { cluster, is_isolated });
-        interest.take_for_others(taken_for_others.iter().map(String::as_str));
+        let answers = account.common().replies();
+        interest.take_for_others(taken_for_others.iter().map(String::as_str).chain([&*answers]));
         let received = self.open(&name, &identity, interest)?;
         let replies =
             identity.rules.as_ref().and_then(|rules| rules.responses()).map(|allowed| Arc::new(Replies::new(allowed)));
@@ -170,7 +187,7 @@ impl Dialer {
         self.spoke.bind(&hub, bound);
         let attachment = Attachment::to_account(hub, account.clone(), NeighborKind::Spoke(cluster), self.spoke.clone());
         let publisher = attachment.publisher();
-        self.state = State::In(Box::new(In { account, attachment, publisher, received, replies }));
+        self.state = State::In(Box::new(In { account, attachment, publisher, received, replies, _place: place }));
         let (lid, peer) = (self.spoke.id, self.spoke.peer);
         tracing::info!(lid, %peer, name = connect.name, account = %name, "leaf node is linked");
         Ok(())
@@ -181,7 +198,8 @@ impl Dialer {
         let [export, import] = identity.rules.as_deref().map(lists).unwrap_or_default();
         let is_system = account == &*self.hub.terms().system_account;
         let token = self.hub.leafs.token(account);
-        let binding = Binding { account: account.to_owned(), token, is_system, import, export };
+        let is_untold = identity.rules.as_ref().is_some_and(|rules| rules.responses().is_some());
+        let binding = Binding { account: account.to_owned(), token, is_system, import, export, is_untold };
         let now = self.hub.env.now();
         let mut desk = lock(self.spoke.desk());
         let Desk { session, interest: place, .. } = &mut *desk;
@@ -228,15 +246,24 @@ impl Handler for Dialer {
             Ok(()) => {}
             Err(Refusal::DeniedHere) => return Ok(()),
             Err(Refusal::NotPermitted) => {
-                if !inside.replies.as_ref().is_some_and(|replies| replies.may_answer(now, message.subject)) {
+                let replies = inside.replies.as_ref();
+                if !replies.is_some_and(|replies| replies.may_answer(now, message.subject)) {
                     add(&self.hub.counters.drop_denied, 1);
+                    // It cannot know which answers it has leave to give, and was told of no bounds.
+                    if replies.is_some() {
+                        return Ok(());
+                    }
                     return Err(self.refuse(&violation("Publish", message.subject)));
                 }
             }
         }
         self.spoke.count_in(message.body.len());
-        let picks: SmallVec<[Pick<'_>; 4]> =
-            leaf.groups.iter().map(|group| Pick { group, member: 0, via: None, again: false }).collect();
+        let picks: SmallVec<[Pick<'_>; 4]> = leaf
+            .groups
+            .distinct()
+            .into_iter()
+            .map(|group| Pick { group, member: 0, via: None, again: false })
+            .collect();
         let mapped = inside.account.mappings().and_then(|mappings| mappings.apply(message.subject, &mut self.dice));
         // Whoever has chosen groups for a subject could not know what becomes of it.
         let groups = if mapped.is_some() && picks.is_empty() { Groups::Any } else { Groups::Only(&picks) };

@@ -173,6 +173,10 @@ impl Neighbor for Spoke {
             return Waiting::default();
         };
         let now = hub.env.now();
+        // Before it can have the message, as it might answer at once.
+        if let (Some(reply), Some(replies)) = (message.reply, self.bound().and_then(|bound| bound.replies.as_ref())) {
+            replies.note(now, reply);
+        }
         let mut desk = lock(&self.desk);
         let sent = desk.send(now, message, picks);
         let excess = desk.excess();
@@ -183,9 +187,6 @@ impl Neighbor for Spoke {
         }
         self.out_msgs.fetch_add(1, Relaxed);
         self.out_bytes.fetch_add(message.body.len() as u64, Relaxed);
-        if let (Some(reply), Some(replies)) = (message.reply, self.bound().and_then(|bound| bound.replies.as_ref())) {
-            replies.note(now, reply);
-        }
         Waiting { buffer: self.id, excess }
     }
 

@@ -52,7 +52,14 @@ impl Hub {
     }
 
     fn bind(&mut self, import: Option<SubjectLists>, export: Option<SubjectLists>) -> Result<Arc<Direction>, Close> {
-        let binding = Binding { account: "A".to_owned(), token: "MARK".to_owned(), is_system: false, import, export };
+        let binding = Binding {
+            account: "A".to_owned(),
+            token: "MARK".to_owned(),
+            is_system: false,
+            import,
+            export,
+            is_untold: false,
+        };
         self.session.bind(self.now, &binding, &mut self.interest)
     }
 
