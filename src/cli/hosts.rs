@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// How long an answer of one host is waited for.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How often a host is asked what it runs, while an event is waited for.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Which hosts a command is about.
 #[derive(Clone, Debug, clap::Args)]
@@ -85,6 +87,16 @@ struct Told {
     image_ref: String,
     max_instances: u32,
     error: Option<String>,
+}
+
+impl Inventory {
+    /// Whether that is as it is wanted.
+    fn has(&self, wanted: Wanted<'_>) -> bool {
+        match self.components.iter().find(|component| component.id == wanted.id) {
+            None => wanted.count == 0,
+            Some(found) => found.max_instances == wanted.count && found.image_ref == wanted.image,
+        }
+    }
 }
 
 impl HostsArgs {
@@ -163,7 +175,8 @@ impl Hosts {
     /// Has a component be as it is wanted on `host`; ready when it is so, or when that has failed.
     pub(super) async fn change(&self, host: &Found, wanted: Wanted<'_>, patience: Duration) -> Result<(), CliError> {
         let event = |name: &str| format!("wasmbus.evt.{}.{name}", self.lattice);
-        // Before it is asked for, so that the outcome cannot be missed.
+        // Before it is asked for; on another node the host may be done before it knows that somebody listens, and then
+        // what it runs tells.
         let mut scaled = self.client.subscribe(&event("component_scaled"), None).await?;
         let mut failed = self.client.subscribe(&event("component_scale_failed"), None).await?;
         let Wanted { id, image, count, config } = wanted;
@@ -171,8 +184,17 @@ impl Hosts {
             "component_id": id, "component_ref": image, "count": count, "host_id": host.id, "config": config,
             "allow_update": true,
         });
+        // The way there and back gives the news of the subscriptions time to arrive.
+        let was_so = self.inventory(&host.id).await?.has(wanted);
         self.ask(&format!("component.scale.{}", host.id), &body).await?;
-        let told = self.env.timeout(patience, outcome(&mut scaled, &mut failed, host, wanted)).await;
+        let told = self.env.timeout(patience, async {
+            tokio::select! {
+                told = outcome(&mut scaled, &mut failed, host, wanted) => told.map(|told| told.error),
+                // Of what looks the same before and after the event alone tells.
+                () = self.seen(host, wanted), if !was_so => Some(None),
+            }
+        });
+        let told = told.await;
         let late = || {
             CliError::new(format!("{id} is not ready on {} after {patience:?}", host.friendly_name))
                 .likely("it is being compiled, or calls of it go on")
@@ -180,10 +202,19 @@ impl Hosts {
         };
         match told.map_err(|_| late())? {
             None => Err(CliError::new("the connection has ended")),
-            Some(Told { error: Some(error), .. }) => {
-                Err(CliError::new(format!("{error}   (host {})", host.friendly_name)))
+            Some(Some(error)) => Err(CliError::new(format!("{error}   (host {})", host.friendly_name))),
+            Some(None) => Ok(()),
+        }
+    }
+
+    /// Waits until what `host` runs is what is wanted.
+    async fn seen(&self, host: &Found, wanted: Wanted<'_>) {
+        loop {
+            self.env.sleep(LOOK).await;
+            // A host that does not answer now may do so the next time.
+            if self.inventory(&host.id).await.is_ok_and(|inventory| inventory.has(wanted)) {
+                return;
             }
-            Some(Told { error: None, .. }) => Ok(()),
         }
     }
 
