@@ -40,9 +40,9 @@ pub enum Close {
     /// Our own mark came back.
     #[error("there is a loop: this node's own interest came back over the link")]
     Loop,
-    /// The dialer's JSON is none.
-    #[error("CONNECT cannot be read: {0}")]
-    BadConnect(String),
+    /// The dialer's JSON is none, from that column on. What it says there may be a secret.
+    #[error("CONNECT cannot be read from column {0} on")]
+    BadConnect(usize),
     /// The peer was told why.
     #[error("it was told: {0}")]
     Told(String),

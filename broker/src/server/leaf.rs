@@ -86,7 +86,13 @@ async fn run(hub: &Arc<Hub>, port: &Arc<LeafPort>, info: Info, opened: Opened, s
     let close = link.run().await;
     link.handler().end();
     let reason = close.map_or_else(|| "not wanted any more".to_owned(), |close| close.to_string());
-    tracing::info!(lid = spoke.id, peer = %spoke.peer, name = spoke.name(), reason, "leaf node has gone");
+    // Whoever was not let in shall not fill the log.
+    match spoke.bound() {
+        Some(_) => {
+            tracing::info!(lid = spoke.id, peer = %spoke.peer, name = spoke.name(), reason, "leaf node has gone");
+        }
+        None => tracing::debug!(lid = spoke.id, peer = %spoke.peer, reason, "leaf node was not let in"),
+    }
     let (_, lost) = link.farewell().await;
     if lost > 0 {
         tracing::debug!(lid = spoke.id, lost, "messages for a leaf node were not written");

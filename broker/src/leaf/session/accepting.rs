@@ -108,7 +108,7 @@ impl Session {
 
     pub(super) fn connect_came<'a>(&mut self, now: Instant, json: &[u8]) -> Result<Option<Event<'a>>, Close> {
         let State::AwaitConnect { info, .. } = &mut self.state else { return Err(Close::UnexpectedConnect) };
-        let connect: Connect = serde_json::from_slice(json).map_err(|error| Close::BadConnect(error.to_string()))?;
+        let connect: Connect = serde_json::from_slice(json).map_err(|error| Close::BadConnect(error.column()))?;
         let (info, deadline) = (std::mem::take(info), now + self.config.answer_timeout);
         self.state = State::Judging { deadline, info, connect: Box::new(connect.clone()) };
         Ok(Some(Event::Connect(Box::new(connect))))

@@ -95,7 +95,9 @@ impl Spoke {
         let bound = self.bound.get_or_init(|| bound);
         for other in hub.leafs.all() {
             if other.id != self.id && other.bound().is_some_and(|other| other.is_same(bound)) {
-                other.turn_out("Duplicate Remote LeafNode Connection");
+                // Of two that come at once the later one stays.
+                let earlier = if other.id < self.id { &*other } else { self };
+                earlier.turn_out("Duplicate Remote LeafNode Connection");
             }
         }
     }
