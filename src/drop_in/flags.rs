@@ -1,7 +1,7 @@
 //! The command line as nats-server takes it: one dash or two, `-flag value` or `-flag=value`, as Go's programs do.
 
 use super::options::Options;
-use super::read::{http_port, port};
+use super::read::{port, port_or_none};
 use super::refused;
 use super::tls::{Encryption, Wanted};
 use super::users::Secret;
@@ -260,11 +260,11 @@ impl Flags {
                 self.port = Some(number.ok_or_else(|| bad(flag, &value, "a port from -1 to 65535"))?);
             }
             "m" | "http_port" => {
-                let number = value.parse().ok().and_then(http_port);
+                let number = value.parse().ok().and_then(port_or_none);
                 self.http_port = Some(number.ok_or_else(|| bad(flag, &value, "a port from -1 to 65535"))?);
             }
             "ms" | "https_port" => {
-                let number = value.parse().ok().and_then(http_port);
+                let number = value.parse().ok().and_then(port_or_none);
                 self.https_port = Some(number.ok_or_else(|| bad(flag, &value, "a port from -1 to 65535"))?);
             }
             "tlscert" => self.tls_certificate = Some(value.into()),

@@ -3,9 +3,9 @@
 //! The other direction, `remotes`, is refused by name: a node of a lattice has it as `--upstream`.
 
 use super::grammar::{Block, Entry, Item, Value};
-use super::read::{Faults, address, port};
+use super::read::{Faults, listener};
 use super::tls::{self, Encryption};
-use super::users::{Proof, Secret, User};
+use super::users::{Proof, Secret, User, proof, user_block};
 use lattice_broker::leaf::version;
 use std::time::Duration;
 
@@ -80,19 +80,10 @@ pub(super) fn read(entry: &Entry, faults: &mut Faults) -> Option<LeafNodes> {
 
 /// Keys about where it listens. False for another key, as in the functions that follow.
 fn place(key: &str, entry: &Entry, said: &mut Said, faults: &mut Faults) -> bool {
-    // Port 0 is none here, and -1 any free one.
-    let some_port = |number: i64| if number == 0 { Some(None) } else { port(number).map(Some) };
     match key {
-        "listen" => {
-            if let Some((host, port)) = address(entry, faults, some_port) {
-                (said.host, said.port) = (host.or(said.host.take()), port);
-            }
-        }
-        "port" => said.port = faults.integer(entry, -1, 65_535).and_then(some_port).flatten(),
-        "host" | "net" => said.host = faults.text(entry),
         "advertise" => said.advertise = faults.text(entry).filter(|text| !text.is_empty()),
         "tls" => said.tls = tls::read(entry, faults),
-        _ => return false,
+        _ => return listener(key, entry, &mut said.host, &mut said.port, faults),
     }
     true
 }
@@ -155,20 +146,18 @@ fn authorization(entry: &Entry, block: &Block, faults: &mut Faults) -> LeafAuth 
         }
     }
     let is_single = name.is_some() || password.is_some() || nkey.is_some();
+    // A password alone is that of a user without a name.
+    let name = name.or_else(|| nkey.is_none().then(String::new));
     if is_single && !auth.users.is_empty() {
         faults.error(&entry.place, "can not have a single user/pass and a users array");
-    } else if let Some(proof) = proof(&entry.item, name, password, nkey, faults).filter(|_| is_single) {
+    } else if is_single && let Some(proof) = proof(&entry.item, name, password, nkey, faults) {
         auth.users.push((bare(proof), auth.account.clone().unwrap_or_default()));
     }
     auth
 }
 
 fn user(item: &Item, faults: &mut Faults) -> Option<(User, String)> {
-    let Value::Block(block) = &item.value else {
-        let what = format!("a user is {}, which is not a block: {{user: …, password: …}}", item.value.spoken());
-        faults.error(&item.place, what);
-        return None;
-    };
+    let block = user_block(item, faults)?;
     let (mut name, mut password, mut account) = (None, None, None);
     for entry in &block.entries {
         match entry.key.to_lowercase().as_str() {
@@ -184,32 +173,6 @@ fn user(item: &Item, faults: &mut Faults) -> Option<(User, String)> {
     }
     let proof = proof(item, name, password, None, faults)?;
     Some((bare(proof), account.unwrap_or_default()))
-}
-
-fn proof(
-    item: &Item,
-    name: Option<String>,
-    password: Option<Secret>,
-    nkey: Option<String>,
-    faults: &mut Faults,
-) -> Option<Proof> {
-    match (name, nkey) {
-        (None, Some(key)) if key.starts_with('U') && nkeys::KeyPair::from_public_key(&key).is_ok() => {
-            Some(Proof::Nkey(key))
-        }
-        (None, Some(_)) => {
-            faults.error(&item.place, "Not a valid public nkey for a user");
-            None
-        }
-        (Some(_), Some(_)) => {
-            faults.error(&item.place, "a user has a name or an nkey, not both");
-            None
-        }
-        (name, None) => {
-            let password = password.unwrap_or(Secret(String::new()));
-            Some(Proof::Password { name: name.unwrap_or_default(), password })
-        }
-    }
 }
 
 fn bare(proof: Proof) -> User {

@@ -202,9 +202,9 @@ pub fn port(number: i64) -> Option<u16> {
     }
 }
 
-/// The port for HTTP that a number means: -1 is any free one, 0 none. The outer `None` is no port at all.
+/// The port that a number means where there may be none: -1 is any free one, 0 none. The outer `None` is no port at all.
 #[must_use]
-pub fn http_port(number: i64) -> Option<Option<u16>> {
+pub fn port_or_none(number: i64) -> Option<Option<u16>> {
     match number {
         -1 => Some(Some(0)),
         0 => Some(None),
@@ -251,6 +251,27 @@ fn listen(entry: &Entry, options: &mut Options, faults: &mut Faults) {
     }
 }
 
+/// `listen`, or `host` and `port`, of a listener of its own, which is none without a port. False for another key.
+pub(super) fn listener(
+    key: &str,
+    entry: &Entry,
+    host: &mut Option<String>,
+    port: &mut Option<u16>,
+    faults: &mut Faults,
+) -> bool {
+    match key {
+        "listen" => {
+            if let Some((named, number)) = address(entry, faults, port_or_none) {
+                (*host, *port) = (named.or(host.take()), number);
+            }
+        }
+        "port" => *port = faults.integer(entry, -1, 65_535).and_then(port_or_none).flatten(),
+        "host" | "net" => *host = faults.text(entry),
+        _ => return false,
+    }
+    true
+}
+
 /// `4222`, `"host:4222"` or `"[::1]:4222"`; `port` is what a number means.
 pub(super) fn address<P>(
     entry: &Entry,
@@ -287,14 +308,14 @@ fn monitoring(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faul
     let monitoring = &mut options.monitoring;
     match key {
         "http" | "https" => {
-            if let Some((host, port)) = address(entry, faults, http_port) {
+            if let Some((host, port)) = address(entry, faults, port_or_none) {
                 (monitoring.host, monitoring.port) = (host, port);
                 monitoring.is_secure = port.is_some() && key == "https";
             }
         }
         "http_port" | "monitor_port" | "https_port" => {
             let number = faults.integer(entry, -1, 65_535);
-            set(&mut monitoring.port, number.and_then(http_port));
+            set(&mut monitoring.port, number.and_then(port_or_none));
             monitoring.is_secure = monitoring.port.is_some() && key == "https_port";
         }
         "http_base_path" => set(&mut monitoring.base_path, faults.text(entry)),

@@ -9,8 +9,8 @@ use lattice_broker::{Callout, SubjectMapping};
 use std::fmt;
 use std::time::Duration;
 
-pub(super) use read::check;
 pub use read::{accounts, authorization};
+pub(super) use read::{check, proof, user_block};
 
 /// A password or token. Its debug form does not tell it.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::grammar::{Block, Entry};
 use super::options::Options;
-use super::read::{Faults, address, port};
+use super::read::{Faults, listener};
 use super::tls::{self, Encryption};
 use lattice_broker::websocket::{Origin, Rules, TIMEOUT};
 use std::time::Duration;
@@ -84,26 +84,14 @@ pub(super) fn check(block: &Block, options: &Options, faults: &mut Faults) {
 /// Keys about where it listens. False for another key, as in the functions that follow.
 fn place(key: &str, entry: &Entry, said: &mut Said, faults: &mut Faults) -> bool {
     match key {
-        "listen" => {
-            if let Some((host, port)) = address(entry, faults, some_port) {
-                (said.host, said.port) = (host.or(said.host.take()), port);
-            }
-        }
-        "port" => said.port = faults.integer(entry, -1, 65_535).and_then(some_port).flatten(),
-        "host" | "net" => said.host = faults.text(entry),
         "tls" => said.tls = tls::read(entry, faults),
         "no_tls" => said.no_tls = faults.flag(entry).unwrap_or_default(),
         "handshake_timeout" => said.timeout = faults.duration(entry),
         "ping_interval" => said.ping_interval = faults.duration(entry),
         "no_auth_user" => said.no_auth_user = faults.text(entry),
-        _ => return false,
+        _ => return listener(key, entry, &mut said.host, &mut said.port, faults),
     }
     true
-}
-
-/// Port 0 is none here, and -1 any free one.
-fn some_port(number: i64) -> Option<Option<u16>> {
-    if number == 0 { Some(None) } else { port(number).map(Some) }
 }
 
 /// Keys about who comes, and what they get.

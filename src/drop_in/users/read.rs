@@ -48,11 +48,7 @@ fn users(entry: &Entry, faults: &mut Faults) -> Vec<User> {
 }
 
 fn user(item: &Item, faults: &mut Faults) -> Option<User> {
-    let Value::Block(block) = &item.value else {
-        let what = format!("a user is {}, which is not a block: {{user: …, password: …}}", item.value.spoken());
-        faults.error(&item.place, what);
-        return None;
-    };
+    let block = user_block(item, faults)?;
     let (mut name, mut password, mut nkey) = (None, None, None);
     let (mut rights, mut connection_types) = (None, Vec::new());
     for entry in &block.entries {
@@ -67,23 +63,39 @@ fn user(item: &Item, faults: &mut Faults) -> Option<User> {
             _ => faults.unknown(entry),
         }
     }
-    let proof = match (name, nkey) {
-        (Some(name), None) => Proof::Password { name, password: password.unwrap_or(Secret(String::new())) },
-        (None, Some(key)) if is_key(&key, 'U') => Proof::Nkey(key),
-        (None, Some(_)) => {
-            faults.error(&item.place, "Not a valid public nkey for a user");
-            return None;
-        }
-        (Some(_), Some(_)) => {
-            faults.error(&item.place, "a user has a name or an nkey, not both");
-            return None;
-        }
-        (None, None) => {
-            faults.error(&item.place, "a user has neither user nor nkey");
-            return None;
-        }
-    };
+    let proof = proof(item, name, password, nkey, faults)?;
     Some(User { proof, permissions: rights, connection_types })
+}
+
+/// What is said of a user.
+pub(in crate::drop_in) fn user_block<'a>(item: &'a Item, faults: &mut Faults) -> Option<&'a Block> {
+    let Value::Block(block) = &item.value else {
+        let what = format!("a user is {}, which is not a block: {{user: …, password: …}}", item.value.spoken());
+        faults.error(&item.place, what);
+        return None;
+    };
+    Some(block)
+}
+
+/// How a user proves who it is of which `item` says this.
+pub(in crate::drop_in) fn proof(
+    item: &Item,
+    name: Option<String>,
+    password: Option<Secret>,
+    nkey: Option<String>,
+    faults: &mut Faults,
+) -> Option<Proof> {
+    let wrong = match (name, nkey) {
+        (Some(name), None) => {
+            return Some(Proof::Password { name, password: password.unwrap_or(Secret(String::new())) });
+        }
+        (None, Some(key)) if is_key(&key, 'U') => return Some(Proof::Nkey(key)),
+        (None, Some(_)) => "Not a valid public nkey for a user",
+        (Some(_), Some(_)) => "a user has a name or an nkey, not both",
+        (None, None) => "a user has neither user nor nkey",
+    };
+    faults.error(&item.place, wrong);
+    None
 }
 
 /// True for a public key of the kind that begins with `kind`.
