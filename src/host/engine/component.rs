@@ -5,6 +5,7 @@
 
 use super::call::{self, CallError};
 use super::live::Live;
+use super::lock;
 use super::messages::Message;
 use super::queue::Queue;
 use super::rate::{Pass, Rate};
@@ -14,7 +15,7 @@ use lattice_broker::env::Env;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -318,8 +319,4 @@ fn count_dropped(shared: &Shared, deliveries: &dyn Deliveries, dropped: &mut u64
         lock(&shared.queue).count_dropped(now - *dropped);
         *dropped = now;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,6 +5,7 @@
 //! component may publish to is `subjects.rs`'s business.
 
 use super::clocks::within;
+use super::lock;
 use super::log::cut;
 use crate::ports::{Client, Deliveries, Delivery, is_literal};
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use lattice_broker::env::{Env, Rng};
 use rand_core::Rng as _;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -256,8 +257,4 @@ async fn hand_out(mut answers: Box<dyn Deliveries>, skip: usize, asked: Arc<Mute
             drop(waiting.send(answer));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -442,6 +442,7 @@ fn running(id: &str, component: &Component) -> Running {
     }
 }
 
+/// What is locked here is whole whenever it is not held, whoever has panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
