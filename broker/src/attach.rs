@@ -36,10 +36,7 @@ struct Shared {
 
 impl Attachment {
     pub(crate) fn new(hub: Arc<Hub>, kind: NeighborKind, neighbor: Arc<dyn Neighbor>) -> Self {
-        let attached = Arc::new(Attached { id: hub.next_neighbor(), kind, neighbor });
-        hub.attach(&attached);
-        let flow = hub.flows.next();
-        Self { shared: Arc::new(Shared { hub, attached, account: None, flow }) }
+        Self::made(hub, None, kind, neighbor)
     }
 
     /// The same of a neighbour that is part of one account, and has nothing to do with others.
@@ -49,10 +46,17 @@ impl Attachment {
         kind: NeighborKind,
         neighbor: Arc<dyn Neighbor>,
     ) -> Self {
+        Self::made(hub, Some(account), kind, neighbor)
+    }
+
+    fn made(hub: Arc<Hub>, account: Option<Arc<Account>>, kind: NeighborKind, neighbor: Arc<dyn Neighbor>) -> Self {
         let attached = Arc::new(Attached { id: hub.next_neighbor(), kind, neighbor });
-        account.attach(&attached);
+        match &account {
+            Some(account) => account.attach(&attached),
+            None => hub.attach(&attached),
+        }
         let flow = hub.flows.next();
-        Self { shared: Arc::new(Shared { hub, attached, account: Some(account), flow }) }
+        Self { shared: Arc::new(Shared { hub, attached, account, flow }) }
     }
 
     /// Sets the weight of a member's interest: 1 for plain interest, the members of a queue group, 0 to withdraw.

@@ -36,7 +36,7 @@ use grant::Grant;
 const FIRST_PING: Duration = Duration::from_secs(2);
 /// How long a password that is slow to check may wait for its turn. The client has said what it had to in its time, and
 /// whoever guesses must not be able to keep it out by standing in line before it.
-const SLOW_CHECK_MAX: Duration = Duration::from_secs(30);
+pub(crate) const SLOW_CHECK_MAX: Duration = Duration::from_secs(30);
 /// The round-trip time is measured again after this.
 const RTT_VALID: Duration = Duration::from_secs(3600);
 
@@ -265,7 +265,7 @@ impl<S: Clone> Session<S> {
             // The terms may be others than those that it was judged by.
             State::Checking(connect, _) => match identity.and_then(|identity| self.still(&identity, wall)) {
                 Some(identity) => {
-                    self.expires = expiry(now, wall, &identity);
+                    self.expires = identity.expires(now, wall);
                     self.admit(now, &connect, identity, out)
                 }
                 None => self.deny(out),
@@ -298,7 +298,7 @@ impl<S: Clone> Session<S> {
         }
         match self.terms.access.review(&self.grant.identity, self.peer.over, self.from(), wall) {
             Review::Stays(identity) => {
-                self.expires = expiry(now, wall, &identity);
+                self.expires = identity.expires(now, wall);
                 self.grant = Grant::new(&self.terms, identity, Some(&self.grant));
             }
             Review::Revoked => return self.close(CloseReason::Revocation, b"User Authentication Revoked", out),
@@ -620,11 +620,7 @@ impl<S: Clone> Session<S> {
     }
 
     fn expire(&mut self, whose: Expiring, out: &mut Vec<u8>) -> Action<'static, S> {
-        let text: &[u8] = match whose {
-            Expiring::User => b"User Authentication Expired",
-            Expiring::Account => b"Account Authentication Expired",
-        };
-        self.close(CloseReason::AuthenticationExpired, text, out)
+        self.close(CloseReason::AuthenticationExpired, whose.text().as_bytes(), out)
     }
 
     #[inline]
@@ -642,12 +638,6 @@ impl<S: Clone> Session<S> {
         self.state = State::Closed;
         Action::Close(reason)
     }
-}
-
-/// When `identity` has to go; what is further away than can be told is never.
-fn expiry(now: Instant, wall: SystemTime, identity: &Identity) -> Option<(Instant, Expiring)> {
-    let (at, whose) = identity.until()?;
-    Some((now.checked_add(at.duration_since(wall).unwrap_or_default())?, whose))
 }
 
 /// Subjects that only servers publish to.

@@ -2,10 +2,9 @@
 
 use super::Gateway;
 use crate::identity::printable;
-use crate::ports::{Bus, Groups, Inbound, Pick, RemoteInterest};
+use crate::ports::{Bus, Groups, Inbound, RemoteInterest};
 use lattice_broker::env::{BoxFuture, Stream};
 use lattice_broker::leaf::{Close, Desk, Direction, Event, Handler, LeafMessage, Link, ParserLimits, Session};
-use smallvec::SmallVec;
 use std::sync::{Arc, Mutex};
 use tracing::{debug, info};
 
@@ -68,12 +67,7 @@ impl Handler for Upstream<'_> {
             counters.in_denied.add(1);
             return Ok(());
         }
-        let picks: SmallVec<[Pick<'_>; 4]> = leaf
-            .groups
-            .distinct()
-            .into_iter()
-            .map(|group| Pick { group, member: 0, via: None, again: false })
-            .collect();
+        let picks = leaf.groups.picks();
         let account = self.gateway.config.account.as_bytes();
         let via = Some(self.gateway.upstream);
         counters.messages_in.add(1);

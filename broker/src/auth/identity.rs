@@ -7,7 +7,7 @@ use super::rules::Rules;
 use super::secret::Secret;
 use super::user::User;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Who a client is, once it has been let in.
 #[derive(Debug)]
@@ -50,6 +50,16 @@ pub(crate) enum Expiring {
     Account,
 }
 
+impl Expiring {
+    /// What whoever it was is told then.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::User => "User Authentication Expired",
+            Self::Account => "Account Authentication Expired",
+        }
+    }
+}
+
 impl Identity {
     /// The user's name, for others to see; of those who know a token it says only that.
     #[must_use]
@@ -66,6 +76,12 @@ impl Identity {
         let user = self.user_until.map(|at| (at, Expiring::User));
         let account = self.account_until.map(|at| (at, Expiring::Account));
         user.into_iter().chain(account).min_by_key(|(at, _)| *at)
+    }
+
+    /// The same on the clock that is `now` when the wall has `wall`; what is further away than can be told is never.
+    pub(crate) fn expires(&self, now: Instant, wall: SystemTime) -> Option<(Instant, Expiring)> {
+        let (at, whose) = self.until()?;
+        Some((now.checked_add(at.duration_since(wall).unwrap_or_default())?, whose))
     }
 
     pub(super) fn of_jwt(login: JwtLogin) -> Self {

@@ -28,8 +28,8 @@ pub use link::{Handler, Link};
 pub use permissions::{Direction, Permissions, Refusal};
 pub use port::LeafPort;
 pub use proto::{Control, GroupNames, LeafMessage, Op, Parser, ParserLimits, ProtocolError, Step};
-pub(crate) use session::violation;
 pub use session::{Binding, Event, Peer, Session, Unsent, version};
+pub(crate) use session::{PROTOCOL, violation};
 
 /// Some moment for tests to count from.
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! The parser is bounded by [`ParserLimits`] and gives the same operations however the bytes are split. What an
 //! operation means is left to `session.rs`, JSON to `info.rs`, writing to `encode.rs`.
 
-use crate::message::Message;
+use crate::message::{Message, Pick};
 use memchr::memchr;
 use smallvec::SmallVec;
 use std::fmt;
@@ -77,13 +77,13 @@ impl<'a> GroupNames<'a> {
         self.0.split(|&byte| is_blank(byte)).filter(|name| !name.is_empty())
     }
 
-    /// The names, each once, in order.
+    /// A member of each is to be chosen: each name once, in order.
     #[must_use]
-    pub fn distinct(&self) -> SmallVec<[&'a [u8]; 4]> {
+    pub fn picks(&self) -> SmallVec<[Pick<'a>; 4]> {
         let mut names: SmallVec<[&[u8]; 4]> = self.iter().collect();
         names.sort_unstable();
         names.dedup();
-        names
+        names.into_iter().map(|group| Pick { group, member: 0, via: None, again: false }).collect()
     }
 
     /// True when no group was named.

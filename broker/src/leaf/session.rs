@@ -32,7 +32,7 @@ pub use accepting::{Binding, version};
 /// The version of the real server whose behaviour this follows; peers may require a minimum.
 const VERSION: &str = "2.15.1";
 /// Below 3: messages that are only traces are withheld from us.
-const PROTOCOL: u8 = 1;
+pub(crate) const PROTOCOL: u8 = 1;
 /// The first PING goes out soon, so that a link that only seems to be up is noticed early.
 const FIRST_PING: Duration = Duration::from_secs(1);
 /// How long after a complaint the end of the connection is taken for its consequence.

@@ -15,16 +15,13 @@ use super::peek::Peekable;
 use super::welcome::{HANDSHAKE, bounded, first_byte, secure};
 use crate::env::{Stream, write_all};
 use crate::hub::Hub;
-use crate::leaf::{Config, Info, LeafPort, Link, ParserLimits, Session, write_info};
+use crate::leaf::{Config, Info, LeafPort, Link, PROTOCOL, ParserLimits, Session, write_info};
 use crate::tls::{CertificateNames, HandshakeFirst, Tls};
 use crate::trace::Traced;
 use dialer::Dialer;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// The protocol level of real servers. What it brings beyond the first is for the other end to use, and not asked for here.
-const PROTOCOL: u8 = 1;
 
 /// Serves a leaf node until it ends.
 pub(super) async fn serve(hub: Arc<Hub>, port: Arc<LeafPort>, door: Door, raw: Arc<dyn Stream>) {

@@ -4,7 +4,7 @@ use super::leafs;
 use super::spoke::{Bound, Spoke};
 use crate::account::Account;
 use crate::attach::{Attachment, Publisher};
-use crate::auth::{ConnectionType, Expiring, Identity, Replies, Review, Rules, Showing, Verdict};
+use crate::auth::{ConnectionType, Identity, Replies, Review, Rules, Showing, Verdict};
 use crate::delivery::Dice;
 use crate::env::BoxFuture;
 use crate::generation::hash;
@@ -14,18 +14,15 @@ use crate::leaf::{
     SubjectLists, violation,
 };
 use crate::lock::lock;
-use crate::message::{ClusterId, Groups, Message, Pick};
+use crate::message::{ClusterId, Groups, Message};
 use crate::neighbor::NeighborKind;
 use crate::proto;
 use crate::server::callout;
+use crate::session::SLOW_CHECK_MAX;
 use crate::stats::add;
 use crate::tls::CertificateNames;
-use smallvec::SmallVec;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-/// How long a password that is slow to check may wait for its turn.
-const SLOW_CHECK_MAX: Duration = Duration::from_secs(30);
+use std::time::Instant;
 
 /// The handler of a leaf node's link.
 pub(super) struct Dialer {
@@ -211,19 +208,13 @@ impl Dialer {
 
     /// Has it go when its credentials end.
     fn expire(&self, identity: &Identity) {
-        let Some((until, whose)) = identity.until() else { return };
-        let left = until.duration_since(self.hub.env.wall()).unwrap_or_default();
-        let Some(at) = self.hub.env.now().checked_add(left) else { return };
-        let text = match whose {
-            Expiring::User => "User Authentication Expired",
-            Expiring::Account => "Account Authentication Expired",
-        };
+        let Some((at, whose)) = identity.expires(self.hub.env.now(), self.hub.env.wall()) else { return };
         let (env, spoke, ended) = (self.hub.env.clone(), Arc::downgrade(&self.spoke), self.spoke.ended.clone());
         self.hub.env.spawn(async move {
             if ended.run_until_cancelled(env.sleep_until(at)).await.is_some()
                 && let Some(spoke) = spoke.upgrade()
             {
-                spoke.turn_out(text);
+                spoke.turn_out(whose.text());
             }
         });
     }
@@ -241,12 +232,11 @@ impl Handler for Dialer {
     fn message(&mut self, leaf: &LeafMessage<'_>) -> Result<(), Close> {
         let State::In(inside) = &mut self.state else { return Ok(()) };
         let mut message = leaf.message;
-        let now = self.hub.env.now();
         match inside.received.message(message.subject) {
             Ok(()) => {}
             Err(Refusal::DeniedHere) => return Ok(()),
             Err(Refusal::NotPermitted) => {
-                let replies = inside.replies.as_ref();
+                let (replies, now) = (inside.replies.as_ref(), self.hub.env.now());
                 if !replies.is_some_and(|replies| replies.may_answer(now, message.subject)) {
                     add(&self.hub.counters.drop_denied, 1);
                     // It cannot know which answers it has leave to give, and was told of no bounds.
@@ -258,12 +248,7 @@ impl Handler for Dialer {
             }
         }
         self.spoke.count_in(message.body.len());
-        let picks: SmallVec<[Pick<'_>; 4]> = leaf
-            .groups
-            .distinct()
-            .into_iter()
-            .map(|group| Pick { group, member: 0, via: None, again: false })
-            .collect();
+        let picks = leaf.groups.picks();
         let mapped = inside.account.mappings().and_then(|mappings| mappings.apply(message.subject, &mut self.dice));
         // Whoever has chosen groups for a subject could not know what becomes of it.
         let groups = if mapped.is_some() && picks.is_empty() { Groups::Any } else { Groups::Only(&picks) };

@@ -2,6 +2,7 @@
 
 use crate::auth::{Identity, Replies};
 use crate::clock::Stamp;
+use crate::env::Env;
 use crate::hub::Hub;
 use crate::leaf::{Desk, Interest, Scope};
 use crate::lock::lock;
@@ -10,7 +11,7 @@ use crate::neighbor::{InterestChange, Neighbor, Waiting};
 use crate::stats::Traffic;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,7 @@ pub(crate) struct Spoke {
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
     pub(crate) began: Stamp,
-    hub: Weak<Hub>,
+    env: Env,
     desk: Mutex<Desk>,
     /// Who it is, once it has been let in.
     bound: OnceLock<Bound>,
@@ -72,7 +73,7 @@ impl Spoke {
             id: hub.next_id(),
             peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
             began: hub.clock.stamp(hub.env.now()),
-            hub: Arc::downgrade(hub),
+            env: hub.env.clone(),
             desk: Mutex::new(desk),
             bound: OnceLock::new(),
             is_unwanted: AtomicBool::new(false),
@@ -171,10 +172,10 @@ impl Neighbor for Spoke {
         members: &[u32],
         picks: &[Pick<'_>],
     ) -> Waiting {
-        let Some(hub) = self.hub.upgrade().filter(|_| !members.is_empty() || !picks.is_empty()) else {
+        if members.is_empty() && picks.is_empty() {
             return Waiting::default();
-        };
-        let now = hub.env.now();
+        }
+        let now = self.env.now();
         // Before it can have the message, as it might answer at once.
         if let (Some(reply), Some(replies)) = (message.reply, self.bound().and_then(|bound| bound.replies.as_ref())) {
             replies.note(now, reply);
