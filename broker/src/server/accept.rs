@@ -132,7 +132,8 @@ fn admit(hub: &Arc<Hub>, door: &Door, stream: Arc<dyn crate::env::Stream>) {
     hub.env.spawn(conn::run(if is_refused { conn.refused() } else { conn }));
 }
 
+/// A peer that has gone already, as those who look for open ports do, has no address any more: it is not connected.
 fn is_about_one_attempt(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | NotConnected)
 }
