@@ -38,13 +38,13 @@ pub struct Config {
     pub max_connections: usize,
     /// Subscriptions of one client. At least 1.
     pub max_subscriptions: usize,
-    /// Time without input after which a client is sent a PING. 10 ms to 1 day.
+    /// Time without input after which a client is sent a PING. 1 ms to 1 day.
     pub ping_interval: Duration,
     /// PINGs in a row that may stay without answer. At least 1.
     pub ping_max: u32,
-    /// Time a client has for CONNECT, when credentials are wanted. 10 ms to 1 hour.
+    /// Time a client has for CONNECT, when credentials are wanted. 1 ms to 1 hour.
     pub auth_timeout: Duration,
-    /// Time without progress after which a client that does not read is closed. 10 ms to 1 hour.
+    /// Time without progress after which a client that does not read is closed. 1 ms to 1 hour.
     pub write_deadline: Duration,
     /// Time that closing clients get for what still waits for them, when the broker drains. Up to 1 hour.
     pub drain_timeout: Duration,
@@ -128,9 +128,9 @@ impl Config {
         sized("stall_pending", self.stall_pending, 4 << 10, usize::MAX, "4096 bytes or more")?;
         sized("closed_max", self.closed_max, 0, 1_000_000, "0 to 1000000")?;
         sized("ping_max", self.ping_max as usize, 1, usize::MAX, "1 or more")?;
-        timed("ping_interval", self.ping_interval, ms(10), day, "10 ms to 1 day")?;
-        timed("auth_timeout", self.auth_timeout, ms(10), hour, "10 ms to 1 hour")?;
-        timed("write_deadline", self.write_deadline, ms(10), hour, "10 ms to 1 hour")?;
+        timed("ping_interval", self.ping_interval, ms(1), day, "1 ms to 1 day")?;
+        timed("auth_timeout", self.auth_timeout, ms(1), hour, "1 ms to 1 hour")?;
+        timed("write_deadline", self.write_deadline, ms(1), hour, "1 ms to 1 hour")?;
         timed("drain_timeout", self.drain_timeout, ms(0), hour, "0 to 1 hour")?;
         timed("stall_max", self.stall_max, ms(0), ms(10_000), "0 to 10 s")?;
         timed("neighbor_stall_max", self.neighbor_stall_max, ms(0), ms(60_000), "0 to 60 s")?;
@@ -138,19 +138,19 @@ impl Config {
             timed("report_interval", interval, ms(250), hour, "250 ms to 1 hour")?;
         }
         if let Some(tls) = &self.tls {
-            timed("tls.timeout", tls.timeout, ms(10), hour, "10 ms to 1 hour")?;
+            timed("tls.timeout", tls.timeout, ms(1), hour, "1 ms to 1 hour")?;
             if let HandshakeFirst::Within(wait) = tls.first {
                 timed("tls.first", wait, ms(0), hour, "0 to 1 hour")?;
             }
         }
         if let Some(websocket) = &self.websocket {
-            timed("websocket.timeout", websocket.timeout, ms(10), hour, "10 ms to 1 hour")?;
+            timed("websocket.timeout", websocket.timeout, ms(1), hour, "1 ms to 1 hour")?;
             if let Some(interval) = websocket.ping_interval {
-                timed("websocket.ping_interval", interval, ms(10), day, "10 ms to 1 day")?;
+                timed("websocket.ping_interval", interval, ms(1), day, "1 ms to 1 day")?;
             }
         }
         if let Some(leaf) = &self.leaf {
-            timed("leaf.auth_timeout", leaf.auth_timeout, ms(10), hour, "10 ms to 1 hour")?;
+            timed("leaf.auth_timeout", leaf.auth_timeout, ms(1), hour, "1 ms to 1 hour")?;
             leaf.auth.as_ref().map_or(Ok(()), Auth::validate)?;
             if !leaf.account.is_empty() && !self.auth.has_account(&leaf.account) {
                 let value = format!("{:?}", leaf.account);
@@ -204,6 +204,6 @@ mod tests {
         let bad = Config { own_accounts: vec!["$OWN"], auth, ..Config::default() };
         assert!(bad.validate().unwrap_err().to_string().starts_with("auth.accounts is \"$OWN\""));
         let bad = Config { ping_interval: Duration::ZERO, ..Config::default() };
-        assert_eq!(bad.validate().unwrap_err().to_string(), "ping_interval is 0ns, which is not in 10 ms to 1 day");
+        assert_eq!(bad.validate().unwrap_err().to_string(), "ping_interval is 0ns, which is not in 1 ms to 1 day");
     }
 }

@@ -23,7 +23,7 @@ pub struct LeafPort {
     pub account: String,
     /// How connections are encrypted; `None` is not at all.
     pub tls: Option<Arc<Tls>>,
-    /// Time that a dialer has to say who it is. 10 ms to 1 hour.
+    /// Time that a dialer has to say who it is. 1 ms to 1 hour.
     pub auth_timeout: Duration,
     /// The oldest version that dialers may be of.
     pub version_min: Option<(u32, u32, u32)>,

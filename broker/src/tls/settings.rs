@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 pub struct Tls {
     /// Certificates, versions, ciphers, and whose certificates are trusted.
     pub server: Arc<ServerConfig>,
-    /// Time that a client has for its handshake. 10 ms to 1 hour.
+    /// Time that a client has for its handshake. 1 ms to 1 hour.
     pub timeout: Duration,
     /// Whether the handshake comes before INFO.
     pub first: HandshakeFirst,

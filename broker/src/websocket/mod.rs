@@ -46,9 +46,9 @@ pub struct WebSocket {
     pub tls: Option<Arc<Tls>>,
     /// Who may, and how.
     pub rules: Arc<Rules>,
-    /// Time for the handshake of TLS, and for the opening. 10 ms to 1 hour.
+    /// Time for the handshake of TLS, and for the opening. 1 ms to 1 hour.
     pub timeout: Duration,
-    /// Time without input after which a PING is sent, if it is another one than for others. 10 ms to 1 day.
+    /// Time without input after which a PING is sent, if it is another one than for others. 1 ms to 1 day.
     pub ping_interval: Option<Duration>,
 }
 
