@@ -83,7 +83,7 @@ pub use auth::{
     ResponseType, SYSTEM_ACCOUNT, Secret, SlowCheck, SubjectMapping, SubjectRules, User,
 };
 pub use config::{Config, ConfigError};
-pub use credentials::Credentials;
+pub use credentials::{BadKey, Credentials, Shown, UserKey};
 pub use local::{Local, LocalMessage, Subscription};
 pub use mapping::BadDestination;
 pub use message::{ClusterId, Groups, Message, Pick, UpstreamId};

@@ -19,7 +19,8 @@ pub(crate) use names::{Attributes, parse as parse_name};
 use crate::env::Stream;
 use crate::layer::{Owed, poll_flush};
 use crate::lock::lock;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ const RECORDS_MAX: usize = 64 << 10;
 /// Times that one read takes records in: a peer may send them empty for as long as it likes.
 const PULLS_MAX: usize = 128;
 
-/// The server's end of a TLS connection whose handshake is over.
+/// One end of a TLS connection whose handshake is over.
 ///
 /// Plaintext counts as written once its records are: until then the write is
 /// [`io::ErrorKind::WouldBlock`], and the caller has to offer the same bytes again, as any writer of a byte stream
@@ -45,7 +46,7 @@ pub struct TlsStream {
 
 #[derive(Debug)]
 struct State {
-    tls: ServerConnection,
+    tls: Connection,
     /// Plaintext that is in records already, and was not yet said to be written.
     owed: Owed,
     end: End,
@@ -70,7 +71,27 @@ impl TlsStream {
     /// [`io::ErrorKind::InvalidData`] when the client does not speak TLS or is not accepted (it has got an alert then),
     /// [`io::ErrorKind::UnexpectedEof`] when it leaves first, and what the stream below says.
     pub async fn accept(inner: Arc<dyn Stream>, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
+        let tls = ServerConnection::new(config).map_err(io::Error::other)?;
+        Self::shake_hands(inner, tls.into()).await
+    }
+
+    /// Shakes hands as the client of the server of that name, which its certificate has to have.
+    ///
+    /// As for [`TlsStream::accept`]: bound it; dropping the future gives the attempt up.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] when the server does not speak TLS, or is not who it should be, or does not
+    /// accept us; otherwise as there.
+    pub async fn connect(
+        inner: Arc<dyn Stream>,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<Self> {
+        let tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        Self::shake_hands(inner, tls.into()).await
+    }
+
+    async fn shake_hands(inner: Arc<dyn Stream>, mut tls: Connection) -> io::Result<Self> {
         tls.set_buffer_limit(Some(RECORDS_MAX));
         let state = Mutex::new(State { tls, owed: Owed::default(), end: End::Open });
         let stream = Self { inner, state };
@@ -84,7 +105,7 @@ impl TlsStream {
         TlsFacts::of(&lock(&self.state).tls)
     }
 
-    /// The names of the certificate that the client has shown; `None` when it has shown none.
+    /// The names of the certificate that the other end has shown; `None` when it has shown none.
     #[must_use]
     pub fn names(&self) -> Option<CertificateNames> {
         CertificateNames::of(lock(&self.state).tls.peer_certificates()?.first()?)

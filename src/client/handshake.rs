@@ -2,7 +2,7 @@
 
 use super::error::ClientError;
 use super::incoming::{self, Op};
-use super::{Credentials, Options, ServerUrl, connection};
+use super::{Options, ServerUrl, connection};
 use bytes::BytesMut;
 use lattice_broker::env::{Env, Stream, write_all};
 use lattice_broker::proto::{Connect, Info, client};
@@ -32,7 +32,8 @@ pub(super) async fn open(
     if opened.info.tls_required {
         return Err(ClientError::TlsRequired);
     }
-    let introduction = introduction(server, options, opened.info.headers);
+    let introduction =
+        introduction(server, options, opened.info.headers, opened.info.nonce.as_deref().unwrap_or_default());
     write_all(opened.stream.as_ref(), &introduction).await.map_err(|error| ClientError::lost(&error))?;
     loop {
         match opened.next().await? {
@@ -49,19 +50,18 @@ pub(super) async fn open(
     }
 }
 
-fn introduction(server: &ServerUrl, options: &Options, headers: bool) -> Vec<u8> {
-    let (user, pass, auth_token) = match server.credentials.clone() {
-        Credentials::None => (None, None, None),
-        Credentials::Token(token) => (None, None, Some(token)),
-        Credentials::Password { user, pass } => (Some(user), Some(pass), None),
-    };
+fn introduction(server: &ServerUrl, options: &Options, headers: bool, nonce: &str) -> Vec<u8> {
+    let shown = server.credentials.show(nonce);
     let connect = Connect {
         verbose: false,
         pedantic: false,
         echo: options.echo,
-        user,
-        pass,
-        auth_token,
+        user: shown.user,
+        pass: shown.pass,
+        auth_token: shown.auth_token,
+        nkey: shown.nkey,
+        jwt: shown.jwt,
+        sig: shown.sig,
         name: Some(options.name.clone()),
         lang: Some("rust-lattice".to_owned()),
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),

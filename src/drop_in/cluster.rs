@@ -149,7 +149,7 @@ pub fn route_of(text: &str) -> Result<ServerUrl, String> {
 fn login_of(url: &ServerUrl) -> Option<(String, Secret)> {
     match &url.credentials {
         Credentials::Password { user, pass } => Some((user.clone(), Secret(pass.clone()))),
-        Credentials::Token(_) | Credentials::None => None,
+        Credentials::Token(_) | Credentials::Key(_) | Credentials::Jwt { .. } | Credentials::None => None,
     }
 }
 

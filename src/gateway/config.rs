@@ -1,6 +1,7 @@
 //! What a gateway is told: which real server, as whom, and within which limits. Reading it from a file or from flags is
 //! left to the node's config.
 
+use super::open::Encryption;
 use crate::nats_url::ServerUrl;
 use lattice_broker::{Credentials, UpstreamId};
 use std::fmt;
@@ -9,20 +10,30 @@ use std::time::Duration;
 
 /// The port of leaf nodes by convention.
 const DEFAULT_PORT: u16 = 7422;
+/// The account that is there without any being configured.
+const GLOBAL: &str = "$G";
 /// What [`UpstreamUrl`] takes, as shown in errors.
-const URL_FORM: &str = "nats://[user:password@|token@]host[:port], with port 7422 when none is given";
+const URL_FORM: &str = "nats:// or tls://[user:password@|token@]host[:port], with port 7422 when none is given";
 
 /// A validated configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The real server.
     pub url: UpstreamUrl,
+    /// Where it, or another one of its cluster, is reached otherwise; tried in this order.
+    pub others: Vec<UpstreamUrl>,
+    /// How links are encrypted where that is asked for.
+    pub tls: Encryption,
     /// The local account that is joined to the server's.
     pub account: String,
     /// The cluster that all nodes of the lattice claim to be: the lattice's name, the same on each node.
     pub cluster: String,
     /// This node's name, different on each node.
     pub name: String,
+    /// Subjects that are not taken from the server.
+    pub denied_in: Vec<String>,
+    /// Subjects that are not sent to it.
+    pub denied_out: Vec<String>,
     /// Time between PINGs; two without a sign of life end the link.
     pub ping_interval: Duration,
     /// How long one address may take to answer.
@@ -50,9 +61,13 @@ impl Config {
         }
         Ok(Self {
             url,
-            account: "$G".to_owned(),
+            others: Vec::new(),
+            tls: Encryption::default(),
+            account: GLOBAL.to_owned(),
             cluster: cluster.to_owned(),
             name: name.to_owned(),
+            denied_in: Vec::new(),
+            denied_out: Vec::new(),
             ping_interval: Duration::from_secs(5),
             dial_timeout: Duration::from_secs(3),
             pending_bytes_max: 64 << 20,
@@ -60,42 +75,72 @@ impl Config {
             interest_max: 1 << 20,
         })
     }
+
+    /// The upstream that this is the way to: one address may be several, for accounts of which each has its own link.
+    #[must_use]
+    pub fn upstream(&self) -> UpstreamId {
+        let UpstreamId(id) = self.url.id();
+        UpstreamId(if self.account == GLOBAL { id } else { hash(id, self.account.as_bytes()) })
+    }
+}
+
+/// FNV-1a: stable across builds, which the standard hasher is not.
+fn hash(start: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The address of a real server's leaf-node port, with what it asks for. Shown without the credentials.
 ///
 /// The host is in lower case.
 #[derive(Clone, PartialEq, Eq)]
-pub struct UpstreamUrl(ServerUrl);
+pub struct UpstreamUrl {
+    server: ServerUrl,
+    is_encrypted: bool,
+}
 
 impl UpstreamUrl {
     /// `host:port`.
     #[must_use]
     pub fn host_port(&self) -> String {
-        self.0.host_port()
+        self.server.host_port()
     }
 
     /// What the server asks for.
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
-        &self.0.credentials
+        &self.server.credentials
+    }
+
+    /// The host alone, an IPv6 address without its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.server.host
+    }
+
+    /// `tls://`: never in the clear.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+
+    /// The same with other credentials.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.server.credentials = credentials;
+        self
     }
 
     /// The same on each node that is given the same host and port, whatever the credentials.
     #[must_use]
     pub fn id(&self) -> UpstreamId {
-        // FNV-1a: stable across builds, which the standard hasher is not.
-        let hash = self
-            .host_port()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        UpstreamId(hash)
+        UpstreamId(hash(0xcbf2_9ce4_8422_2325, self.host_port().as_bytes()))
     }
 }
 
 impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let scheme = if self.is_encrypted { "tls" } else { "nats" };
+        write!(f, "{scheme}://{}", self.host_port())
     }
 }
 
@@ -111,17 +156,21 @@ impl FromStr for UpstreamUrl {
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let bad = |accepted| ConfigError { key: "upstream", value: without_credentials(text), accepted };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| bad(URL_FORM))?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "nats" | "nats-leaf" => {}
-            "tls" => return Err(bad("nats:// only: TLS towards an upstream is not supported yet")),
-            "ws" | "wss" => return Err(bad("nats:// only: WebSocket towards an upstream is not supported yet")),
+        let is_encrypted = match scheme.to_ascii_lowercase().as_str() {
+            "nats" | "nats-leaf" => false,
+            "tls" => true,
+            "ws" | "wss" => return Err(bad("nats:// or tls://: WebSocket towards an upstream is not supported yet")),
             _ => return Err(bad(URL_FORM)),
-        }
+        };
         let mut server = ServerUrl::parse_rest(rest, DEFAULT_PORT).map_err(|_| bad(URL_FORM))?;
         // All nodes must get the same id: a zone is one machine's, and the case of a name is anybody's.
         server.host.make_ascii_lowercase();
         let forgot_credentials = rest.contains('@') && server.credentials == Credentials::None;
-        if server.host.contains('%') || forgot_credentials { Err(bad(URL_FORM)) } else { Ok(Self(server)) }
+        if server.host.contains('%') || forgot_credentials {
+            Err(bad(URL_FORM))
+        } else {
+            Ok(Self { server, is_encrypted })
+        }
     }
 }
 
@@ -159,6 +208,7 @@ mod tests {
             ("nats://HUB.example:7000/", "nats://hub.example:7000"),
             ("nats-leaf://10.0.0.1:1", "nats://10.0.0.1:1"),
             ("NATS://[::1]", "nats://[::1]:7422"),
+            ("TLS://Hub", "tls://hub:7422"),
             ("nats://a:b@[fe80::1]:99", "nats://[fe80::1]:99"),
         ] {
             assert_eq!(parse(url).unwrap().to_string(), shown);
@@ -194,7 +244,6 @@ mod tests {
             "nats://[hub]:1",
             "nats://[fe80::1%eth0]:1",
             "nats://@h",
-            "tls://u:secret@hub",
             "ws://hub",
             "nats://u:secret@h b",
         ] {
@@ -202,7 +251,6 @@ mod tests {
             assert!(text.contains("upstream") && text.contains("nats://"), "{text}");
             assert!(!text.contains("secret") && !text.contains("se%cret"), "{text}");
         }
-        assert!(parse("tls://hub").unwrap_err().to_string().contains("TLS"));
         assert_eq!(Config::new("nats://h".parse().unwrap(), "my cluster", "n").unwrap_err().key, "cluster");
         assert_eq!(Config::new("nats://h".parse().unwrap(), "_", "n").unwrap_err().key, "cluster");
         assert_eq!(Config::new("nats://h".parse().unwrap(), "c", "").unwrap_err().key, "name");

@@ -1,12 +1,16 @@
 //! The gateway's task: dials the upstream for ever, runs one link at a time, and says so when that changes.
 
 use super::Gateway;
+use super::config::UpstreamUrl;
 use super::link::{self, End};
+use super::open::{Opened, open};
 use crate::identity::printable;
 use crate::ports::Bus;
-use lattice_broker::env::{Rng, Stream};
+use lattice_broker::Credentials;
+use lattice_broker::env::Rng;
 use lattice_broker::leaf::{Close, retry_delay};
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -33,7 +37,7 @@ pub(super) async fn run(gateway: Arc<Gateway>, bus: Arc<dyn Bus>) {
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// No connection came about.
+    /// No connection came about, or none on which the protocol could begin.
     #[error("{0}")]
     Dial(String),
     /// It ended.
@@ -49,6 +53,12 @@ impl Failure {
             Self::Dial(reason) => retry_delay(&Close::Lost(reason), rng),
         }
     }
+}
+
+/// A connection, and what its server is shown.
+pub(super) struct Dialled {
+    pub(super) opened: Opened,
+    pub(super) credentials: Credentials,
 }
 
 struct Driver<'g> {
@@ -100,43 +110,63 @@ impl Driver<'_> {
 
     /// Dials and runs a link to its end. `None` when it was ended from this side.
     async fn attempt(&mut self) -> Option<Failure> {
-        let stream = match self.while_wanted(self.dial()).await? {
-            Ok(stream) => stream,
+        let dialled = match self.while_wanted(self.dial()).await? {
+            Ok(dialled) => dialled,
             Err(failure) => return Some(failure),
         };
-        match link::run(self.gateway, &*self.bus, stream, &mut self.discovered, &mut self.said).await {
+        match link::run(self.gateway, &*self.bus, dialled, &mut self.discovered, &mut self.said).await {
             End::Closed(close) => Some(close.into()),
             End::Unwanted => None,
         }
     }
 
-    /// Tries each address of the configured server, then of those that it told of.
-    async fn dial(&self) -> Result<Arc<dyn Stream>, Failure> {
-        let (env, timeout) = (&self.gateway.env, self.gateway.config.dial_timeout);
-        let configured = self.gateway.config.url.host_port();
-        let others = self.discovered.iter().filter(|&other| *other != configured);
-        let mut reason = None;
-        for target in std::iter::once(&configured).chain(others) {
-            let addrs = match env.timeout(timeout, env.resolve(target)).await {
-                Ok(Ok(addrs)) => addrs,
-                Ok(Err(error)) => {
-                    reason.get_or_insert(format!("{target} cannot be looked up: {error}"));
-                    continue;
-                }
-                Err(elapsed) => {
-                    reason.get_or_insert(format!("{target} cannot be looked up: {elapsed}"));
-                    continue;
-                }
-            };
-            for addr in addrs {
-                match env.timeout(timeout, env.tcp_connect(addr)).await {
-                    Ok(Ok(stream)) => return Ok(stream),
-                    Ok(Err(error)) => reason.get_or_insert(format!("{addr} cannot be reached: {error}")),
-                    Err(elapsed) => reason.get_or_insert(format!("{addr} cannot be reached: {elapsed}")),
-                };
+    /// Tries each of the configured servers, then those that one has told of.
+    async fn dial(&self) -> Result<Dialled, Failure> {
+        let config = &self.gateway.config;
+        let mut reasons = Vec::new();
+        for url in std::iter::once(&config.url).chain(&config.others) {
+            match self.dial_at(url, &url.host_port(), url.host()).await {
+                Ok(opened) => return Ok(Dialled { opened, credentials: url.credentials().clone() }),
+                Err(failed) => reasons.extend(failed),
             }
         }
-        Err(Failure::Dial(reason.unwrap_or_else(|| format!("{configured} has no address"))))
+        let is_known =
+            |target: &str| std::iter::once(&config.url).chain(&config.others).any(|url| url.host_port() == target);
+        for target in self.discovered.iter().filter(|target| !is_known(target)) {
+            // The certificate of an address is that of the name by which it was learnt.
+            let host = target.rsplit_once(':').map_or(target.as_str(), |(host, _)| host.trim_matches(['[', ']']));
+            let host = if host.parse::<IpAddr>().is_ok() { config.url.host() } else { host };
+            match self.dial_at(&config.url, target, host).await {
+                Ok(opened) => return Ok(Dialled { opened, credentials: config.url.credentials().clone() }),
+                Err(failed) => reasons.extend(failed),
+            }
+        }
+        // The first is the one that was configured first.
+        Err(Failure::Dial(reasons.into_iter().next().unwrap_or_else(|| format!("{} has no address", config.url))))
+    }
+
+    /// Tries each address of `target`, whose certificate is that of `host`. `None` when it has none.
+    async fn dial_at(&self, url: &UpstreamUrl, target: &str, host: &str) -> Result<Opened, Option<String>> {
+        let (env, config) = (&self.gateway.env, &self.gateway.config);
+        let mut reason = None;
+        let looked_up = match env.timeout(config.dial_timeout, env.resolve(target)).await {
+            Ok(Ok(addrs)) => Ok(addrs),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(elapsed) => Err(elapsed.to_string()),
+        };
+        let addrs = looked_up.map_err(|why| Some(format!("{target} cannot be looked up: {why}")))?;
+        for addr in addrs {
+            let failed = match env.timeout(config.dial_timeout, env.tcp_connect(addr)).await {
+                Ok(Ok(raw)) => match open(env, raw, &config.tls, url.is_encrypted(), host).await {
+                    Ok(opened) => return Ok(opened),
+                    Err(failure) => format!("{addr}: {failure}"),
+                },
+                Ok(Err(error)) => format!("{addr} cannot be reached: {error}"),
+                Err(elapsed) => format!("{addr} cannot be reached: {elapsed}"),
+            };
+            reason.get_or_insert(failed);
+        }
+        Err(reason)
     }
 
     fn failed(&mut self, failure: &Failure) {

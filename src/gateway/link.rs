@@ -1,10 +1,11 @@
 //! One connection to the upstream: what comes over it goes to the broker, and what it says of itself to those who look.
 
 use super::Gateway;
+use super::driver::Dialled;
 use crate::identity::printable;
 use crate::ports::{Bus, Groups, Inbound, RemoteInterest};
-use lattice_broker::env::{BoxFuture, Stream};
-use lattice_broker::leaf::{Close, Desk, Direction, Event, Handler, LeafMessage, Link, ParserLimits, Session};
+use lattice_broker::env::BoxFuture;
+use lattice_broker::leaf::{self, Close, Desk, Direction, Event, Handler, LeafMessage, Link, ParserLimits, Session};
 use std::sync::{Arc, Mutex};
 use tracing::{debug, info};
 
@@ -17,18 +18,22 @@ pub(super) enum End {
     Unwanted,
 }
 
-/// Runs a link over `stream` to its end, after which nothing of it is left in the broker.
+/// Runs a link over what was dialled to its end, after which nothing of it is left in the broker.
 pub(super) async fn run(
     gateway: &Gateway,
     bus: &dyn Bus,
-    stream: Arc<dyn Stream>,
+    dialled: Dialled,
     discovered: &mut Vec<String>,
     said: &mut Option<String>,
 ) -> End {
     let upstream = Upstream { gateway, bus, discovered, said, inbound: bus.inbound(), import: None };
     let limits = ParserLimits { payload_bytes_max: gateway.config.payload_bytes_max, ..ParserLimits::default() };
-    let session = Session::new(Arc::clone(&gateway.session), gateway.env.now());
-    let mut link = Link::new(&gateway.env, stream, session, limits, upstream);
+    let Dialled { opened, credentials } = dialled;
+    let config = leaf::Config { credentials, ..gateway.session.clone() };
+    let session = Session::new(Arc::new(config), gateway.env.now());
+    let session = if opened.is_encrypted { session.encrypted() } else { session };
+    let link = Link::new(&gateway.env, opened.stream, session, limits, upstream);
+    let mut link = link.with_read(&opened.read);
     let close = link.run().await;
     {
         let mut state = gateway.shared.lock();

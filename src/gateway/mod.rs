@@ -8,9 +8,11 @@ mod config;
 mod counters;
 mod driver;
 mod link;
+mod open;
 mod state;
 
 pub use config::{Config, ConfigError, UpstreamUrl};
+pub use open::{Encryption, system_roots};
 
 use crate::ports::{Bus, InterestChange, Message, Neighbor, NeighborKind, Pick, UpstreamId, Waiting};
 use crate::status;
@@ -34,7 +36,7 @@ pub struct Gateway {
     env: Env,
     config: Config,
     upstream: UpstreamId,
-    session: Arc<leaf::Config>,
+    session: leaf::Config,
     shared: Shared,
     counters: Counters,
     started: AtomicBool,
@@ -47,15 +49,16 @@ impl Gateway {
     pub fn new(env: Env, config: Config) -> Arc<Self> {
         let token = leaf::random_token(&mut env.rng("gateway.token"));
         let session = leaf::Config {
-            credentials: config.url.credentials().clone(),
             ping_interval: config.ping_interval,
             pending_bytes_max: config.pending_bytes_max,
             peer_interest_max: config.interest_max,
+            denied_in: config.denied_in.clone(),
+            denied_out: config.denied_out.clone(),
             ..leaf::Config::new(&config.name, &config.cluster, &config.account, token)
         };
         Arc::new(Self {
-            upstream: config.url.id(),
-            session: Arc::new(session),
+            upstream: config.upstream(),
+            session,
             shared: Shared::new(Interest::new(config.account.as_bytes(), Scope::Up), config.pending_bytes_max),
             counters: Counters::default(),
             started: AtomicBool::new(false),

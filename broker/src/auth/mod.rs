@@ -101,7 +101,8 @@ impl Auth {
     }
 
     /// Whether clients can be in an account of that name.
-    pub(crate) fn has_account(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn has_account(&self, name: &str) -> bool {
         name == GLOBAL_ACCOUNT || name == self.system_account() || self.account(name).is_some()
     }
 

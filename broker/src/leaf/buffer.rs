@@ -42,6 +42,13 @@ impl ReadBuffer {
         &mut self.buf[self.end..]
     }
 
+    /// Takes what was read elsewhere, before anything was read here.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        self.need = bytes.len();
+        self.room()[..bytes.len()].copy_from_slice(bytes);
+        (self.end, self.need) = (bytes.len(), 0);
+    }
+
     pub(super) fn shrink(&mut self) {
         if self.start == self.end && self.buf.len() > 4 * READ_BYTES {
             *self = Self::default();

@@ -14,7 +14,7 @@ pub enum Close {
     )]
     WrongPort,
     /// TLS is required.
-    #[error("the server requires TLS on its leaf-node port, and TLS towards an upstream is not supported yet")]
+    #[error("the server requires TLS, which has not begun")]
     TlsRequired,
     /// The peer's JSON is none.
     #[error("the server's INFO cannot be read: {0}")]

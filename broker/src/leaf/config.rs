@@ -22,6 +22,10 @@ pub struct Config {
     pub token: String,
     /// Subjects kept on this side, and refused from the other.
     pub denied: Vec<String>,
+    /// Subjects besides that are not taken from the other side.
+    pub denied_in: Vec<String>,
+    /// Subjects besides that are not sent there.
+    pub denied_out: Vec<String>,
     /// How long the peer may take to speak first.
     pub first_info_timeout: Duration,
     /// How long it may take to answer CONNECT; of a dialer that was accepted, to send it, and to be judged.
@@ -53,6 +57,8 @@ impl Config {
             token,
             // What a real server denies on every leaf link: otherwise each reachable JetStream would answer (§7.1).
             denied: ["$JS.API.>", "$KV.>", "$OBJ.>"].map(str::to_owned).to_vec(),
+            denied_in: Vec::new(),
+            denied_out: Vec::new(),
             first_info_timeout: Duration::from_secs(2),
             answer_timeout: Duration::from_secs(2),
             ping_interval: Duration::from_secs(5),

@@ -131,6 +131,13 @@ impl<H: Handler> Link<H> {
         }
     }
 
+    /// The same, with bytes that have been read from the stream already.
+    #[must_use]
+    pub fn with_read(mut self, bytes: &[u8]) -> Self {
+        self.read.put(bytes);
+        self
+    }
+
     /// Runs the link until it ends; the session is gone then, and its last words wait for [`Link::farewell`]. `None` when it
     /// was not wanted any more.
     pub async fn run(&mut self) -> Option<Close> {
@@ -178,6 +185,7 @@ impl<H: Handler> Link<H> {
     }
 
     async fn steps(&mut self) -> Result<(), Close> {
+        self.take_operations()?;
         loop {
             self.write_out()?;
             match poll_fn(|cx| self.poll_wake(cx)).await {

@@ -31,11 +31,14 @@ pub struct Permissions {
 }
 
 impl Permissions {
-    /// No restrictions but `denied_here`, which holds both ways.
+    /// No restrictions but `both`, which holds both ways, and what holds one way alone.
     #[must_use]
-    pub fn new(denied_here: &[String]) -> Self {
-        let direction = Direction { denied_here: owned(denied_here), ..Direction::default() };
-        Self { import: direction.clone(), export: direction }
+    pub fn new(both: &[String], import: &[String], export: &[String]) -> Self {
+        let direction = |one: &[String]| {
+            let denied_here = both.iter().chain(one).map(|subject| subject.as_bytes().into()).collect();
+            Direction { denied_here, ..Direction::default() }
+        };
+        Self { import: direction(import), export: direction(export) }
     }
 }
 
@@ -111,7 +114,7 @@ mod tests {
 
     fn direction(allow: &[&str], deny: &[&str]) -> Direction {
         let list = |subjects: &[&str]| subjects.iter().map(|&subject| subject.to_owned()).collect();
-        let mut direction = Permissions::new(&["$KV.>".to_owned()]).import;
+        let mut direction = Permissions::new(&["$KV.>".to_owned()], &[], &[]).import;
         direction.permit(&SubjectLists { allow: list(allow), deny: list(deny) });
         direction
     }

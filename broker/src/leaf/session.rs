@@ -108,6 +108,8 @@ pub struct Session {
     /// Marks the local interest.
     token: String,
     state: State,
+    /// The connection is encrypted already.
+    is_encrypted: bool,
     /// The round-trip time as last measured, and when the PING went out that waits for its answer.
     rtt: Option<Duration>,
     ping_sent: Option<Instant>,
@@ -149,14 +151,22 @@ impl Session {
         Self::begun(config, State::AwaitInfo { deadline })
     }
 
+    /// The same over a connection on which TLS has begun.
+    #[must_use]
+    pub fn encrypted(mut self) -> Self {
+        self.is_encrypted = true;
+        self
+    }
+
     fn begun(config: Arc<Config>, state: State) -> Self {
         Self {
             state,
+            is_encrypted: false,
             account: config.account.clone(),
             token: config.token.clone(),
             rtt: None,
             ping_sent: None,
-            permissions: Permissions::new(&config.denied),
+            permissions: Permissions::new(&config.denied, &config.denied_in, &config.denied_out),
             capacity: Capacity::default(),
             peer_interest: BTreeMap::new(),
             complaint: None,

@@ -2,7 +2,7 @@
 
 use super::names::written;
 use rustls::pki_types::CertificateDer;
-use rustls::{CipherSuite, ProtocolVersion, ServerConnection};
+use rustls::{CipherSuite, CommonState, ProtocolVersion};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Certificates of a chain that are remembered, and bytes of a name.
@@ -36,7 +36,7 @@ pub struct ShownCertificate {
 }
 
 impl TlsFacts {
-    pub(super) fn of(tls: &ServerConnection) -> Self {
+    pub(super) fn of(tls: &CommonState) -> Self {
         let version = match tls.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "1.3",
             Some(ProtocolVersion::TLSv1_2) => "1.2",

@@ -89,7 +89,7 @@ impl Session {
         }
         (self.account, self.token) = (binding.account.clone(), binding.token.clone());
         self.capacity.headers = connect.headers;
-        let mut permissions = Permissions::new(&self.config.denied);
+        let mut permissions = Permissions::new(&self.config.denied, &[], &[]);
         let mut received = permissions.import.clone();
         binding.export.iter().for_each(|lists| received.permit(lists));
         // What the dialer wants to have kept from it counts like what it may not have.

@@ -1,7 +1,6 @@
 //! How a link opens that was dialled: the acceptor's INFO, our CONNECT, its answer; and what it tells later.
 
 use super::{DISCOVERED_MAX, Event, Outlet, PROTOCOL, Peer, Session, State, VERSION};
-use crate::credentials::Credentials;
 use crate::leaf::close::Close;
 use crate::leaf::encode::write_connect;
 use crate::leaf::info::{Connect, Info};
@@ -25,13 +24,13 @@ impl Session {
         let discovered = info.leafnode_urls.as_ref().map(|urls| urls.iter().take(DISCOVERED_MAX).cloned().collect());
         match &mut self.state {
             State::AwaitInfo { .. } => {
-                if info.tls_required {
+                if info.tls_required && !self.is_encrypted {
                     return Err(Close::TlsRequired);
                 }
                 if info.client_id == 0 || !(info.leafnode_urls.is_some() || info.info_on_connect) {
                     return Err(Close::WrongPort);
                 }
-                self.connect();
+                self.connect(&info.nonce);
                 let server = if info.server_name.is_empty() { info.server_id } else { info.server_name };
                 let discovered = discovered.unwrap_or_default();
                 if info.info_on_connect {
@@ -72,14 +71,9 @@ impl Session {
         info.import.is_some() || info.export.is_some()
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, nonce: &str) {
         let config = &self.config;
-        let (user, pass, auth_token) = match &config.credentials {
-            Credentials::None => (None, None, None),
-            Credentials::Password { user, pass } => (Some(user.clone()), Some(pass.clone()), None),
-            // As the user name too, as real servers do: the URL does not tell which is meant.
-            Credentials::Token(token) => (Some(token.clone()), None, Some(token.clone())),
-        };
+        let shown = config.credentials.show(nonce);
         let connect = Connect {
             version: VERSION.to_owned(),
             server_id: config.name.clone(),
@@ -89,10 +83,14 @@ impl Session {
             protocol: PROTOCOL,
             compress_mode: "off".to_owned(),
             remote_account: config.account.clone(),
-            deny_pub: config.denied.clone(),
-            user,
-            pass,
-            auth_token,
+            deny_pub: config.denied.iter().chain(&config.denied_in).cloned().collect(),
+            // A token as the user name too, as real servers do: the URL does not tell which is meant.
+            user: shown.user.or_else(|| shown.auth_token.clone()),
+            pass: shown.pass,
+            auth_token: shown.auth_token,
+            nkey: shown.nkey,
+            jwt: shown.jwt,
+            sig: shown.sig,
             ..Connect::default()
         };
         write_connect(&mut self.out, &connect);

@@ -1,0 +1,150 @@
+//! From a connection to a stream on which the leaf protocol goes on: what the server says first, and TLS where it is asked for.
+//!
+//! Which server, and what is said to it, is left to others. Nothing is sent before TLS has begun where it is wanted, and what
+//! came in the clear besides INFO ends the attempt: it may be anybody's.
+
+use lattice_broker::env::{Env, Stream};
+use lattice_broker::leaf::Info;
+use lattice_broker::tls::TlsStream;
+use rustls::crypto::ring as backend;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use std::future::poll_fn;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How long the server may take to speak first.
+const FIRST_INFO: Duration = Duration::from_secs(2);
+/// Bytes of its INFO.
+const INFO_MAX: usize = 64 << 10;
+
+/// How links are encrypted, where the URL or the server asks for it.
+#[derive(Clone, Debug)]
+pub struct Encryption {
+    /// Who is trusted, and what is shown; `None` is whoever the system trusts, and nothing.
+    pub client: Option<Arc<ClientConfig>>,
+    /// Never in the clear, whatever the URL says.
+    pub is_required: bool,
+    /// The handshake comes before the server's INFO.
+    pub is_first: bool,
+    /// Time for the handshake.
+    pub timeout: Duration,
+}
+
+impl Default for Encryption {
+    fn default() -> Self {
+        Self { client: None, is_required: false, is_first: false, timeout: Duration::from_secs(2) }
+    }
+}
+
+/// A stream on which the leaf protocol goes on.
+pub(super) struct Opened {
+    pub(super) stream: Arc<dyn Stream>,
+    /// What has been read from it.
+    pub(super) read: Vec<u8>,
+    pub(super) is_encrypted: bool,
+}
+
+/// Why it does not.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("the server sent no INFO within {FIRST_INFO:?}")]
+    NoInfo,
+    #[error("connection lost: {0}")]
+    Lost(#[from] io::Error),
+    #[error("the server said something else than INFO, or more than {INFO_MAX} bytes of it")]
+    NotInfo,
+    #[error("TLS is asked for, and the server's leaf-node port has none")]
+    NoTls,
+    #[error("the server went on in the clear where TLS was to begin")]
+    Clear,
+    #[error("no certificate authorities are known on this system: name a file of them")]
+    NoAuthorities,
+    #[error("{0:?} is no name that a certificate could have")]
+    NoName(String),
+    #[error("TLS handshake: {0}")]
+    Handshake(io::Error),
+}
+
+/// Brings a connection to `host` so far.
+pub(super) async fn open(
+    env: &Env,
+    raw: Arc<dyn Stream>,
+    tls: &Encryption,
+    is_wanted: bool,
+    host: &str,
+) -> Result<Opened, Failure> {
+    let is_wanted = is_wanted || tls.is_required;
+    if tls.is_first {
+        let stream = secure(env, raw, tls, host).await?;
+        return Ok(Opened { stream, read: Vec::new(), is_encrypted: true });
+    }
+    let read = env.timeout(FIRST_INFO, first_line(&*raw)).await.map_err(|_| Failure::NoInfo)??;
+    // Whatever else it may be is for the session to say.
+    let asks = info(&read).is_some_and(|info| info.tls_required);
+    if !asks && !is_wanted {
+        return Ok(Opened { stream: raw, read, is_encrypted: false });
+    }
+    if !asks {
+        return Err(Failure::NoTls);
+    }
+    if !read.ends_with(b"\n") || read.iter().filter(|byte| **byte == b'\n').count() > 1 {
+        return Err(Failure::Clear);
+    }
+    let stream = secure(env, raw, tls, host).await?;
+    Ok(Opened { stream, read, is_encrypted: true })
+}
+
+fn info(line: &[u8]) -> Option<Info> {
+    let line = line.split(|byte| *byte == b'\n').next()?;
+    let json = line.get(..5).filter(|word| word.eq_ignore_ascii_case(b"INFO ")).and(line.get(5..))?;
+    serde_json::from_slice(json).ok()
+}
+
+/// What comes up to the end of a line, and perhaps more.
+async fn first_line(raw: &dyn Stream) -> Result<Vec<u8>, Failure> {
+    let (mut read, mut buf) = (Vec::new(), vec![0; 4096]);
+    while !read.contains(&b'\n') {
+        poll_fn(|cx| raw.poll_read_ready(cx)).await?;
+        match raw.try_read(&mut buf) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side").into()),
+            Ok(len) => read.extend_from_slice(&buf[..len]),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if read.len() > INFO_MAX {
+            return Err(Failure::NotInfo);
+        }
+    }
+    Ok(read)
+}
+
+async fn secure(env: &Env, raw: Arc<dyn Stream>, tls: &Encryption, host: &str) -> Result<Arc<dyn Stream>, Failure> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| Failure::NoName(host.to_owned()))?;
+    let config = tls.client.clone().or_else(of_the_system).ok_or(Failure::NoAuthorities)?;
+    let secured = env.timeout(tls.timeout, TlsStream::connect(raw, config, name)).await;
+    let secured = secured.map_err(|elapsed| Failure::Handshake(io::Error::new(io::ErrorKind::TimedOut, elapsed)))?;
+    Ok(Arc::new(secured.map_err(Failure::Handshake)?))
+}
+
+/// Trusts whom the system trusts; read once, when it is first needed.
+fn of_the_system() -> Option<Arc<ClientConfig>> {
+    static SYSTEM: OnceLock<Option<Arc<ClientConfig>>> = OnceLock::new();
+    SYSTEM.get_or_init(|| system_roots().and_then(client)).clone()
+}
+
+/// Whom the system trusts; `None` when that is nobody.
+pub fn system_roots() -> Option<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    // What cannot be read of them is as if it were not there.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    (!roots.is_empty()).then_some(roots)
+}
+
+/// Trusts `roots`, and shows nothing of itself.
+fn client(roots: RootCertStore) -> Option<Arc<ClientConfig>> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(backend::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().ok()?;
+    Some(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
