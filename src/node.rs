@@ -520,6 +520,7 @@ fn gateway_of(
     let cluster = format!("lattice-{:02x}{:02x}{:02x}{:02x}", id[0], id[1], id[2], id[3]);
     let mut config = gateway::Config::new(upstream.url.clone(), &cluster, identity.name())?;
     config.ping_interval = upstream.ping_interval;
+    config.tls = upstream.tls.clone();
     Ok(Gateway::new(env.clone(), config))
 }
 

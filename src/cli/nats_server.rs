@@ -5,6 +5,7 @@
 mod cluster;
 mod process;
 mod real_route;
+mod remotes;
 
 use super::{EXIT_FAILED, EXIT_OK};
 use crate::drop_in::flags::{self, Flags};

@@ -43,7 +43,7 @@ pub(super) struct Args {
     /// Send no beacons to the local network, and hear none.
     #[arg(long, env = "LATTICE_NO_BEACON")]
     no_beacon: bool,
-    /// A real nats-server to join as a leaf node: nats://[user:password@]host[:7422].
+    /// A real nats-server to join as a leaf node: nats:// or tls://[user:password@]host[:7422].
     #[arg(long, value_name = "URL", env = "LATTICE_UPSTREAM", hide_env_values = true)]
     upstream: Option<String>,
     /// Where those who watch are answered by HTTP, as 127.0.0.1:8222 [default: nowhere].

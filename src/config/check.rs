@@ -6,7 +6,7 @@ use super::units::{self, Period, Size};
 use super::{
     Auth, Client, Config, ConfigError, HTTP_PORT, Link, Mesh, Override, UPSTREAM_PING_INTERVAL, Upstream, User,
 };
-use crate::gateway;
+use crate::gateway::{self, UpstreamUrl};
 use crate::host;
 use crate::mesh::beacon;
 use crate::mesh::client_urls;
@@ -15,9 +15,11 @@ use crate::mesh::frame::DESTINATIONS_MAX;
 use crate::mesh::heartbeat::Pace;
 use crate::mesh::lsdb::ADJACENCY_MAX;
 use crate::nats_url::is_host_port;
+use lattice_broker::Credentials;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 const MS: u64 = 1;
@@ -186,10 +188,33 @@ impl Check {
         let ping_interval = self.period("upstream.ping_interval", file.ping_interval, UPSTREAM_PING_INTERVAL, range)?;
         let Some(Secret(url)) = &file.url else { return Ok(None) };
         // The text may hold a password: the error repeats the value without credentials.
-        let url = url.parse().map_err(|error: gateway::ConfigError| {
+        let url: UpstreamUrl = url.parse().map_err(|error: gateway::ConfigError| {
             self.invalid("upstream.url", &error.value, error.accepted.to_owned())
         })?;
-        Ok(Some(Upstream { url, ping_interval }))
+        let url = match &file.credentials {
+            None => url,
+            Some(path) => url.with_credentials(self.credentials(path)?),
+        };
+        let tls = match &file.ca {
+            None => gateway::Encryption::default(),
+            Some(path) => gateway::Encryption::trusting(path).map_err(|why| {
+                self.invalid("upstream.ca", path.display(), format!("a file of certificates in PEM ({why})"))
+            })?,
+        };
+        Ok(Some(Upstream { url, tls, ping_interval }))
+    }
+
+    /// What is in a file of credentials.
+    fn credentials(&self, path: &Path) -> Checked<Credentials> {
+        let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        let made = read.and_then(|text| Credentials::from_creds(&text).map_err(|error| error.to_string()));
+        made.map_err(|why| {
+            self.invalid(
+                "upstream.credentials",
+                path.display(),
+                format!("a file of credentials as nsc writes it ({why})"),
+            )
+        })
     }
 
     fn client(&self, file: file::Client, default: Client) -> Checked<Client> {

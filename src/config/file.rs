@@ -36,6 +36,8 @@ pub const KEYS: &[&str] = &[
     "beacon.interfaces",
     "upstream",
     "upstream.url",
+    "upstream.credentials",
+    "upstream.ca",
     "upstream.ping_interval",
     "client",
     "client.max_payload",
@@ -136,6 +138,8 @@ pub struct Beacon {
 #[expect(missing_docs, reason = "docs/lattice.toml documents each key")]
 pub struct Upstream {
     pub url: Option<Secret>,
+    pub credentials: Option<PathBuf>,
+    pub ca: Option<PathBuf>,
     pub ping_interval: Option<Period>,
 }
 

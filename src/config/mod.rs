@@ -11,7 +11,7 @@ pub mod units;
 
 pub use place::{Origin, Source};
 
-use crate::gateway::UpstreamUrl;
+use crate::gateway::{self, UpstreamUrl};
 use crate::host;
 use crate::mesh::beacon;
 use crate::mesh::forming;
@@ -93,6 +93,8 @@ impl Link {
 pub struct Upstream {
     /// Its leaf node listener, with the credentials to show there.
     pub url: UpstreamUrl,
+    /// Whom to trust, where it is encrypted.
+    pub tls: gateway::Encryption,
     /// How often to check that it answers.
     pub ping_interval: Duration,
 }

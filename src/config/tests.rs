@@ -32,6 +32,8 @@ const EXAMPLES: &[&str] = &[
     "name",
     "join",
     "upstream.url",
+    "upstream.credentials",
+    "upstream.ca",
     "client.advertise",
     "client.auth.token",
     "client.auth.users",
@@ -50,6 +52,10 @@ fn no_upstream_unless_a_url_is_given() {
     assert_eq!(resolve("[upstream]\nping_interval = \"1s\"").unwrap().upstream, None);
     let upstream = resolve("[upstream]\nurl = \"nats://ann:pw@hub\"").unwrap().upstream.unwrap();
     assert_eq!((upstream.url.host_port().as_str(), upstream.ping_interval), ("hub:7422", UPSTREAM_PING_INTERVAL));
+    for (key, accepted) in [("credentials", "as nsc writes it"), ("ca", "certificates in PEM")] {
+        let text = error(&format!("[upstream]\nurl = \"tls://hub\"\n{key} = \"/none/here\""));
+        assert!(text.contains("/none/here") && text.contains(accepted) && text.contains("lattice.toml:3:"), "{text}");
+    }
 }
 
 #[test]
@@ -127,7 +133,7 @@ fn secrets_stay_out_of_errors() {
     let both = "[client.auth]\ntoken = \"hunter2\"\nusers = [{ name = \"a\", password = \"hunter2\" }]";
     for text in [
         both,
-        "[upstream]\nurl = \"tls://a:hunter2@h\"",
+        "[upstream]\nurl = \"ws://a:hunter2@h\"",
         "[client.auth]\nusers = [{ name = \"\", password = \"hunter2\" }]",
     ] {
         let text = error(text);

@@ -1,9 +1,10 @@
 //! `leafnodes { … }`: where other servers connect as leaf nodes of this one, and as whom.
 //!
-//! The other direction, `remotes`, is refused by name: a node of a lattice has it as `--upstream`.
+//! The other direction, `remotes`, is left to `remotes.rs`.
 
 use super::grammar::{Block, Entry, Item, Value};
 use super::read::{Faults, listener};
+use super::remotes::{self, Remote};
 use super::tls::{self, Encryption};
 use super::users::{Proof, Secret, User, proof, user_block};
 use lattice_broker::leaf::version;
@@ -54,18 +55,21 @@ struct Said {
     is_isolated: bool,
 }
 
-/// Reads the block; `None` where it names no port, as for none.
-pub(super) fn read(entry: &Entry, faults: &mut Faults) -> Option<LeafNodes> {
-    let mut said = Said::default();
-    for entry in &faults.block(entry)?.entries {
+/// Reads the block: the listener, `None` where no port is named, as for none; and those that are dialled.
+pub(super) fn read(entry: &Entry, faults: &mut Faults) -> (Option<LeafNodes>, Vec<Remote>) {
+    let (mut said, mut dialled) = (Said::default(), Vec::new());
+    for entry in faults.block(entry).map(|block| &block.entries[..]).unwrap_or_default() {
         let key = entry.key.to_lowercase();
-        if !(place(&key, entry, &mut said, faults)
-            || manner(&key, entry, &mut said, faults)
-            || refused(&key, entry, faults))
-        {
+        if key == "remotes" {
+            dialled = remotes::read(entry, faults);
+        } else if !(place(&key, entry, &mut said, faults) || manner(&key, entry, &mut said, faults)) {
             faults.unknown(entry);
         }
     }
+    (listener_of(said), dialled)
+}
+
+fn listener_of(said: Said) -> Option<LeafNodes> {
     Some(LeafNodes {
         host: said.host.unwrap_or_else(|| "0.0.0.0".to_owned()),
         port: said.port?,
@@ -116,7 +120,7 @@ fn manner(key: &str, entry: &Entry, said: &mut Said, faults: &mut Faults) -> boo
 }
 
 /// It is for both ends to agree on, and agreed on none.
-fn compression(entry: &Entry, faults: &mut Faults) {
+pub(super) fn compression(entry: &Entry, faults: &mut Faults) {
     match &entry.item.value {
         Value::Boolean(_) | Value::Text(_) => {}
         Value::Block(_) | Value::Integer(_) | Value::Float(_) | Value::Date(_) | Value::List(_) => {
@@ -179,18 +183,6 @@ fn bare(proof: Proof) -> User {
     User { proof, permissions: None, connection_types: Vec::new() }
 }
 
-fn refused(key: &str, entry: &Entry, faults: &mut Faults) -> bool {
-    if key != "remotes" {
-        return false;
-    }
-    // What is written out of habit asks for nothing.
-    let is_empty = matches!(&entry.item.value, Value::List(items) if items.is_empty());
-    if !is_empty {
-        faults.refuse(entry, "leafnodes", "join a real server with: lattice up --upstream nats://host:7422");
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::read::tests::read;
@@ -223,7 +215,7 @@ mod tests {
             ("port: 7422, min_version: \"1.0\"", "min_version is \"1.0\""),
             ("port: 7422, min_version: \"2.7.9\"", "at least 2.8.0"),
             ("port: 99999", "port is 99999"),
-            ("port: 7422, remotes: [{url: \"nats://h:1\"}]", "lattice up --upstream"),
+            ("port: 7422, remotes: [{url: \"nats://h:x\"}]", "accepted is nats:// or tls://"),
             ("port: 7422, authorization { user: a, users: [{user: b}] }", "can not have a single user/pass"),
             ("port: 7422, authorization { users: [{nkey: U}] }", "unknown field \"nkey\""),
             ("port: 7422, authorization { nkey: UX }", "Not a valid public nkey"),

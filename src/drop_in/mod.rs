@@ -17,6 +17,7 @@ pub mod options;
 pub mod read;
 pub mod refused;
 pub mod reload;
+pub mod remotes;
 pub mod signal;
 pub mod tls;
 pub mod to_broker;

@@ -2,6 +2,7 @@
 
 use super::cluster::Cluster;
 use super::leafnodes::LeafNodes;
+use super::remotes::Remote;
 use super::tls::Encryption;
 use super::users::Auth;
 use super::websocket::WebSocket;
@@ -32,6 +33,8 @@ pub struct Options {
     pub websocket: Option<WebSocket>,
     /// Where leaf nodes connect.
     pub leafnodes: Option<LeafNodes>,
+    /// The servers of which this one is a leaf node.
+    pub remotes: Vec<Remote>,
     /// Who may connect.
     pub auth: Auth,
     /// The other servers of the same service.
@@ -118,6 +121,7 @@ impl Default for Options {
             allow_non_tls: false,
             websocket: None,
             leafnodes: None,
+            remotes: Vec::new(),
             auth: Auth::default(),
             cluster: None,
             log: LogOptions {

@@ -387,7 +387,7 @@ fn encryption(key: &str, entry: &Entry, options: &mut Options, faults: &mut Faul
     match key {
         "tls" => options.tls = tls::read(entry, faults),
         "websocket" | "ws" => options.websocket = websocket::read(entry, faults),
-        "leafnodes" | "leaf" => options.leafnodes = leafnodes::read(entry, faults),
+        "leafnodes" | "leaf" => (options.leafnodes, options.remotes) = leafnodes::read(entry, faults),
         "allow_non_tls" => set(&mut options.allow_non_tls, faults.flag(entry)),
         _ => return false,
     }

@@ -16,6 +16,7 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<String>, Vec<String>>
         fixed("Websocket", &websocket_at(old), &websocket_at(new)),
         fixed("LeafNode", &leafnodes_at(old), &leafnodes_at(new)),
         // Without values, which would tell passwords.
+        (old.remotes != new.remotes).then(|| "config reload not supported for remotes of LeafNode".to_owned()),
         (old.cluster != new.cluster).then(|| "config reload not supported for Cluster".to_owned()),
         fixed("HTTPHost", &old.monitoring.host, &new.monitoring.host),
         fixed("HTTPPort", &old.monitoring.port, &new.monitoring.port),

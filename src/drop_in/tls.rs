@@ -7,6 +7,7 @@ pub(super) mod tests;
 
 use super::grammar::{Block, Entry, Value};
 use super::read::Faults;
+use crate::gateway;
 use lattice_broker::tls::{HandshakeFirst, Tls};
 use load::Loaded;
 use rustls::crypto::SupportedKxGroup;
@@ -38,6 +39,8 @@ pub struct Wanted {
     pub(super) suites: Vec<SupportedCipherSuite>,
     pub(super) groups: Vec<&'static dyn SupportedKxGroup>,
     pub(super) is_newest_only: bool,
+    /// Of a server that is dialled: its certificate is not looked at.
+    pub(super) is_insecure: bool,
     pub(super) pinned: BTreeSet<[u8; 32]>,
 }
 
@@ -104,11 +107,53 @@ pub(super) fn read(entry: &Entry, faults: &mut Faults) -> Option<Encryption> {
         return None;
     }
     let wanted = wanted(entry, block, faults);
+    if wanted.pairs.is_empty() {
+        faults.error(&entry.place, "tls names no certificate: cert_file and key_file are needed");
+    }
     if faults.errors.len() > before {
         return None;
     }
     let loaded = Encryption::load(&wanted);
     loaded.map_err(|what| faults.error(&entry.place, what)).ok()
+}
+
+/// TLS towards another server, with the files that it needs read. Equal as [`Encryption`] is.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// What the gateway takes.
+    pub encryption: gateway::Encryption,
+    digest: Vec<u8>,
+}
+
+impl PartialEq for Outgoing {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+/// Reads the block of a server that is dialled.
+pub(super) fn read_outgoing(entry: &Entry, faults: &mut Faults) -> Option<Outgoing> {
+    let before = faults.errors.len();
+    let wanted = wanted(entry, faults.block(entry)?, faults);
+    if wanted.is_insecure {
+        faults.refuse(
+            entry,
+            "tls",
+            "insecure takes anybody's word; name who signs the server's certificate with ca_file",
+        );
+    }
+    if wanted.verify || wanted.map || !wanted.pinned.is_empty() {
+        faults
+            .error(&entry.place, "verify, verify_and_map and pinned_certs are for those who connect, not for a remote");
+    }
+    if faults.errors.len() > before {
+        return None;
+    }
+    let loaded = load::load_outgoing(&wanted);
+    let (client, digest) = loaded.map_err(|what| faults.error(&entry.place, what)).ok()?;
+    let timeout = wanted.timeout.unwrap_or(TIMEOUT);
+    let is_first = wanted.first != HandshakeFirst::Never;
+    Some(Outgoing { encryption: gateway::Encryption { client, is_required: true, is_first, timeout }, digest })
 }
 
 fn wanted(parent: &Entry, block: &Block, faults: &mut Faults) -> Wanted {
@@ -123,9 +168,6 @@ fn wanted(parent: &Entry, block: &Block, faults: &mut Faults) -> Wanted {
         {
             faults.unknown(entry);
         }
-    }
-    if wanted.pairs.is_empty() {
-        faults.error(&parent.place, "tls names no certificate: cert_file and key_file are needed");
     }
     wanted
 }
@@ -173,8 +215,8 @@ fn handshake(key: &str, entry: &Entry, wanted: &mut Wanted, faults: &mut Faults)
         "min_version" => wanted.is_newest_only = newest_only(entry, faults),
         "cipher_suites" => wanted.suites = named(entry, faults, suites::suite),
         "curve_preferences" => wanted.groups = named(entry, faults, suites::group),
-        // Clients name no server of ours, and we check none of theirs.
-        "insecure" => drop(faults.flag(entry)),
+        // Nobody's certificate is looked at by a server that does not verify: only of use where one is dialled.
+        "insecure" => wanted.is_insecure = faults.flag(entry).unwrap_or_default(),
         _ => return false,
     }
     true

@@ -3,6 +3,7 @@
 use super::options::Options;
 use super::users::{Account, Auth, Export, Import, Kind, Permissions, Proof, Rules, User};
 use lattice_broker as broker;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,9 @@ pub enum Unsupported {
         /// What to do instead.
         instead: &'static str,
     },
+    /// About a server of which this one is to be a leaf node.
+    #[error("remotes of leafnodes: {0}")]
+    Remote(String),
     /// A value that the broker does not take.
     #[error(transparent)]
     Value(#[from] broker::ConfigError),
@@ -79,7 +83,32 @@ pub fn config(options: &Options, listen: Listen) -> Result<broker::Config, Unsup
         ..default
     };
     config.validate()?;
+    check_remotes(options, &config.auth)?;
     Ok(config)
+}
+
+/// Each of them has its account, and its own place.
+fn check_remotes(options: &Options, auth: &broker::Auth) -> Result<(), Unsupported> {
+    let what = "remotes of leafnodes";
+    if !options.remotes.is_empty() && options.cluster.is_some() {
+        return Err(unsupported(what, "leave cluster out, or let a server outside of the cluster be the leaf node"));
+    }
+    if !options.remotes.is_empty() && auth.operator.is_some() {
+        return Err(unsupported(what, "leave operator out, or let the other server be the leaf node"));
+    }
+    let mut seen = BTreeSet::new();
+    for remote in &options.remotes {
+        let account = &remote.account;
+        if !account.is_empty() && !auth.has_account(account) {
+            return Err(Unsupported::Remote(format!("account {account:?} is none of those in accounts {{ … }}")));
+        }
+        for url in &remote.urls {
+            if !seen.insert((url.host_port(), account)) {
+                return Err(Unsupported::Remote(format!("{url} is there twice for the same account")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A list of users goes before a token, a token before the one user.

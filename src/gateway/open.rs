@@ -7,10 +7,12 @@ use lattice_broker::env::{Env, Stream};
 use lattice_broker::leaf::Info;
 use lattice_broker::tls::TlsStream;
 use rustls::crypto::ring as backend;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::future::poll_fn;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -38,6 +40,37 @@ impl Default for Encryption {
     }
 }
 
+impl Encryption {
+    /// Trusts those in a file of certificates, and nobody else. Reads it.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn trusting(file: &Path) -> Result<Self, String> {
+        let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+        let mut roots = RootCertStore::empty();
+        for certificate in found.map_err(|error| error.to_string())? {
+            roots.add(certificate).map_err(|error| error.to_string())?;
+        }
+        if roots.is_empty() {
+            return Err("it has none".to_owned());
+        }
+        Ok(Self { client: client(roots), ..Self::default() })
+    }
+}
+
+/// Equal when the same handshake comes of it: the same authorities, read once.
+impl PartialEq for Encryption {
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.client, &other.client) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        same && (self.is_required, self.is_first, self.timeout) == (other.is_required, other.is_first, other.timeout)
+    }
+}
+
+impl Eq for Encryption {}
+
 /// A stream on which the leaf protocol goes on.
 pub(super) struct Opened {
     pub(super) stream: Arc<dyn Stream>,
@@ -59,7 +92,7 @@ pub(super) enum Failure {
     NoTls,
     #[error("the server went on in the clear where TLS was to begin")]
     Clear,
-    #[error("no certificate authorities are known on this system: name a file of them")]
+    #[error("no certificate authorities are known on this system: name a file of them (ca, ca_file)")]
     NoAuthorities,
     #[error("{0:?} is no name that a certificate could have")]
     NoName(String),

@@ -1,6 +1,6 @@
 //! The life of the server: starts, serves, does what signals ask for, and ends with the exit code that nats-server has.
 
-use super::{Loaded, cluster, load, real_route};
+use super::{Loaded, cluster, load, real_route, remotes};
 use crate::cli::{EXIT_FAILED, EXIT_OK, memory};
 use crate::drop_in::cluster::Cluster;
 use crate::drop_in::files::{Ports, PortsFile, write_pid};
@@ -10,6 +10,7 @@ use crate::drop_in::options::Options;
 use crate::drop_in::to_broker::Listen;
 use crate::drop_in::users::{Proof, Secret};
 use crate::drop_in::{VERSION, reload, to_broker};
+use crate::gateway::Gateway;
 use crate::identity::Identity;
 use crate::node::Node;
 use crate::web::{self, Certificates};
@@ -70,6 +71,8 @@ struct Server {
     broker: Broker,
     /// Its place in a cluster.
     node: Option<Arc<Node>>,
+    /// Links to the servers of which it is a leaf node.
+    remotes: Vec<Arc<Gateway>>,
     http: Option<SocketAddr>,
     /// What HTTPS goes by.
     certificates: Option<Certificates>,
@@ -117,6 +120,7 @@ impl Server {
         introduce_tls(&log, &broker);
         let cluster_at = node.as_deref().map(Node::link);
         let ports_file = write_ports(env, &options, at, cluster_at, http, websocket)?;
+        let remotes = remotes::start(env, &options, &broker)?;
         log.info("Server is ready");
         memory::give_back_now_and_then(env);
         if let Some((cluster, node)) = options.cluster.as_ref().zip(node.as_ref()) {
@@ -133,6 +137,7 @@ impl Server {
             env: env.clone(),
             broker,
             node,
+            remotes,
             http,
             certificates,
             signals,
@@ -177,6 +182,7 @@ impl Server {
             Some(node) => node.drain().await,
             None => self.broker.drain().await,
         }
+        remotes::stop(&self.remotes).await;
         self.log.info("Server Exiting..");
         EXIT_OK
     }

@@ -1,13 +1,14 @@
 //! Files of PEM to what rustls serves by.
 
 use super::{Wanted, suites};
+use crate::gateway;
 use ring::digest::{Context, SHA256};
 use rustls::crypto::{CryptoProvider, ring as backend};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +64,50 @@ pub(super) fn load(wanted: &Wanted) -> Result<Loaded, String> {
     Ok(Loaded { server, open, ends, digest: seen.finish().as_ref().to_vec() })
 }
 
+/// What is trusted of a server that is dialled, and shown to it; `None` where nothing is said of either: as the system does.
+/// Beside it, what tells it from another.
+pub(super) fn load_outgoing(wanted: &Wanted) -> Result<(Option<Arc<ClientConfig>>, Vec<u8>), String> {
+    let provider = Arc::new(provider(wanted));
+    let mut seen = Context::new(&SHA256);
+    seen.update(format!("{wanted:?}").as_bytes());
+    let versions: &[_] = if wanted.is_newest_only { &[&rustls::version::TLS13] } else { rustls::ALL_VERSIONS };
+    let own = wanted.pairs.first().map(|(certificate, key)| private_pair(certificate, key, &mut seen)).transpose()?;
+    let trusted = wanted.ca_file.as_deref().map(|path| roots(path, &mut seen)).transpose()?;
+    if own.is_none()
+        && trusted.is_none()
+        && wanted.suites.is_empty()
+        && wanted.groups.is_empty()
+        && !wanted.is_newest_only
+    {
+        return Ok((None, seen.finish().as_ref().to_vec()));
+    }
+    let trusted = trusted.or_else(gateway::system_roots);
+    let trusted = trusted.ok_or("no certificate authorities are known on this system: name them with ca_file")?;
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_protocol_versions(versions).map_err(|error| format!("cannot use TLS: {error}"))?;
+    let builder = builder.with_root_certificates(trusted);
+    let client = match own {
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(chain, key).map_err(|error| format!("cannot use TLS: {error}"))?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    Ok((Some(Arc::new(client)), seen.finish().as_ref().to_vec()))
+}
+
+/// A certificate with its key, as they are shown to a server.
+fn private_pair(
+    certificate: &Path,
+    key: &Path,
+    seen: &mut Context,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let chain = certificates(certificate, seen)?;
+    let pem = read(key)?;
+    seen.update(&pem);
+    let private = PrivateKeyDer::from_pem_slice(&pem);
+    Ok((chain, private.map_err(|error| format!("{}: no private key in PEM: {error}", key.display()))?))
+}
+
 fn provider(wanted: &Wanted) -> CryptoProvider {
     let mut provider = backend::default_provider();
     if !wanted.suites.is_empty() {
@@ -82,11 +127,7 @@ fn pair(
     provider: &CryptoProvider,
     seen: &mut Context,
 ) -> Result<(CertifiedKey, Option<SystemTime>), String> {
-    let chain = certificates(certificate, seen)?;
-    let pem = read(key)?;
-    seen.update(&pem);
-    let private = PrivateKeyDer::from_pem_slice(&pem);
-    let private = private.map_err(|error| format!("{}: no private key in PEM: {error}", key.display()))?;
+    let (chain, private) = private_pair(certificate, key, seen)?;
     let ends = chain.first().and_then(|first| X509Certificate::from_der(first).ok()).and_then(|(_, certificate)| {
         let at = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at))
