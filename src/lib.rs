@@ -8,6 +8,7 @@ pub mod control;
 pub mod drop_in;
 pub mod gateway;
 pub mod host;
+mod hyper_io;
 pub mod identity;
 pub mod mesh;
 mod nats_url;

@@ -6,7 +6,7 @@
 mod components;
 
 use lattice::host::engine::{Bounds, CallError, CodeCache, Engine, Inspection, Level, Limit, Settings};
-use lattice::host::runner::{Limits, RunError, Runner, Spec};
+use lattice::host::runner::{HttpError, HttpRequest, Limits, RunError, Runner, Spec};
 use lattice::ports::{BadInterest, Client, Clients, Deliveries, Delivery};
 use lattice::wiring;
 use lattice_broker::env::Env;
@@ -293,6 +293,9 @@ async fn what_cannot_run_is_refused_and_named() {
     );
     let why = host.refusal(host.spec("a", &components::idle())).await;
     assert!(why.ends_with("expected wasmcloud:messaging/handler@0.2.0"), "{why}");
+    let why = host.refusal(Spec { subscriptions: Vec::new(), ..host.spec("a", &components::idle()) }).await;
+    let expected = "expected wasmcloud:messaging/handler@0.2.0 or wasi:http/incoming-handler@0.2.0";
+    assert!(why.ends_with(expected), "{why}");
     let whole = components::echo();
     let why = host.refusal(host.spec("a", &whole[..whole.len() / 2])).await;
     assert!(why.contains("is no whole component"), "{why}");
@@ -552,4 +555,78 @@ async fn a_component_is_told_when_the_lattice_fails_and_goes_on() {
     host.start("echo", &components::echo()).await;
     let seen = host.until("echo", |seen| seen.running.calls == 1 && seen.dropped == 7).await;
     assert_eq!(seen.running.failed, 0);
+}
+
+fn request(method: &str, path: &str, body: impl Into<bytes::Bytes>) -> HttpRequest {
+    let request = hyper::Request::builder().method(method).uri(path).header("host", "here:8000");
+    request.body(body.into()).unwrap()
+}
+
+impl Host {
+    /// Starts a component that is asked by HTTP alone.
+    async fn start_http(&self, id: &str, bytes: &[u8]) {
+        self.engine.apply(Spec { subscriptions: Vec::new(), ..self.spec(id, bytes) }).await.unwrap();
+    }
+
+    /// What comes of a request to a component that has just been started, and why the call failed, if it did.
+    async fn asked(&self, id: &str, bytes: &[u8]) -> (Result<(u16, usize), HttpError>, Option<String>) {
+        self.start_http(id, bytes).await;
+        let answer = self.engine.answer(id, request("GET", "/", "")).await;
+        let answer = answer.map(|answer| (answer.status().as_u16(), answer.body().len()));
+        (answer, self.look(id).last_failure.map(|failure| failure.to_string()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_by_http_are_answered_each_by_an_instance_of_its_own() {
+    let host = Host::new(Settings::default());
+    host.start_http("http", &components::http_echo()).await;
+    let ask = |number: usize| {
+        let engine = host.engine.clone();
+        async move {
+            let body = "x".repeat(number * 2_000);
+            let answer = engine.answer("http", request("POST", &format!("/a/{number}?b"), body.clone())).await.unwrap();
+            assert_eq!(answer.status(), 201);
+            assert_eq!(answer.body(), format!("POST /a/{number}?b\n{body}").as_bytes());
+        }
+    };
+    futures_util::future::join_all((0..50).map(ask)).await;
+    assert_eq!((host.look("http").running.calls, host.engine.memory_bytes()), (50, 0));
+    let (answer, _) = host.asked("asks", &components::http_asking()).await;
+    assert_eq!(answer, Ok((200, "denied".len())), "it may not ask others, and is told so");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_by_http_that_go_wrong_are_named_to_the_node_alone() {
+    let host = Host::new(tight());
+    let failed = |why: &str| (Err(HttpError::Failed), Some(why.to_owned()));
+    assert_eq!(host.engine.answer("none", request("GET", "/", "")).await.unwrap_err(), HttpError::Missing);
+    let trapped = host.asked("traps", &components::http_trap()).await;
+    assert_eq!(trapped, failed("component traps: trapped: wasm trap: wasm `unreachable` instruction executed"));
+    let silent = host.asked("silent", &components::http_silent()).await;
+    assert_eq!(silent, failed("component silent: gave no whole answer: it has set none"));
+    let late = host.asked("endless", &components::http_endless()).await;
+    assert_eq!(late, (Err(HttpError::Late), Some("component endless: cut off after 300ms (limits.call)".to_owned())));
+    let most = host.asked("most", &components::http_large(4 << 20)).await;
+    assert_eq!(most, (Ok((200, 4 << 20)), None));
+    let large = host.asked("large", &components::http_large((4 << 20) + 1)).await;
+    let why = "component large: more than 4194304 bytes in the body of an answer (http_body_bytes_max)";
+    assert_eq!(large, failed(why));
+    host.start("echo", &components::echo()).await;
+    assert_eq!(host.engine.answer("echo", request("GET", "/", "")).await.unwrap_err(), HttpError::NoHandler);
+    assert_eq!(host.engine.memory_bytes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_has_too_much_to_do_says_so_by_http() {
+    let settings = tight();
+    let bounds = Bounds { waiting_max: 1, ..settings.bounds };
+    let host = Host::new(Settings { bounds, ..settings });
+    let spec = host.spec("endless", &components::http_endless());
+    host.engine.apply(Spec { subscriptions: Vec::new(), count: 1, ..spec }).await.unwrap();
+    let asked = (0..3).map(|_| host.engine.answer("endless", request("GET", "/", "")));
+    let mut answers: Vec<HttpError> =
+        futures_util::future::join_all(asked).await.into_iter().map(Result::unwrap_err).collect();
+    answers.sort_by_key(|error| *error != HttpError::Busy);
+    assert_eq!(answers, [HttpError::Busy, HttpError::Late, HttpError::Late]);
 }

@@ -1,11 +1,11 @@
 //! A [`Runner`] that runs nothing, for tests and simulations: it remembers what it was told, and fails when it shall.
 
-use super::runner::{RunError, Runner, Running, Spec};
+use super::runner::{HttpError, HttpRequest, HttpResponse, RunError, Runner, Running, Spec};
 use lattice_broker::env::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-/// Runs nothing. An image whose name has `missing` in it is not there, and one with `refused` is refused.
+/// Runs nothing, and answers requests with the path that was asked for. An image whose name has `missing` in it is not there, and one with `refused` is refused.
 #[derive(Debug, Default)]
 pub struct Double {
     state: Mutex<Told>,
@@ -60,6 +60,12 @@ impl Double {
 impl Runner for Double {
     fn apply(&self, spec: Spec) -> BoxFuture<Result<(), RunError>> {
         Box::pin(std::future::ready(self.take(spec)))
+    }
+
+    fn answer(&self, id: &str, request: HttpRequest) -> BoxFuture<Result<HttpResponse, HttpError>> {
+        let runs = self.told().running.contains_key(id);
+        let answer = |(): ()| hyper::Response::new(format!("{id} answers {}", request.uri()).into());
+        Box::pin(std::future::ready(runs.then_some(()).ok_or(HttpError::Missing).map(answer)))
     }
 
     fn running(&self) -> Vec<Running> {

@@ -3,6 +3,7 @@
 //! The engine (`engine/`) implements it over wasmtime; simulation and tests put a double here. Who may ask for what, and what the
 //! others are told of it, is `control/`'s.
 
+use bytes::Bytes;
 use lattice_broker::env::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,12 @@ pub trait Runner: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`RunError`]; what ran before goes on.
     fn apply(&self, spec: Spec) -> BoxFuture<Result<(), RunError>>;
+    /// Has a component answer a request by HTTP, which names the host that it is for. Ready in bounded time. Dropping the
+    /// future gives up the answer; a call that is in hand goes on.
+    ///
+    /// # Errors
+    /// [`HttpError`]; a component that has failed is in the log.
+    fn answer(&self, id: &str, request: HttpRequest) -> BoxFuture<Result<HttpResponse, HttpError>>;
     /// What runs now.
     fn running(&self) -> Vec<Running>;
     /// Stops all, after what is in hand is done, or after the drain time of each.
@@ -60,6 +67,32 @@ pub struct Running {
     pub calls: u64,
     /// Calls that trapped, ran into a limit or returned an error.
     pub failed: u64,
+}
+
+/// A request by HTTP, whole.
+pub type HttpRequest = hyper::Request<Bytes>;
+
+/// An answer by HTTP, whole.
+pub type HttpResponse = hyper::Response<Bytes>;
+
+/// There is no answer by HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// No such component runs here.
+    #[error("the component does not run on this host")]
+    Missing,
+    /// It does not export what is asked by HTTP.
+    #[error("the component has nothing that answers HTTP: expected wasi:http/incoming-handler 0.2")]
+    NoHandler,
+    /// So much waits already that there is no room, or no memory is left; or it is being stopped.
+    #[error("the component has no room for more requests")]
+    Busy,
+    /// Its time was up before it had answered.
+    #[error("the component has not answered in time")]
+    Late,
+    /// It has trapped, run into a limit, or given no answer.
+    #[error("the component has failed")]
+    Failed,
 }
 
 /// A component was not started, changed or stopped.

@@ -1,6 +1,6 @@
 //! HTTP for those who watch over a broker: nats-server's monitoring endpoints and metrics for Prometheus.
 //!
-//! [`listen`] takes connections in, `transport.rs` carries HTTP over the streams of an [`Env`], `endpoints.rs` says what is
+//! [`listen`] takes connections in, `hyper_io.rs` carries HTTP over the streams of an [`Env`], `endpoints.rs` says what is
 //! at which path, `query.rs` reads what is asked for, `metrics.rs` and `index.rs` write two of the answers, `lattice.rs` adds
 //! what a node hands in of its lattice. What the others say is the broker's affair ([`lattice_broker::monitor`]).
 //!
@@ -12,10 +12,10 @@ mod index;
 mod lattice;
 mod metrics;
 mod query;
-mod transport;
 
 pub use lattice::{Figures, Lattice, Link, Times, Watched};
 
+use crate::hyper_io::{Clock, Transport};
 use arc_swap::ArcSwap;
 use endpoints::Endpoints;
 use hyper::server::conn::http1;
@@ -30,7 +30,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use transport::{Clock, Transport};
 
 /// Connections at a time; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 256;

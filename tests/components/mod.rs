@@ -1,4 +1,4 @@
-//! Components for tests and benchmarks, as text: each is `base.wat` around a few instructions, in the world of `world.wit`.
+//! Components for tests and benchmarks, as text: each is `base.wat` or `http.wat` around a few instructions, in the world of `world.wit`.
 #![allow(dead_code, unreachable_pub, reason = "each of those who include this uses a part of it")]
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -6,6 +6,7 @@ use wit_parser::Resolve;
 
 const WORLDS: &str = include_str!("world.wit");
 const BASE: &str = include_str!("base.wat");
+const HTTP: &str = include_str!("http.wat");
 
 /// The result `ok`, which is all zeros.
 const OK: &str = "(i32.const 0)";
@@ -199,6 +200,39 @@ pub fn poller() -> Vec<u8> {
     encode("poller", module)
 }
 
+/// Answers requests by HTTP with status 201, their method, path and body.
+pub fn http_echo() -> Vec<u8> {
+    http("(call $echo (local.get $request)) (call $answer (local.get $out) (i32.const 201))")
+}
+
+/// Asks others by HTTP, and answers that it was denied.
+pub fn http_asking() -> Vec<u8> {
+    http("(call $ask) (call $answer (local.get $out) (i32.const 200))")
+}
+
+/// Answers, and then traps.
+pub fn http_trap() -> Vec<u8> {
+    http("(call $echo (local.get $request)) (call $answer (local.get $out) (i32.const 200)) (unreachable)")
+}
+
+/// Computes for ever when it is asked.
+pub fn http_endless() -> Vec<u8> {
+    http("(loop $again (br $again))")
+}
+
+/// Does not answer.
+pub fn http_silent() -> Vec<u8> {
+    http("")
+}
+
+/// Answers with so many zeros.
+pub fn http_large(bytes: usize) -> Vec<u8> {
+    http(&format!(
+        "(global.set $end (i32.add (global.get $end) (i32.const {bytes})))
+         (call $answer (local.get $out) (i32.const 200))"
+    ))
+}
+
 /// Exports nothing.
 pub fn idle() -> Vec<u8> {
     encode("idle", "(module)")
@@ -210,6 +244,10 @@ fn answering(body: &str) -> Vec<u8> {
 
 fn component(handle: &str) -> Vec<u8> {
     encode("component", &BASE.replace("HANDLE", handle))
+}
+
+fn http(handle: &str) -> Vec<u8> {
+    encode("http", &HTTP.replace("HANDLE", handle))
 }
 
 fn encode(world: &str, module: &str) -> Vec<u8> {

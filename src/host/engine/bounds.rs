@@ -48,10 +48,14 @@ pub struct Bounds {
     pub published_max: u64,
     /// Bytes that a component may hand to the host in one call to it.
     pub transfer_bytes_max: usize,
-    /// Messages that wait for a component, beside the 1,024 of each subscription that have not been looked at yet. More
+    /// Bytes of the body that a component may answer a request by HTTP with.
+    pub http_body_bytes_max: usize,
+    /// How long a request by HTTP may wait for its turn.
+    pub http_wait: Duration,
+    /// Messages and requests that wait for a component, beside the 1,024 of each subscription that have not been looked at yet. More
     /// are dropped and counted.
     pub waiting_max: usize,
-    /// Bytes of the messages that wait for a component. More are dropped and counted.
+    /// Bytes of the messages and requests that wait for a component. More are dropped and counted.
     pub waiting_bytes_max: usize,
     /// Lines a second that a component may log, and as many at once. More are dropped and counted.
     pub log_lines_per_second: u32,
@@ -86,6 +90,8 @@ impl Bounds {
             host_calls_max: 1_000_000,
             published_max: 1_000,
             transfer_bytes_max: 2 << 20,
+            http_body_bytes_max: 4 << 20,
+            http_wait: Duration::from_secs(10),
             waiting_max: 1_024,
             waiting_bytes_max: 8 << 20,
             log_lines_per_second: 100,

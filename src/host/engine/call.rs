@@ -4,6 +4,7 @@
 //! up it is not gone on with.
 
 use super::clocks::{TimeIsUp, within};
+use super::http::Handled;
 use super::interfaces::BrokerMessage;
 use super::live::Live;
 use super::log::cut;
@@ -51,6 +52,14 @@ pub enum CallError {
         /// The code.
         code: i32,
     },
+    /// It was asked by HTTP, and has not answered.
+    #[error("component {id}: gave no whole answer: {why}")]
+    Unanswered {
+        /// The component.
+        id: Arc<str>,
+        /// What is amiss.
+        why: &'static str,
+    },
     /// It was stopped, and the time to drain is over.
     #[error("component {id}: stopped in the middle of a call")]
     Stopped {
@@ -92,6 +101,12 @@ pub enum Limit {
         /// The limit.
         max: u64,
     },
+    /// Bytes of the body of an answer by HTTP.
+    #[error("more than {max} bytes in the body of an answer (http_body_bytes_max)")]
+    Answer {
+        /// The limit.
+        max: usize,
+    },
     /// Messages.
     #[error("more than {max} messages published within one call (published_max)")]
     Published {
@@ -113,7 +128,7 @@ pub(super) async fn call(live: &Arc<Live>, message: Option<Message>) -> Result<(
     let reply = message.as_ref().and_then(|message| message.reply.clone());
     let id = live.id.clone();
     let limited = |limit| CallError::Limit { id: id.clone(), limit, then: String::new() };
-    let mut store = store(live, reply).map_err(limited)?;
+    let mut store = store(live, reply, 0).map_err(limited)?;
     if message.is_none() {
         // It is to be seen whether it could be called, and nobody else shall notice.
         store.data_mut().limiter.silence();
@@ -128,8 +143,12 @@ pub(super) async fn call(live: &Arc<Live>, message: Option<Message>) -> Result<(
     }
 }
 
-fn store(live: &Arc<Live>, reply: Option<Box<str>>) -> Result<Store<State>, Limit> {
-    let mut store = Store::new(&live.machine.engine, State::new(live, reply)?);
+/// For an instance that takes `beside` bytes besides what it is made of.
+///
+/// # Errors
+/// There is no memory left for it.
+pub(super) fn store(live: &Arc<Live>, reply: Option<Box<str>>, beside: u64) -> Result<Store<State>, Limit> {
+    let mut store = Store::new(&live.machine.engine, State::new(live, reply, beside)?);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(live.bounds.transfer_bytes_max);
     store.set_max_component_handles(live.bounds.handles_max);
@@ -144,6 +163,9 @@ fn store(live: &Arc<Live>, reply: Option<Box<str>>) -> Result<Store<State>, Limi
 
 async fn run(store: &mut Store<State>, live: &Live, message: Option<Message>) -> wasmtime::Result<Result<(), String>> {
     let instance = live.code.pre.instantiate_async(&mut *store).await?;
+    if let (None, Some(http)) = (&message, &live.code.http) {
+        instance.get_typed_func::<Handled, ()>(&mut *store, http)?;
+    }
     let Some(handler) = &live.code.handler else { return Ok(Ok(())) };
     let handler = instance.get_typed_func::<(BrokerMessage,), (Result<(), String>,)>(&mut *store, handler)?;
     let Some(message) = message else { return Ok(Ok(())) };
@@ -151,7 +173,8 @@ async fn run(store: &mut Store<State>, live: &Live, message: Option<Message>) ->
     Ok(result)
 }
 
-fn explain(id: Arc<str>, store: &Store<State>, error: &wasmtime::Error) -> CallError {
+/// What an error of wasmtime's comes from.
+pub(super) fn explain(id: Arc<str>, store: &Store<State>, error: &wasmtime::Error) -> CallError {
     let why = cut(&error.root_cause().to_string()).to_owned();
     // What it was refused is why it failed, more likely than not; how it failed stands beside it.
     if let Some(limit) = store.data().limiter.hit() {

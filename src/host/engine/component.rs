@@ -1,14 +1,16 @@
 //! A component that runs: its subscriptions, what waits for it, the calls in flight, and what is counted.
 //!
-//! A message goes from a subscription's task, which runs with the node's, into the queue, and from there to a worker on the
-//! threads of components. There are as many workers as calls in flight, and none when nothing is. What one call does is `call.rs`'s.
+//! A message goes from a subscription's task, which runs with the node's, into the queue, as a request by HTTP does from its
+//! asker's, and from there to a worker on the threads of components. There are as many workers as calls in flight, and none when nothing is. What one call
+//! does is `call.rs`'s, and `http.rs`'s.
 
 use super::call::{self, CallError};
+use super::http::{self, Exchange};
 use super::live::Live;
 use super::lock;
-use super::messages::Message;
 use super::queue::Queue;
 use super::rate::{Pass, Rate};
+use super::work::Work;
 use crate::ports::Deliveries;
 use arc_swap::ArcSwap;
 use lattice_broker::env::Env;
@@ -126,6 +128,11 @@ impl Component {
         self.live().env.spawn(self.listening.track_future(task));
     }
 
+    /// Has it answer a request; what finds no room to wait is dropped.
+    pub(super) fn ask(&self, exchange: Exchange) {
+        self.shared.take(Work::Request(exchange));
+    }
+
     /// Lets go of all subjects but `wanted`. Messages that have come already are handled.
     pub(super) fn hear_only(&self, wanted: &[String]) {
         lock(&self.subscriptions).retain(|subject, ended| {
@@ -183,10 +190,10 @@ impl Drop for Component {
 }
 
 impl Shared {
-    fn take(self: &Arc<Self>, message: Message) {
-        let first = lock(&self.queue).push(message);
-        if let Some(message) = first {
-            self.work(message);
+    fn take(self: &Arc<Self>, work: Work) {
+        let first = lock(&self.queue).push(work);
+        if let Some(first) = first {
+            self.work(first);
         }
     }
 
@@ -194,8 +201,8 @@ impl Shared {
     fn start(self: &Arc<Self>) {
         loop {
             let next = lock(&self.queue).start();
-            let Some(message) = next else { return };
-            self.work(message);
+            let Some(next) = next else { return };
+            self.work(next);
         }
     }
 
@@ -213,13 +220,13 @@ impl Shared {
         }
     }
 
-    fn work(self: &Arc<Self>, message: Message) {
+    fn work(self: &Arc<Self>, first: Work) {
         let slot = Slot(Some(self.clone()));
-        self.live.load().machine.spawn(work(slot, message));
+        self.live.load().machine.spawn(work(slot, first));
     }
 
     /// A call has ended: what the same worker goes on with.
-    fn finish(&self) -> Option<Message> {
+    fn finish(&self) -> Option<Work> {
         let mut queue = lock(&self.queue);
         let next = if self.stopped.is_cancelled() { None } else { queue.finish() };
         if next.is_none() {
@@ -228,22 +235,45 @@ impl Shared {
         next
     }
 
-    async fn call(&self, message: Message) -> Env {
+    async fn call(&self, work: Work) -> Env {
         let live = self.live.load_full();
-        self.calls.fetch_add(1, Relaxed);
-        let result = tokio::select! {
-            biased;
-            () = self.stopped.cancelled() => Err(CallError::Stopped { id: live.id.clone() }),
-            result = call::call(&live, Some(message)) => result,
-        };
-        if let Err(error) = result {
-            self.failed.fetch_add(1, Relaxed);
-            self.fail(&live, error);
+        match work {
+            Work::Message(message) => {
+                self.calls.fetch_add(1, Relaxed);
+                if let Err(error) = self.unless_stopped(&live, call::call(&live, Some(message))).await {
+                    self.fail(&live, error);
+                }
+            }
+            // Who has asked may be gone by now.
+            Work::Request(exchange) if exchange.answer.is_closed() => {}
+            Work::Request(Exchange { request, answer }) => {
+                self.calls.fetch_add(1, Relaxed);
+                let done = self.unless_stopped(&live, http::call(&live, request)).await;
+                let told = done.map_err(|error| {
+                    let told = http::told(&error);
+                    self.fail(&live, error);
+                    told
+                });
+                drop(answer.send(told));
+            }
         }
         live.env.clone()
     }
 
+    async fn unless_stopped<T>(
+        &self,
+        live: &Live,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => Err(CallError::Stopped { id: live.id.clone() }),
+            done = call => done,
+        }
+    }
+
     fn fail(&self, live: &Live, error: CallError) {
+        self.failed.fetch_add(1, Relaxed);
         let now = live.env.now();
         let mut failure = lock(&self.failure);
         if let Pass::Yes { refused } = failure.rate.pass(now) {
@@ -254,8 +284,8 @@ impl Shared {
 }
 
 impl Slot {
-    /// Says that its call has ended; the next message to handle in it.
-    fn next(&mut self) -> Option<Message> {
+    /// Says that its call has ended; what the next one in it is for.
+    fn next(&mut self) -> Option<Work> {
         let next = self.0.as_ref()?.finish();
         if next.is_none() {
             self.0 = None;
@@ -267,20 +297,20 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(shared) = self.0.take()
-            && let Some(message) = shared.finish()
+            && let Some(next) = shared.finish()
         {
-            shared.work(message);
+            shared.work(next);
         }
     }
 }
 
-async fn work(mut slot: Slot, mut message: Message) {
+async fn work(mut slot: Slot, mut next: Work) {
     let mut turn: Option<Instant> = None;
     while let Some(shared) = slot.0.clone() {
-        let env = shared.call(message).await;
+        let env = shared.call(next).await;
         drop(shared);
-        let Some(next) = slot.next() else { return };
-        message = next;
+        let Some(following) = slot.next() else { return };
+        next = following;
         // Calls that never wait would keep a thread for themselves.
         let now = env.now();
         if now.saturating_duration_since(*turn.get_or_insert(now)) >= TURN {
@@ -301,14 +331,14 @@ async fn listen(shared: Arc<Shared>, mut deliveries: Box<dyn Deliveries>, ended:
             () = ended.cancelled() => break,
             delivery = poll_fn(|cx| deliveries.poll_next(cx)) => delivery,
         };
-        shared.take(delivery.into());
+        shared.take(Work::Message(delivery.into()));
         count_dropped(&shared, &*deliveries, &mut dropped);
     }
     // Those that have been taken from the lattice already have no other taker.
     // No more than can wait there: others may go on publishing.
     for _ in 0..PENDING_MAX {
         let Poll::Ready(delivery) = deliveries.poll_next(&mut Context::from_waker(Waker::noop())) else { break };
-        shared.take(delivery.into());
+        shared.take(Work::Message(delivery.into()));
     }
     count_dropped(&shared, &*deliveries, &mut dropped);
 }

@@ -1,8 +1,8 @@
 //! What is given to components: the list, who may import what of it, and the functions behind. What is not on the list does
 //! not exist for them.
 //!
-//! `wasi:cli`, `io`, `clocks`, `random` and `filesystem` are wasmtime's own, over a context that is empty: programs import the
-//! whole of `filesystem` only to find that there are no folders. Sockets are not given even so, since they can be opened
+//! `wasi:cli`, `io`, `clocks`, `random`, `filesystem` and `http` are wasmtime's own, over a context that is empty: programs import
+//! the whole of `filesystem` only to find that there are no folders, and that of `http` to answer. Sockets are not given even so, since they can be opened
 //! without leave to connect. One file for each of the others.
 
 mod config;
@@ -10,6 +10,9 @@ mod logging;
 mod messaging;
 
 pub(super) use messaging::{BrokerMessage, HANDLER};
+
+/// What a component exports to be asked by HTTP; another 0.2 is as good.
+pub(super) const HTTP_HANDLER: &str = "wasi:http/incoming-handler@0.2.0";
 
 use super::log::cut;
 use super::state::State;
@@ -55,6 +58,8 @@ const GIVEN: &[Given] = &[
     Given { package: "wasi:clocks", interfaces: &["monotonic-clock", "wall-clock"], versions: Versions::Wasi02 },
     Given { package: "wasi:config", interfaces: &["store"], versions: Versions::Exactly(config::VERSIONS) },
     Given { package: "wasi:filesystem", interfaces: &["preopens", "types"], versions: Versions::Wasi02 },
+    // Programs import the whole of it; who asks others is told that it is denied.
+    Given { package: "wasi:http", interfaces: &["outgoing-handler", "types"], versions: Versions::Wasi02 },
     Given { package: "wasi:io", interfaces: &["error", "poll", "streams"], versions: Versions::Wasi02 },
     Given { package: "wasi:logging", interfaces: &["logging"], versions: Versions::Exactly(&["0.1.0-draft"]) },
     Given { package: "wasi:random", interfaces: &["insecure", "insecure-seed", "random"], versions: Versions::Wasi02 },
@@ -126,6 +131,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 fn wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     // `io`, `clocks`, `random/random` and the three streams of `cli`.
     p2::add_to_linker_proxy_interfaces_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     cli::environment::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     cli::exit::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     cli::terminal_input::add_to_linker::<State, WasiCli>(linker, State::cli)?;

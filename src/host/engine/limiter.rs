@@ -36,6 +36,38 @@ impl Budget {
     }
 }
 
+/// A part of the budget that grows. Dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Share {
+    /// Nothing of `budget`, yet.
+    pub(super) fn of(budget: &Arc<Budget>) -> Self {
+        Self { budget: budget.clone(), bytes: 0 }
+    }
+
+    /// Takes so much more.
+    ///
+    /// # Errors
+    /// There is no room for that.
+    pub(super) fn take(&mut self, bytes: u64) -> Result<(), Limit> {
+        if !self.budget.take(bytes) {
+            return Err(Limit::MemoryTotal { max: self.budget.max });
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
 /// Bytes of an element of a table.
 const ELEMENT_BYTES: u64 = 16;
 

@@ -4,7 +4,7 @@
 
 use super::bounds::{Allowed, Bounds};
 use super::image::Stamp;
-use super::interfaces::{self, HANDLER};
+use super::interfaces::{self, HANDLER, HTTP_HANDLER};
 use super::limiter::Budget;
 use super::log::{Log, cut};
 use super::machine::Machine;
@@ -33,6 +33,8 @@ pub(super) struct Code {
     pub(super) pre: InstancePre<State>,
     /// What is called with messages, if it has that.
     pub(super) handler: Option<ComponentExportIndex>,
+    /// What is asked by HTTP, if it has that.
+    pub(super) http: Option<ComponentExportIndex>,
 }
 
 /// What calls of a component go by.
@@ -70,17 +72,22 @@ impl Code {
         let kind = component.component_type();
         interfaces::check(kind.imports(component.engine()).map(|(name, _)| name)).map_err(refused)?;
         let pre = machine.link(component).map_err(|error| refused(cut(&format!("{error:#}")).to_owned()))?;
-        let handler = component
-            .get_export_index(None, HANDLER)
-            .and_then(|interface| component.get_export_index(Some(&interface), "handle-message"));
-        if handler.is_none() && !spec.subscriptions.is_empty() {
+        let function = |interface, name| {
+            let interface = component.get_export_index(None, interface)?;
+            component.get_export_index(Some(&interface), name)
+        };
+        let (handler, http) = (function(HANDLER, "handle-message"), function(HTTP_HANDLER, "handle"));
+        let wanted = !spec.subscriptions.is_empty();
+        if handler.is_none() && (wanted || http.is_none()) {
             let exports: Vec<&str> = kind.exports(component.engine()).map(|(name, _)| name).collect();
             let exports = cut(&exports.join(", ")).to_owned();
-            return Err(refused(format!(
-                "messages are to be sent to it, but it exports {exports:?}: expected {HANDLER}"
-            )));
+            return Err(refused(if wanted {
+                format!("messages are to be sent to it, but it exports {exports:?}: expected {HANDLER}")
+            } else {
+                format!("it exports {exports:?}, and so could not be called: expected {HANDLER} or {HTTP_HANDLER}")
+            }));
         }
-        Ok(Self { image: spec.image.clone(), stamp, parts, pre, handler })
+        Ok(Self { image: spec.image.clone(), stamp, parts, pre, handler, http })
     }
 }
 

@@ -44,7 +44,8 @@
 //!
 //! `component.rs` (`listen`) takes it from the lattice into `queue.rs`; a worker on the threads of `machine.rs` takes it from there
 //! and has `call.rs` make an instance of the code in `live.rs`, with the `state.rs` that its functions in `interfaces/` look
-//! at; what these publish goes out by `messages.rs`.
+//! at; what these publish goes out by `messages.rs`. A request by HTTP comes by [`Runner::answer`], takes the same way, and has
+//! its call made by `http.rs`.
 //!
 //! # The way of an image
 //!
@@ -57,6 +58,7 @@ mod cache;
 mod call;
 mod clocks;
 mod component;
+mod http;
 mod image;
 mod interfaces;
 mod limiter;
@@ -71,17 +73,19 @@ mod rate;
 mod state;
 mod subjects;
 mod ticker;
+mod work;
 
 pub use bounds::Bounds;
 pub use cache::CodeCache;
 pub use call::{CallError, Limit};
 pub use log::{Level, Line};
 
-use super::runner::{RunError, Runner, Running, Spec};
+use super::runner::{HttpError, HttpRequest, HttpResponse, RunError, Runner, Running, Spec};
 use crate::ports::Clients;
 use bounds::Allowed;
 use component::{Component, PENDING_MAX};
 use futures_util::future::join_all;
+use http::Exchange;
 use lattice_broker::env::{BoxFuture, Env};
 use limiter::Budget;
 use live::{Code, Live};
@@ -216,6 +220,26 @@ impl Runner for Engine {
                 return Ok(());
             }
             inner.run(spec).await
+        })
+    }
+
+    fn answer(&self, id: &str, request: HttpRequest) -> BoxFuture<Result<HttpResponse, HttpError>> {
+        let (component, inner) = (self.inner.component(id), self.inner.clone());
+        Box::pin(async move {
+            let component = component.ok_or(HttpError::Missing)?;
+            let live = component.live();
+            if live.code.http.is_none() {
+                return Err(HttpError::NoHandler);
+            }
+            let patience = live.allowed.call + inner.bounds.http_wait;
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            component.ask(Exchange { request, answer });
+            match inner.env.timeout(patience, answered).await {
+                Ok(Ok(answer)) => answer,
+                // It found no room, or its turn had not come when the component was stopped.
+                Ok(Err(_)) => Err(HttpError::Busy),
+                Err(_) => Err(HttpError::Late),
+            }
         })
     }
 

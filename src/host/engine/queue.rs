@@ -1,9 +1,9 @@
-//! Which message a component is called with next, and how many calls are in flight. Sans-IO: who calls is `component.rs`.
+//! What a component is called with next, and how many calls are in flight. Sans-IO: who calls is `component.rs`.
 //!
 //! At most `count` are in flight; what is beyond that waits, in the order in which it came. What finds no room to wait is
 //! dropped and counted.
 
-use super::messages::Message;
+use super::work::Work;
 use std::collections::VecDeque;
 
 /// What waits for one component, and what is under way.
@@ -13,7 +13,7 @@ pub(super) struct Queue {
     waiting_max: usize,
     waiting_bytes_max: usize,
     in_flight: usize,
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<Work>,
     bytes: usize,
     dropped: u64,
 }
@@ -28,47 +28,47 @@ impl Queue {
         self.count = count;
     }
 
-    /// Takes a message in: back to the caller when it is to be handled at once, else it waits, or is dropped.
-    pub(super) fn push(&mut self, message: Message) -> Option<Message> {
+    /// Takes in what a call is wanted for: back to the caller when it is to be made at once, else it waits, or is dropped.
+    pub(super) fn push(&mut self, work: Work) -> Option<Work> {
         if self.in_flight < self.count && self.waiting.is_empty() {
             self.in_flight += 1;
-            return Some(message);
+            return Some(work);
         }
-        let bytes = self.bytes + message.size();
+        let bytes = self.bytes + work.size();
         if self.waiting.len() >= self.waiting_max || bytes > self.waiting_bytes_max {
             self.dropped += 1;
             return None;
         }
         self.bytes = bytes;
-        self.waiting.push_back(message);
+        self.waiting.push_back(work);
         None
     }
 
-    /// The next message that may be handled beside those in flight.
-    pub(super) fn start(&mut self) -> Option<Message> {
+    /// The next call that may be made beside those in flight.
+    pub(super) fn start(&mut self) -> Option<Work> {
         if self.in_flight >= self.count {
             return None;
         }
-        let message = self.pop()?;
+        let work = self.pop()?;
         self.in_flight += 1;
-        Some(message)
+        Some(work)
     }
 
-    /// A call has ended: the next message for the same caller, or `None` when that is in flight no more.
-    pub(super) fn finish(&mut self) -> Option<Message> {
+    /// A call has ended: the next one for the same caller, or `None` when that is in flight no more.
+    pub(super) fn finish(&mut self) -> Option<Work> {
         if self.in_flight <= self.count
-            && let Some(message) = self.pop()
+            && let Some(work) = self.pop()
         {
-            return Some(message);
+            return Some(work);
         }
         self.in_flight = self.in_flight.saturating_sub(1);
         None
     }
 
-    fn pop(&mut self) -> Option<Message> {
-        let message = self.waiting.pop_front()?;
-        self.bytes -= message.size();
-        Some(message)
+    fn pop(&mut self) -> Option<Work> {
+        let work = self.waiting.pop_front()?;
+        self.bytes -= work.size();
+        Some(work)
     }
 
     /// Whether nothing is in flight and nothing waits.
@@ -81,12 +81,12 @@ impl Queue {
         self.in_flight == 0
     }
 
-    /// Messages that wait.
+    /// Messages and requests that wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Messages that found no room to wait.
+    /// Messages and requests that found no room to wait.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -100,9 +100,17 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::engine::messages::Message;
 
-    fn message(payload: &'static [u8]) -> Message {
-        Message { subject: "a".into(), reply: None, payload: payload.into() }
+    fn message(payload: &'static [u8]) -> Work {
+        Work::Message(Message { subject: "a".into(), reply: None, payload: payload.into() })
+    }
+
+    fn payload(work: Option<Work>) -> bytes::Bytes {
+        match work.unwrap() {
+            Work::Message(message) => message.payload,
+            Work::Request(exchange) => panic!("{exchange:?}"),
+        }
     }
 
     #[test]
@@ -113,8 +121,8 @@ mod tests {
         assert!(queue.push(message(b"2")).is_some());
         assert!(queue.push(message(b"3")).is_none());
         assert!(queue.push(message(b"4")).is_none());
-        assert_eq!(queue.finish().unwrap().payload, "3");
-        assert_eq!(queue.finish().unwrap().payload, "4");
+        assert_eq!(payload(queue.finish()), "3");
+        assert_eq!(payload(queue.finish()), "4");
         assert!(queue.finish().is_none());
         assert!(!queue.is_idle());
         assert!(queue.finish().is_none());
@@ -141,9 +149,9 @@ mod tests {
         }
         queue.set_count(1);
         assert!(queue.finish().is_none(), "one in flight is one too many");
-        assert_eq!(queue.finish().unwrap().payload, "3");
+        assert_eq!(payload(queue.finish()), "3");
         assert!(queue.start().is_none());
         queue.set_count(2);
-        assert_eq!(queue.start().unwrap().payload, "4");
+        assert_eq!(payload(queue.start()), "4");
     }
 }

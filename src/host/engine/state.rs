@@ -2,6 +2,7 @@
 
 use super::call::Limit;
 use super::clocks::{Monotonic, Wall};
+use super::http::Denied;
 use super::limiter::Limiter;
 use super::live::Live;
 use super::log::Level;
@@ -10,9 +11,13 @@ use super::output::Output;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Random bytes that an instance may ask for at a time.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
+
+/// Bytes of each set of headers that an instance may put together: as many as servers read of a request's.
+const HEADERS_BYTES_MAX: usize = 16 << 10;
 
 /// The state behind one instance, from its making to the end of its call.
 pub(super) struct State {
@@ -21,14 +26,18 @@ pub(super) struct State {
     /// Where an answer to the message in hand is wanted.
     pub(super) reply: Option<Box<str>>,
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    denied: Denied,
     resources: ResourceTable,
 }
 
 impl State {
+    /// For an instance that takes `beside` bytes besides what it is made of.
+    ///
     /// # Errors
     /// There is no memory left for it.
-    pub(super) fn new(live: &Arc<Live>, reply: Option<Box<str>>) -> Result<Self, Limit> {
-        let price = STACK_BYTES as u64 + live.code.parts.bytes;
+    pub(super) fn new(live: &Arc<Live>, reply: Option<Box<str>>, beside: u64) -> Result<Self, Limit> {
+        let price = STACK_BYTES as u64 + live.code.parts.bytes + beside;
         let limiter = Limiter::new(&live.bounds, live.allowed, &live.budget, price)?;
         let output = |level, source| Output { log: live.log.clone(), level, source };
         // No folders, no variables, no arguments, no network, no input.
@@ -43,12 +52,20 @@ impl State {
             .build();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(live.bounds.handles_max);
-        Ok(Self { live: live.clone(), limiter, reply, wasi, resources })
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(HEADERS_BYTES_MAX);
+        Ok(Self { live: live.clone(), limiter, reply, wasi, http, denied: Denied, resources })
     }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.denied, table: &mut self.resources, ctx: &mut self.http }
     }
 }

@@ -14,7 +14,7 @@ const CHUNK: usize = 4096;
 
 /// A stream.
 #[derive(Debug)]
-pub(super) struct Transport(pub(super) Arc<dyn Stream>);
+pub(crate) struct Transport(pub(crate) Arc<dyn Stream>);
 
 impl hyper::rt::Read for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
@@ -69,7 +69,7 @@ impl hyper::rt::Write for Transport {
 
 /// The clock of an [`Env`].
 #[derive(Clone, Debug)]
-pub(super) struct Clock(pub(super) Env);
+pub(crate) struct Clock(pub(crate) Env);
 
 impl hyper::rt::Timer for Clock {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
