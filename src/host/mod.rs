@@ -2,12 +2,13 @@
 //!
 //! It sees the lattice through the ports, as a client in the process would: `state/` keeps records that all nodes come to have
 //! alike, with no coordinator; `control/` is the control interface over them; `runner.rs` is what runs components, as
-//! a trait, and `engine/` is that with wasmtime. The node builds it, and ends it before the broker.
+//! a trait, and `engine/` is that with wasmtime; `http/` has components answer those who ask by HTTP. The node builds it, and ends it before the broker.
 
 pub mod control;
 pub mod double;
 #[cfg(feature = "components")]
 pub mod engine;
+pub mod http;
 pub mod runner;
 pub mod state;
 

@@ -16,6 +16,7 @@ const CONFIG: &str = "config/";
 const LINK: &str = "link/";
 const LABELS: &str = "labels";
 const RUN: &str = "run/";
+const PROVIDER: &str = "provider/";
 
 /// Where records are: [`State`], or what a test puts in its place.
 pub trait Table: Send + Sync + fmt::Debug + 'static {
@@ -67,6 +68,17 @@ pub struct Workload {
     pub annotations: Map,
     /// What it may take, as it was asked for.
     pub limits: Map,
+}
+
+/// A provider that this host runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Provider {
+    /// What it was called when it was started.
+    pub image: String,
+    /// Names of its configurations.
+    pub config: Vec<String>,
+    /// What is noted beside it.
+    pub annotations: Map,
 }
 
 /// A link was not made.
@@ -243,6 +255,29 @@ impl Books {
     pub fn remember(&self, id: &str, workload: &Workload) -> Result<(), WriteError> {
         let key = self.own(&format!("{RUN}{id}"));
         if workload.count == 0 { self.0.write(key, None) } else { self.write(key, workload) }
+    }
+
+    /// The providers that this host runs, by id.
+    #[must_use]
+    pub fn providers(&self) -> BTreeMap<String, Provider> {
+        let found = self.0.list(Some(self.0.me()), PROVIDER).into_iter();
+        let read =
+            |(name, value): (String, Vec<u8>)| Some((name[PROVIDER.len()..].to_owned(), codec::decode(&value).ok()?));
+        found.filter_map(read).collect()
+    }
+
+    /// The provider of that id.
+    #[must_use]
+    pub fn provider(&self, id: &str) -> Option<Provider> {
+        self.read(&self.own(&format!("{PROVIDER}{id}")))
+    }
+
+    /// Has a provider run from now on, or no more.
+    ///
+    /// # Errors
+    /// [`WriteError`]: it is too large, or there is no room.
+    pub fn set_provider(&self, id: &str, provider: Option<&Provider>) -> Result<(), WriteError> {
+        self.0.write(self.own(&format!("{PROVIDER}{id}")), provider.map(codec::encode))
     }
 
     fn told_labels(&self) -> Map {

@@ -3,14 +3,17 @@
 //! Every answer is `{"success", "message", "response"?}`. What takes long is acknowledged here and done by `crew.rs`, which
 //! tells of the outcome by an event.
 
-use super::books::{Books, Workload};
+use super::books::{Books, Provider, Workload};
 use super::crew::{Change, limits};
 use super::request::{
-    ComponentAuction, Link, LinkId, Map, Operation, ScaleComponent, StartProvider, UpdateComponent, parse, prefix,
+    ComponentAuction, Link, LinkId, Map, Operation, ProviderAuction, ScaleComponent, StartProvider, StopProvider,
+    UpdateComponent, parse, prefix,
 };
+use crate::host::http::{REFERENCE, Serving, Settings, is_http_server};
 use crate::host::runner::Running;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a host says of itself.
@@ -60,8 +63,10 @@ pub struct Reply {
 pub struct Moment<'a> {
     /// How long the host has been there.
     pub uptime: Duration,
-    /// What runs.
+    /// The components that run.
     pub running: &'a [Running],
+    /// How the providers are that do.
+    pub serving: &'a BTreeMap<String, Serving>,
 }
 
 /// The desk.
@@ -146,15 +151,9 @@ impl Desk {
             Operation::ComponentAuction(auction) => self.auction(moment, &auction),
             Operation::ComponentScale(scale) => self.scale(scale),
             Operation::ComponentUpdate(update) => self.update(update),
-            // Nobody who cannot run it bids.
-            Operation::ProviderAuction(_) => Answer::default(),
-            Operation::ProviderStart(StartProvider { provider_id, provider_ref, .. }) => Reply::failed(format!(
-                "provider {provider_id} ({provider_ref}): this host runs components, no providers"
-            ))
-            .into(),
-            Operation::ProviderStop(stop) => {
-                Reply::failed(format!("provider {} does not run on this host", stop.provider_id)).into()
-            }
+            Operation::ProviderAuction(auction) => self.provider_auction(&auction),
+            Operation::ProviderStart(start) => self.start_provider(start),
+            Operation::ProviderStop(stop) => self.stop_provider(&stop),
             Operation::LinkPut(link) => self.put_link(&link),
             Operation::LinkDel(id) => self.delete_link(&id),
             Operation::LinkGet => Reply::with(json!(self.books.links())).into(),
@@ -222,8 +221,24 @@ impl Desk {
             "uptime_human": human(moment.uptime),
             "uptime_seconds": moment.uptime.as_secs(),
             "components": moment.running.iter().map(component).collect::<Vec<_>>(),
-            "providers": [],
+            "providers": self.providers(moment),
         })
+    }
+
+    /// Beside what others tell of theirs, how they are.
+    fn providers(&self, moment: Moment<'_>) -> Vec<Value> {
+        let provider = |(id, provider): (String, Provider)| {
+            let Serving { listening, problems } = moment.serving.get(&id).cloned().unwrap_or_default();
+            json!({
+                "id": id,
+                "image_ref": provider.image,
+                "annotations": provider.annotations,
+                "revision": 0,
+                "listening": listening,
+                "problems": problems,
+            })
+        };
+        self.books.providers().into_iter().map(provider).collect()
     }
 
     /// What is told when the host is there.
@@ -233,18 +248,89 @@ impl Desk {
         json!({ "friendly_name": name, "labels": self.books.labels(), "uptime_seconds": 0, "version": version })
     }
 
+    /// What is told of each provider that is there from the beginning.
+    #[must_use]
+    pub fn running_providers(&self) -> Vec<Value> {
+        let told = |(id, Provider { image, annotations, .. }): (String, Provider)| json!({ "host_id": self.facts.id, "provider_id": id, "image_ref": image, "annotations": annotations });
+        self.books.providers().into_iter().map(told).collect()
+    }
+
     /// What is told when it goes.
     #[must_use]
     pub fn stopped(&self) -> Value {
         json!({ "labels": self.books.labels() })
     }
 
-    fn auction(&self, moment: Moment<'_>, auction: &ComponentAuction) -> Answer {
+    fn meets(&self, constraints: &Map) -> bool {
         let labels = self.books.labels();
-        let meets = auction.constraints.iter().all(|(key, value)| labels.get(key) == Some(value));
+        constraints.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+
+    /// Nobody who cannot run it bids.
+    fn provider_auction(&self, auction: &ProviderAuction) -> Answer {
+        let runs = self.books.provider(&auction.provider_id).is_some();
+        if runs || !is_http_server(&auction.provider_ref) || !self.meets(&auction.constraints) {
+            return Answer::default();
+        }
+        let mut bid = json!(auction);
+        bid["host_id"] = json!(self.facts.id);
+        Reply::with(bid).into()
+    }
+
+    fn start_provider(&self, start: StartProvider) -> Answer {
+        let StartProvider { provider_id: id, provider_ref: image, config, annotations, .. } = start;
+        let provider = Provider { image, config, annotations: annotations.unwrap_or_default() };
+        let data = json!({ "host_id": self.facts.id, "provider_id": id });
+        match self.run_provider(&id, &provider) {
+            Ok(message) => {
+                let mut data = data;
+                data["image_ref"] = json!(provider.image);
+                data["annotations"] = json!(provider.annotations);
+                Answer::from(Reply::done(message)).event("provider_started", data)
+            }
+            Err(error) => {
+                let mut data = data;
+                data["provider_ref"] = json!(provider.image);
+                data["error"] = json!(error);
+                Answer::from(Reply::failed(error)).event("provider_start_failed", data)
+            }
+        }
+    }
+
+    fn run_provider(&self, id: &str, provider: &Provider) -> Result<String, String> {
+        let Provider { image, config: names, .. } = provider;
+        if !is_http_server(image) {
+            return Err(format!("provider {id} ({image}): this host runs {REFERENCE}, and no other provider"));
+        }
+        let mut config = Map::new();
+        for name in names {
+            let found = self.books.config(name);
+            config.extend(found.ok_or_else(|| format!("configuration {name} is not there: config.put.{name} first"))?);
+        }
+        Settings::parse(&config).map_err(|error| format!("provider {id}: {error}"))?;
+        let runs = self.books.provider(id).is_some();
+        self.books.set_provider(id, Some(provider)).map_err(|error| error.to_string())?;
+        Ok(if runs { format!("provider {id} runs already, and goes on by this") } else { String::new() })
+    }
+
+    fn stop_provider(&self, stop: &StopProvider) -> Answer {
+        let id = &stop.provider_id;
+        let Some(provider) = self.books.provider(id) else {
+            return Reply::failed(format!("provider {id} does not run on this host")).into();
+        };
+        if let Err(error) = self.books.set_provider(id, None) {
+            return Reply::failed(error).into();
+        }
+        let told = json!({
+            "host_id": self.facts.id, "provider_id": id, "annotations": provider.annotations, "reason": "stopped",
+        });
+        Answer::from(Reply::done("provider stopped")).event("provider_stopped", told)
+    }
+
+    fn auction(&self, moment: Moment<'_>, auction: &ComponentAuction) -> Answer {
         let runs = moment.running.iter().any(|running| running.id == auction.component_id)
             || self.books.workload(&auction.component_id).is_some();
-        if !meets || runs {
+        if !self.meets(&auction.constraints) || runs {
             return Answer::default();
         }
         let ComponentAuction { component_ref, component_id, constraints } = auction;

@@ -1,8 +1,8 @@
 //! The control interface of wasmCloud 1.x: what its clients ask of a host, and what hosts tell.
 //!
 //! `request.rs` reads what is asked, `desk.rs` answers, with what `books.rs` keeps; `crew.rs` has the runner do what takes
-//! long; `event.rs` tells. `service.rs` is the shell. The differences to a host of wasmCloud's: providers are not run (nobody
-//! bids for them, and to start one is refused), registries are not asked, components have no claims, and to stop
+//! long; `event.rs` tells. `service.rs` is the shell. The differences to a host of wasmCloud's: of providers the
+//! built-in HTTP server alone is run (nobody bids for others, and to start one is refused), registries are not asked, components have no claims, and to stop
 //! a host leaves its node running.
 
 pub mod books;
@@ -14,7 +14,7 @@ pub mod service;
 #[cfg(test)]
 mod tests;
 
-pub use books::{Books, LinkError, Table, Workload};
+pub use books::{Books, LinkError, Provider, Table, Workload};
 pub use crew::{BadLimit, Busy, Change, Crew};
 pub use desk::{Answer, Desk, Facts, Moment, Reply};
 pub use event::Events;

@@ -231,6 +231,7 @@ impl Operation {
                 body.id("component_id", &update.component_id)?;
                 body.some("new_component_ref", &update.new_component_ref)
             }
+            Self::ProviderAuction(auction) => body.id("provider_id", &auction.provider_id),
             Self::ProviderStart(start) => {
                 body.this_host(start.host_id.as_ref())?;
                 body.id("provider_id", &start.provider_id)
@@ -256,12 +257,7 @@ impl Operation {
                 }
                 Ok(())
             }
-            Self::HostPing
-            | Self::HostGet
-            | Self::ProviderAuction(_)
-            | Self::LinkGet
-            | Self::ClaimsGet
-            | Self::RegistryPut(_) => Ok(()),
+            Self::HostPing | Self::HostGet | Self::LinkGet | Self::ClaimsGet | Self::RegistryPut(_) => Ok(()),
         }
     }
 }
@@ -325,7 +321,7 @@ pub struct UpdateComponent {
 }
 
 /// The body of `provider.auction`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderAuction {
     /// Its image.
     pub provider_ref: String,
@@ -341,10 +337,15 @@ pub struct ProviderAuction {
 pub struct StartProvider {
     /// Its id.
     pub provider_id: String,
-    /// Its image.
+    /// What it is called: the built-in one, or an image.
     pub provider_ref: String,
     /// The host that is meant.
     pub host_id: Option<String>,
+    /// Names of configurations; a later one wins over an earlier.
+    #[serde(default)]
+    pub config: Vec<String>,
+    /// What is noted beside it.
+    pub annotations: Option<Map>,
 }
 
 /// The body of `provider.stop`.

@@ -6,9 +6,11 @@ use super::crew::Crew;
 use super::desk::{Desk, Facts, Moment, Reply};
 use super::event::Events;
 use super::request::filters;
-use crate::host::runner::Runner;
+use crate::host::http::{Servers, Serving};
+use crate::host::runner::{Runner, Running};
 use crate::ports::{BadInterest, Client, Deliveries, Delivery};
 use lattice_broker::env::Env;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +24,8 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 const PENDING_MAX: usize = 256;
 /// How long components may take to end when nobody has said.
 const STOP: Duration = Duration::from_secs(10);
+/// How long until an address is tried again that could not be had.
+const RETRY: Duration = Duration::from_secs(2);
 /// How long after a change of the records components are looked at: many come together.
 const SETTLE: Duration = Duration::from_millis(50);
 
@@ -57,6 +61,7 @@ struct Service {
     payload_max: usize,
     events: Arc<Events>,
     crew: Arc<Crew>,
+    servers: Servers,
     runner: Arc<dyn Runner>,
     started: Instant,
     stop: CancellationToken,
@@ -77,6 +82,8 @@ impl Control {
         let events = Events::new(env.clone(), Arc::clone(&client), facts.lattice.clone(), facts.id.clone());
         let events = Arc::new(events);
         let crew = Crew::new(env.clone(), facts.id.clone(), books.clone(), Arc::clone(&events), Arc::clone(&runner));
+        let servers =
+            Servers::new(env.clone(), facts.id.clone(), books.clone(), Arc::clone(&events), Arc::clone(&runner));
         let stop = CancellationToken::new();
         let service = Service {
             payload_max: facts.payload_max,
@@ -84,6 +91,7 @@ impl Control {
             client,
             events,
             crew: Arc::new(crew),
+            servers,
             runner,
             started: env.now(),
             stop: stop.clone(),
@@ -109,12 +117,16 @@ impl Control {
 impl Service {
     async fn run(self, mut ears: Ears, mut changes: watch::Receiver<u64>) {
         self.events.tell("host_started", self.desk.started());
+        self.desk.running_providers().into_iter().for_each(|data| self.events.tell("provider_started", data));
         self.crew.look();
+        let (mut look, mut stop) = (None, None);
         let mut timer = self.env.timer(self.env.now());
         let mut heartbeat = self.env.now() + HEARTBEAT;
-        let (mut look, mut stop) = (None, None);
+        // When the servers are looked at: now, with the components, and again where an address could not be had.
+        let mut serve = Some(self.env.now());
         while stop.is_none() {
-            timer.as_mut().reset(look.map_or(heartbeat, |at: Instant| at.min(heartbeat)));
+            let next = [look, serve].into_iter().flatten().fold(heartbeat, Instant::min);
+            timer.as_mut().reset(next);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
@@ -129,22 +141,30 @@ impl Service {
             if look.take_if(|at| *at <= now).is_some() {
                 changes.mark_unchanged();
                 self.crew.look();
+                serve = Some(now);
+            }
+            if serve.take_if(|at| *at <= now).is_some() && !self.servers.look() {
+                serve = Some(now + RETRY);
             }
             if heartbeat <= now {
                 heartbeat = now + HEARTBEAT;
-                self.events.tell("host_heartbeat", self.desk.inventory(self.moment(&self.runner.running())));
+                self.events.tell(
+                    "host_heartbeat",
+                    self.desk.inventory(self.moment(&self.runner.running(), &self.servers.serving())),
+                );
             }
         }
         drop(ears);
-        self.crew.stop(stop.flatten().unwrap_or(STOP)).await;
+        let time = stop.flatten().unwrap_or(STOP);
+        tokio::join!(self.servers.stop(time), self.crew.stop(time));
         self.events.tell("host_stopped", self.desk.stopped());
     }
 
     /// Answers; returns how long there is for stopping when that was asked for.
     fn request(&self, request: &Delivery) -> Option<Option<Duration>> {
         let subject = String::from_utf8_lossy(&request.subject);
-        let running = self.runner.running();
-        let mut answer = self.desk.answer(self.moment(&running), &subject, &request.payload);
+        let (running, serving) = (self.runner.running(), self.servers.serving());
+        let mut answer = self.desk.answer(self.moment(&running, &serving), &subject, &request.payload);
         if let Some((id, change)) = answer.change.take()
             && let Err(error) = self.crew.take(&id, change)
         {
@@ -159,8 +179,8 @@ impl Service {
         answer.stop
     }
 
-    fn moment<'a>(&self, running: &'a [crate::host::runner::Running]) -> Moment<'a> {
-        Moment { uptime: self.env.now().saturating_duration_since(self.started), running }
+    fn moment<'a>(&self, running: &'a [Running], serving: &'a BTreeMap<String, Serving>) -> Moment<'a> {
+        Moment { uptime: self.env.now().saturating_duration_since(self.started), running, serving }
     }
 }
 

@@ -69,7 +69,7 @@ impl Talk {
     }
 
     fn ask(&self, operation: &str, body: &str) -> Answer {
-        let moment = Moment { uptime: Duration::from_secs(93_784), running: &[] };
+        let moment = Moment { uptime: Duration::from_secs(93_784), running: &[], serving: &BTreeMap::new() };
         self.0.answer(moment, &format!("wasmbus.ctl.v1.default.{operation}"), body.as_bytes())
     }
 
@@ -235,6 +235,48 @@ fn who_runs_it_does_not_bid() {
     );
 }
 
+/// Goal: the built-in server is bid for, started once, listed and stopped, and what it cannot be told is named.
+#[test]
+fn the_built_in_server_is_started_and_stopped() {
+    let talk = Talk::new();
+    let reference = "wasmcloud+builtin://http-server/0.1.0";
+    let bid = json!({"provider_ref": reference, "provider_id": "web", "constraints": {}});
+    let mut bidden = bid.clone();
+    bidden["host_id"] = json!("NHOST");
+    talk.expect("provider.auction", &bid, json!({ "success": true, "message": "", "response": bidden }), &[]);
+    let start = json!({"provider_ref": reference, "provider_id": "web", "config": ["web"], "annotations": {"a": "b"}});
+    let missing = json!({ "success": false, "message": "configuration web is not there: config.put.web first" });
+    talk.expect("provider.start.NHOST", &start, missing, &["provider_start_failed"]);
+    talk.1.put_config("web", &Map::from([("routing_mode".to_owned(), "magic".to_owned())])).unwrap();
+    let wrong = "provider web: routing_mode is \"magic\": address, path or host is accepted";
+    let refused = json!({ "success": false, "message": wrong });
+    talk.expect("provider.start.NHOST", &start, refused, &["provider_start_failed"]);
+    talk.1.put_config("web", &Map::new()).unwrap();
+    let answer = talk.expect("provider.start.NHOST", &start, done(""), &["provider_started"]);
+    let told = json!({
+        "host_id": "NHOST", "provider_id": "web", "image_ref": reference, "annotations": {"a": "b"},
+    });
+    assert_eq!(answer.events[0].1, told);
+    talk.expect(
+        "provider.start.NHOST",
+        &start,
+        done("provider web runs already, and goes on by this"),
+        &["provider_started"],
+    );
+    talk.expect("provider.auction", &bid, Value::Null, &[]);
+    let inventory = talk.ask("host.get.NHOST", "").reply.unwrap().response.unwrap();
+    let listed = json!([{
+        "id": "web", "image_ref": reference, "annotations": {"a": "b"}, "revision": 0, "listening": [], "problems": [],
+    }]);
+    assert_eq!(inventory["providers"], listed);
+    let stop = json!({"provider_id": "web"});
+    talk.expect("provider.stop.NHOST", &stop, done("provider stopped"), &["provider_stopped"]);
+    assert_eq!(
+        talk.refused("provider.stop.NHOST", r#"{"provider_id":"web"}"#),
+        "provider web does not run on this host"
+    );
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     let talk = Talk::new();
@@ -273,7 +315,7 @@ fn what_is_wrong_is_named() {
         (
             "provider.start.NHOST",
             r#"{"provider_id":"p","provider_ref":"ghcr.io/p"}"#,
-            "provider p (ghcr.io/p): this host runs components, no providers",
+            "provider p (ghcr.io/p): this host runs wasmcloud+builtin://http-server, and no other provider",
         ),
         ("provider.stop.NHOST", r#"{"provider_id":"p"}"#, "provider p does not run on this host"),
         (

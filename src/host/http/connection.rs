@@ -1,0 +1,238 @@
+//! HTTP with those who ask: connections are taken in, requests read whole, and answered by the component that they are for.
+//!
+//! Bounds, of all servers of a host together: [`CONNECTIONS_MAX`] connections, further ones are closed at once; [`BODIES_KIB`] of
+//! bodies in memory, beyond which requests are refused (503). Each connection has [`HEAD_TIMEOUT`] for a head, of
+//! [`HEAD_MAX`] bytes and [`HEADERS_MAX`] fields, and between two requests; [`BODY_TIMEOUT`] for a body of at most [`BODY_MAX`]
+//! bytes (413); and ends after [`LIFE_MAX`].
+
+use super::site::Site;
+use crate::host::runner::{HttpError, HttpResponse, Runner};
+use crate::hyper_io::{Clock, Transport};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use lattice_broker::env::{Env, Listener, Stream};
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections at a time.
+const CONNECTIONS_MAX: usize = 512;
+/// Memory for the bodies of requests and answers.
+const BODIES_KIB: usize = 64 << 10;
+/// Bytes of a request's body.
+const BODY_MAX: usize = 4 << 20;
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const HEAD_MAX: usize = 16 << 10;
+const HEADERS_MAX: usize = 100;
+const LIFE_MAX: Duration = Duration::from_secs(600);
+/// What a connection gets to finish its last answer.
+const FAREWELL: Duration = Duration::from_secs(10);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all servers of a host share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) env: Env,
+    pub(super) runner: Arc<dyn Runner>,
+    pub(super) tasks: TaskTracker,
+    places: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub(super) fn new(env: Env, runner: Arc<dyn Runner>) -> Self {
+        Self {
+            env,
+            runner,
+            tasks: TaskTracker::new(),
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+        }
+    }
+
+    /// Room for a body; `None` for none, which needs no room.
+    fn room(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Refused> {
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.bodies).try_acquire_many_owned(kib);
+        room.map(Some).map_err(|_| Refused(StatusCode::SERVICE_UNAVAILABLE, "the host has no room for more requests"))
+    }
+}
+
+/// Takes connections in until `stop`, which lets those that are there finish what is in hand.
+pub(super) async fn accept(
+    shared: Arc<Shared>,
+    mut listener: Box<dyn Listener>,
+    site: Arc<ArcSwap<Site>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
+        };
+        match accepted {
+            Ok(stream) => {
+                let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else { continue };
+                let (serving, site, stop) = (Arc::clone(&shared), Arc::clone(&site), stop.clone());
+                shared.env.spawn(shared.tasks.track_future(async move {
+                    serve(serving, stream, site, stop).await;
+                    drop(place);
+                }));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a connection for a component");
+                // Often a lack of descriptors, against which only waiting helps.
+                shared.env.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(shared: Arc<Shared>, stream: Arc<dyn Stream>, site: Arc<ArcSwap<Site>>, stop: CancellationToken) {
+    let env = shared.env.clone();
+    let service = service_fn(move |request| {
+        let (shared, site) = (Arc::clone(&shared), site.load_full());
+        async move {
+            let answered = answer(&shared, &site, request).await;
+            Ok::<_, Infallible>(answered.unwrap_or_else(Refused::response))
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(Clock(env.clone()))
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(Transport(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        // A peer that goes away in the middle is no failure of ours.
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => {}
+        () = env.sleep(LIFE_MAX) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    drop(env.timeout(FAREWELL, connection).await);
+}
+
+/// A request that no component has answered, and what its sender is told.
+struct Refused(StatusCode, &'static str);
+
+impl Refused {
+    fn response(self) -> Response<Held> {
+        let Self(status, why) = self;
+        let mut response = Response::new(Held { body: Full::new(Bytes::from(format!("{why}\n"))), _room: None });
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response
+    }
+}
+
+impl From<HttpError> for Refused {
+    /// Of what has gone wrong inside a component strangers are told nothing.
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Missing => Self(StatusCode::SERVICE_UNAVAILABLE, "the component does not run on this host"),
+            HttpError::NoHandler => Self(StatusCode::BAD_GATEWAY, "the component has nothing that answers HTTP"),
+            HttpError::Busy => Self(StatusCode::SERVICE_UNAVAILABLE, "the component has no room for more requests"),
+            HttpError::Late => Self(StatusCode::GATEWAY_TIMEOUT, "the component has not answered in time"),
+            HttpError::Failed => Self(StatusCode::INTERNAL_SERVER_ERROR, "the component has failed"),
+        }
+    }
+}
+
+async fn answer(shared: &Shared, site: &Site, request: Request<Incoming>) -> Result<Response<Held>, Refused> {
+    if request.method() == Method::CONNECT {
+        return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "this is no proxy"));
+    }
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if request.uri().authority().is_none() && header(HOST.as_str()).is_none_or(str::is_empty) {
+        return Err(Refused(StatusCode::BAD_REQUEST, "the header host is missing"));
+    }
+    let found = site.routes.find(request.uri().path(), header);
+    let component = found.map_err(|refusal| match refusal {
+        super::site::Refusal::Path => Refused(StatusCode::NOT_FOUND, "nothing is served at this path"),
+        super::site::Refusal::Host => Refused(StatusCode::NOT_FOUND, "nothing is served under this name"),
+    })?;
+    let is_head = request.method() == Method::HEAD;
+    let (head, body) = request.into_parts();
+    let (body, room) = read(shared, body).await?;
+    let answer = shared.runner.answer(component, Request::from_parts(head, body)).await?;
+    drop(room);
+    finish(shared, answer, is_head)
+}
+
+/// The whole body of a request, and the room that it takes.
+async fn read(shared: &Shared, body: Incoming) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refused> {
+    let too_long = || Refused(StatusCode::PAYLOAD_TOO_LARGE, "a body of more than 4194304 bytes");
+    let size = body.size_hint();
+    if size.lower() > BODY_MAX as u64 {
+        return Err(too_long());
+    }
+    // What does not say how long it is may become as long as may be.
+    let expected = size.upper().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(BODY_MAX);
+    let room = shared.room(expected)?;
+    let whole = shared.env.timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await;
+    let whole = whole.map_err(|_| Refused(StatusCode::REQUEST_TIMEOUT, "the body has not come in time"))?;
+    match whole {
+        Ok(whole) => Ok((whole.to_bytes(), room)),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
+        Err(_) => Err(Refused(StatusCode::BAD_REQUEST, "the body breaks off")),
+    }
+}
+
+/// The answer as it is sent: how it is framed is for this side to say.
+fn finish(shared: &Shared, answer: HttpResponse, is_head: bool) -> Result<Response<Held>, Refused> {
+    if answer.status().is_informational() {
+        return Err(HttpError::Failed.into());
+    }
+    let room = shared.room(answer.body().len())?;
+    let mut response = answer.map(|body| Held { body: Full::new(body), _room: room });
+    let headers = response.headers_mut();
+    headers.remove(CONNECTION);
+    headers.remove(TRANSFER_ENCODING);
+    // Without a body it says how long that would be.
+    if !is_head {
+        headers.remove(CONTENT_LENGTH);
+    }
+    Ok(response)
+}
+
+/// The body of an answer, with the room that it takes until it is sent.
+struct Held {
+    body: Full<Bytes>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
