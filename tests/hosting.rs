@@ -9,12 +9,15 @@ mod support;
 use async_nats::Client;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use support::clients::connect;
 use support::cluster::{Cluster, Node, lattice};
+use support::http::{Answer, ask as ask_http, get};
+use support::ports::free;
 use support::process::{Finished, run};
 use support::{LIMIT, wait_for};
 
@@ -143,7 +146,7 @@ async fn components_by_commands() {
     let image = format!("file://{}", echo.canonicalize().unwrap().display());
     let expected = json!([{
         "host": node.status().id, "host_name": "alone", "component": "parrot", "image": image, "instances": 4,
-        "state": "running",
+        "state": "running", "kind": "component",
     }]);
     assert_eq!(listed, expected);
 
@@ -198,4 +201,138 @@ fn a_node_that_is_no_host_says_so() {
     let refused = commanded(&node, &["ps"]);
     assert!(refused.code == Some(1) && refused.stderr.contains("host.enabled"), "{refused:#?}");
     assert!(!node.data().join("components").exists());
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Waits until there is an answer by HTTP with that code.
+fn served(at: SocketAddr, path: &str, code: u16) -> Answer {
+    wait_for("it is answered by HTTP", LIMIT, || {
+        drop(std::net::TcpStream::connect(at).ok()?);
+        Some(get(at, path)).filter(|answer| answer.code == code)
+    })
+}
+
+/// Goal: a component that was started with an address answers by HTTP when the command returns, is there again after the node was
+/// killed, and no more once it was stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn http_by_commands() {
+    let mut node = Node::alone("");
+    let image = file(&node.data(), "web.wasm", &components::http_echo());
+    let at = local(free());
+    let start = ["start", "component", image.to_str().unwrap(), "--scale", "4", "--http"];
+    let started = commanded(&node, &[&start[..], &[&at.to_string()]].concat());
+    let said = format!("web runs on alone, 4 calls at a time, and answers HTTP on {at}");
+    assert_eq!((started.code, started.stdout.trim()), (Some(0), &*said), "{started:#?}");
+    let answer = ask_http(at, "POST /a?b HTTP/1.0\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!((answer.code, &*answer.body), (201, "POST /a?b\nhello"));
+
+    let listed = commanded(&node, &["ps", "--json"]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!((&listed[0]["kind"], &listed[1]["kind"]), (&json!("component"), &json!("provider")), "{listed}");
+    assert_eq!((&listed[1]["component"], &listed[1]["listening"]), (&json!("http-of-web"), &json!([at.to_string()])));
+    tokio::time::sleep(ON_DISK).await;
+    node.kill();
+    node.start(&[]);
+    served(at, "/", 201);
+
+    let other = file(&node.data(), "other.wasm", &components::http_echo());
+    let args = ["start", "component", other.to_str().unwrap(), "--http", &at.to_string(), "--timeout", "2s"];
+    let taken = commanded(&node, &args);
+    assert!(taken.code == Some(1) && taken.stderr.contains(&format!("{at} is provider http-of-")), "{taken:#?}");
+    assert_eq!(commanded(&node, &["stop", "component", "other"]).code, Some(0));
+    let stopped = commanded(&node, &["stop", "component", "web"]);
+    assert_eq!(stopped.code, Some(0), "{stopped:#?}");
+    wait_for("nobody listens", LIMIT, || std::net::TcpStream::connect(at).is_err().then_some(()));
+    let client = connect(&node.url()).await;
+    assert_eq!(ask(&client, "link.get", json!({})).await, json!([]));
+    assert_eq!(commanded(&node, &["ps"]).stdout.trim(), "no components run on 1 host");
+    assert!(node.stop().success());
+}
+
+/// Starts a component that is asked by HTTP alone.
+async fn start_http(client: &Client, host: &str, id: &str, image: &Path) {
+    let mut events = client.subscribe("wasmbus.evt.default.component_scaled").await.unwrap();
+    let body = json!({
+        "component_id": id, "component_ref": format!("file://{}", image.display()), "count": 1, "host_id": host,
+        "component_limits": { "max_execution_time": "1" },
+    });
+    ask(client, &format!("component.scale.{host}"), body).await;
+    events.next().await.unwrap();
+}
+
+async fn link_http(client: &Client, name: &str, target: &str, config: Value) {
+    ask(client, &format!("config.put.{name}"), config).await;
+    let link = json!({
+        "source_id": "web", "target": target, "name": name, "wit_namespace": "wasi", "wit_package": "http",
+        "interfaces": ["incoming-handler"], "source_config": [name],
+    });
+    ask(client, "link.put", link).await;
+}
+
+/// The next event of that name; its data.
+async fn told(events: &mut async_nats::Subscriber, name: &str) -> Value {
+    loop {
+        let event = tokio::time::timeout(LIMIT, events.next()).await.expect(name).unwrap();
+        if event.subject.ends_with(name) {
+            return serde_json::from_slice::<Value>(&event.payload).unwrap()["data"].take();
+        }
+    }
+}
+
+/// Goal: the built-in provider is started, linked, configured and stopped by the control interface, and what goes wrong is told
+/// to those who run it, and not to those who ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn http_by_the_control_interface() {
+    let node = Node::alone("");
+    let client = connect(&node.url()).await;
+    let host = node.status().id;
+    let mut events = client.subscribe("wasmbus.evt.default.*").await.unwrap();
+    let (echo, trap) = (components::http_echo(), components::http_trap());
+    for (id, bytes) in [("echo", echo), ("trap", trap), ("endless", components::http_endless())] {
+        let image = file(&node.data(), &format!("{id}.wasm"), &bytes);
+        start_http(&client, &host, id, &image).await;
+    }
+
+    let reference = "wasmcloud+builtin://http-server/0.1.0";
+    let auction = json!({ "provider_ref": reference, "provider_id": "web", "constraints": {} });
+    assert_eq!(ask(&client, "provider.auction", auction).await["host_id"], json!(host));
+    let at = local(free());
+    ask(&client, "config.put.web", json!({ "routing_mode": "path", "default_address": at.to_string() })).await;
+    let start = json!({ "provider_id": "web", "provider_ref": reference, "host_id": host, "config": ["web"] });
+    ask(&client, &format!("provider.start.{host}"), start).await;
+    assert_eq!(told(&mut events, "provider_started").await["image_ref"], json!(reference));
+    link_http(&client, "echoes", "echo", json!({ "path": "/" })).await;
+    link_http(&client, "traps", "trap", json!({ "path": "/trap" })).await;
+    link_http(&client, "endless", "endless", json!({ "path": "/endless" })).await;
+    link_http(&client, "nobody", "nobody", json!({ "path": "/nobody" })).await;
+
+    assert_eq!(served(at, "/x", 201).body, "GET /x\n");
+    assert_eq!(served(at, "/trap/x", 500).body, "the component has failed\n");
+    assert_eq!(served(at, "/endless", 504).body, "the component has not answered in time\n");
+    assert_eq!(served(at, "/nobody", 503).body, "the component does not run on this host\n");
+    assert_eq!(ask_http(at, "GET / HTTP/1.0\r\n\r\n").code, 400);
+    assert_eq!(ask_http(at, "PUT / HTTP/1.0\r\nHost: x\r\nContent-Length: 4194305\r\n\r\n").code, 413);
+    let long = format!("GET / HTTP/1.0\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    assert_eq!(ask_http(at, &long).code, 431);
+
+    let taken = std::net::TcpListener::bind(local(free())).unwrap();
+    let elsewhere = taken.local_addr().unwrap();
+    ask(&client, "config.put.web", json!({ "default_address": elsewhere.to_string() })).await;
+    ask(
+        &client,
+        "link.del",
+        json!({"source_id": "web", "name": "nobody", "wit_namespace": "wasi", "wit_package": "http"}),
+    )
+    .await;
+    let failed = told(&mut events, "health_check_failed").await;
+    assert!(failed["error"].as_str().unwrap().contains(&format!("cannot listen on {elsewhere}: ")), "{failed}");
+    wait_for("nobody listens", LIMIT, || std::net::TcpStream::connect(at).is_err().then_some(()));
+    drop(taken);
+    served(elsewhere, "/y", 201);
+    ask(&client, &format!("provider.stop.{host}"), json!({ "provider_id": "web", "host_id": host })).await;
+    assert_eq!(told(&mut events, "provider_stopped").await["provider_id"], json!("web"));
+    wait_for("nobody listens", LIMIT, || std::net::TcpStream::connect(elsewhere).is_err().then_some(()));
 }

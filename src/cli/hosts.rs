@@ -9,6 +9,7 @@ use rand_core::Rng as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long an answer of one host is waited for.
@@ -55,6 +56,8 @@ pub(super) struct Inventory {
     pub(super) host_id: String,
     pub(super) friendly_name: String,
     pub(super) components: Vec<Component>,
+    #[serde(default)]
+    pub(super) providers: Vec<Provider>,
 }
 
 /// A component that runs.
@@ -63,6 +66,17 @@ pub(super) struct Component {
     pub(super) id: String,
     pub(super) image_ref: String,
     pub(super) max_instances: u32,
+}
+
+/// A provider that runs. Hosts that are not ours do not say how it is.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Provider {
+    pub(super) id: String,
+    pub(super) image_ref: String,
+    #[serde(default)]
+    pub(super) listening: Vec<SocketAddr>,
+    #[serde(default)]
+    pub(super) problems: Vec<String>,
 }
 
 /// What a component is to be like: as many instances of that image, and none when that is 0.

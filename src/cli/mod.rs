@@ -26,6 +26,7 @@ mod revoke;
 mod root;
 mod routes;
 mod see;
+mod serving;
 mod start;
 pub(crate) mod status;
 mod stop;

@@ -1,12 +1,13 @@
 //! `lattice ps`: what runs where, from all hosts that can be reached.
 
-use super::hosts::{Component, Hosts, HostsArgs, Inventory};
+use super::hosts::{Component, Hosts, HostsArgs, Inventory, Provider};
 use super::output::{Output, Table, count};
 use super::{CliError, EXIT_OK};
 use crate::config::units::Period;
 use futures_util::future::join_all;
 use lattice_broker::env::Env;
 use serde::Serialize;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long hosts are waited for, unless something else is said.
@@ -21,7 +22,7 @@ pub(super) struct Args {
     hosts: HostsArgs,
 }
 
-/// A component in JSON.
+/// A component, or a provider, in JSON.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Document<'a> {
     host: &'a str,
@@ -30,6 +31,10 @@ struct Document<'a> {
     image: &'a str,
     instances: u32,
     state: &'static str,
+    kind: &'static str,
+    /// Where a provider listens.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    listening: &'a [SocketAddr],
 }
 
 pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
@@ -56,7 +61,9 @@ pub(super) async fn inventories(hosts: &Hosts, time: Duration) -> Result<Vec<Inv
 
 fn running(inventories: &[Inventory]) -> Vec<Document<'_>> {
     let components = inventories.iter().flat_map(|host| host.components.iter().map(move |component| (host, component)));
-    components.map(|(host, component)| document(host, component)).collect()
+    let providers = inventories.iter().flat_map(|host| host.providers.iter().map(move |provider| (host, provider)));
+    let components = components.map(|(host, component)| document(host, component));
+    components.chain(providers.map(|(host, provider)| provider_document(host, provider))).collect()
 }
 
 fn document<'a>(host: &'a Inventory, component: &'a Component) -> Document<'a> {
@@ -68,6 +75,21 @@ fn document<'a>(host: &'a Inventory, component: &'a Component) -> Document<'a> {
         instances: component.max_instances,
         // A host tells of those that run, and of no others.
         state: "running",
+        kind: "component",
+        listening: &[],
+    }
+}
+
+fn provider_document<'a>(host: &'a Inventory, provider: &'a Provider) -> Document<'a> {
+    Document {
+        host: &host.host_id,
+        host_name: &host.friendly_name,
+        component: &provider.id,
+        image: &provider.image_ref,
+        instances: 1,
+        state: if provider.problems.is_empty() { "running" } else { "failing" },
+        kind: "provider",
+        listening: &provider.listening,
     }
 }
 
@@ -77,7 +99,9 @@ fn table(running: &[Document<'_>]) -> Table {
         // What others name must not touch the terminal.
         let text = |text: &str| text.escape_debug().to_string();
         let instances = one.instances.to_string();
-        table.row(vec![text(one.host_name), text(one.component), instances, one.state.to_owned(), text(one.image)]);
+        let at = one.listening.iter().map(|at| format!(" on {at}")).collect::<String>();
+        let image = text(one.image) + &at;
+        table.row(vec![text(one.host_name), text(one.component), instances, one.state.to_owned(), image]);
     }
     table
 }
@@ -89,12 +113,15 @@ mod tests {
     #[test]
     fn components_are_a_table() {
         let inventory = r#"{"host_id": "NHOST", "friendly_name": "kitchen", "labels": {}, "components": [
-            {"id": "echo", "image_ref": "file:///echo.wasm", "max_instances": 4, "revision": 0}]}"#;
+            {"id": "echo", "image_ref": "file:///echo.wasm", "max_instances": 4, "revision": 0}],
+            "providers": [{"id": "http-of-echo", "image_ref": "wasmcloud+builtin://http-server", "revision": 0,
+            "listening": ["127.0.0.1:8000"], "problems": []}]}"#;
         let inventories = [serde_json::from_str(inventory).unwrap()];
         let lines: Vec<_> = table(&running(&inventories)).lines().collect();
         let expected = [
-            "HOST     COMPONENT  INSTANCES  STATE    IMAGE",
-            "kitchen  echo       4          running  file:///echo.wasm",
+            "HOST     COMPONENT     INSTANCES  STATE    IMAGE",
+            "kitchen  echo          4          running  file:///echo.wasm",
+            "kitchen  http-of-echo  1          running  wasmcloud+builtin://http-server on 127.0.0.1:8000",
         ];
         assert_eq!(lines, expected);
     }

@@ -2,12 +2,13 @@
 
 use super::hosts::{Hosts, HostsArgs, Wanted};
 use super::output::{Output, count};
-use super::{CliError, EXIT_OK};
+use super::{CliError, EXIT_OK, serving};
 use crate::config::units::Period;
 use clap::Subcommand;
 use lattice_broker::env::Env;
 use serde::Serialize;
 use serde_json::json;
+use std::net::SocketAddr;
 use std::path::Path;
 
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,9 @@ struct ComponentArgs {
     /// Call it for messages on this subject; may be repeated. Takes the place of what was said before.
     #[arg(long, value_name = "SUBJECT")]
     subscribe: Vec<String>,
+    /// Have it answer HTTP on this address of its host, such as 0.0.0.0:8000.
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
     /// Give it this configuration, which was put by its name before; may be repeated.
     #[arg(long, value_name = "NAME")]
     config: Vec<String>,
@@ -56,6 +60,7 @@ struct Document<'a> {
     image: &'a str,
     instances: u32,
     subscriptions: &'a [String],
+    http: Option<SocketAddr>,
 }
 
 /// What `start` notes and `stop` takes back: the name of the configuration that lists a component's subjects.
@@ -74,6 +79,9 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
     }
     let wanted = Wanted { id: &id, image: &image, count: args.scale, config: &args.config };
     hosts.change(&host, wanted, patience).await?;
+    if let Some(address) = args.http {
+        serving::serve(env, &hosts, &host, &id, address, patience).await?;
+    }
     if output.json {
         output.document(&Document {
             host: &host.id,
@@ -82,10 +90,12 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
             image: &image,
             instances: args.scale,
             subscriptions: &args.subscribe,
+            http: args.http,
         })?;
     } else {
         let calls = count(args.scale as usize, "call");
-        output.line(format!("{id} runs on {}, {calls} at a time", host.friendly_name))?;
+        let served = args.http.map(|address| format!(", and answers HTTP on {address}")).unwrap_or_default();
+        output.line(format!("{id} runs on {}, {calls} at a time{served}", host.friendly_name))?;
     }
     Ok(EXIT_OK)
 }

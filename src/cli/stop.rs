@@ -3,7 +3,7 @@
 use super::hosts::{Found, Hosts, HostsArgs, Wanted};
 use super::output::Output;
 use super::start::subjects_config;
-use super::{CliError, EXIT_OK, ps};
+use super::{CliError, EXIT_OK, ps, serving};
 use crate::config::units::Period;
 use clap::Subcommand;
 use lattice_broker::env::Env;
@@ -18,7 +18,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// End a component: on all hosts that run it, and its subscriptions, unless one host is named.
+    /// End a component: on all hosts that run it, with its subscriptions and HTTP server, unless one host is named.
     Component(ComponentArgs),
 }
 
@@ -50,6 +50,7 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
         Some(named) => vec![hosts.find(Some(named), ps::WAIT).await?],
         None => running(&hosts, id).await?,
     };
+    serving::unserve(&hosts, &stopping, id, args.host.is_none()).await?;
     for host in &stopping {
         // Its image does not matter, and has to be something.
         let wanted = Wanted { id, image: "none", count: 0, config: &[] };
