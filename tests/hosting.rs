@@ -290,8 +290,8 @@ async fn http_by_the_control_interface() {
     let client = connect(&node.url()).await;
     let host = node.status().id;
     let mut events = client.subscribe("wasmbus.evt.default.*").await.unwrap();
-    let (echo, trap) = (components::http_echo(), components::http_trap());
-    for (id, bytes) in [("echo", echo), ("trap", trap), ("endless", components::http_endless())] {
+    let (echo, trap, large) = (components::http_echo(), components::http_trap(), components::http_large(3_000_001));
+    for (id, bytes) in [("echo", echo), ("trap", trap), ("large", large), ("endless", components::http_endless())] {
         let image = file(&node.data(), &format!("{id}.wasm"), &bytes);
         start_http(&client, &host, id, &image).await;
     }
@@ -305,14 +305,20 @@ async fn http_by_the_control_interface() {
     ask(&client, &format!("provider.start.{host}"), start).await;
     assert_eq!(told(&mut events, "provider_started").await["image_ref"], json!(reference));
     link_http(&client, "echoes", "echo", json!({ "path": "/" })).await;
+    link_http(&client, "large", "large", json!({ "path": "/large" })).await;
     link_http(&client, "traps", "trap", json!({ "path": "/trap" })).await;
     link_http(&client, "endless", "endless", json!({ "path": "/endless" })).await;
     link_http(&client, "nobody", "nobody", json!({ "path": "/nobody" })).await;
 
     assert_eq!(served(at, "/x", 201).body, "GET /x\n");
+    assert_eq!(served(at, "/large", 200).body.len(), 3_000_001);
+    let two = "POST /1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+    let two = ask_http(at, &format!("{two}GET /2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    assert!(two.body.starts_with("POST /1\nabHTTP/1.1 201 ") && two.body.ends_with("GET /2\n"), "{two:?}");
+    assert_eq!(ask_http(at, "HEAD / HTTP/1.0\r\nHost: x\r\n\r\n").body, "");
     assert_eq!(served(at, "/trap/x", 500).body, "the component has failed\n");
     assert_eq!(served(at, "/endless", 504).body, "the component has not answered in time\n");
-    assert_eq!(served(at, "/nobody", 503).body, "the component does not run on this host\n");
+    assert_eq!(served(at, "/nobody", 503).body, "the component runs on no host that can be reached\n");
     assert_eq!(ask_http(at, "GET / HTTP/1.0\r\n\r\n").code, 400);
     assert_eq!(ask_http(at, "PUT / HTTP/1.0\r\nHost: x\r\nContent-Length: 4194305\r\n\r\n").code, 413);
     let long = format!("GET / HTTP/1.0\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(20_000));
@@ -335,4 +341,37 @@ async fn http_by_the_control_interface() {
     ask(&client, &format!("provider.stop.{host}"), json!({ "provider_id": "web", "host_id": host })).await;
     assert_eq!(told(&mut events, "provider_stopped").await["provider_id"], json!("web"));
     wait_for("nobody listens", LIMIT, || std::net::TcpStream::connect(elsewhere).is_err().then_some(()));
+}
+
+/// Goal: a host answers by HTTP for a component that runs on another one, within what one message carries.
+#[tokio::test(flavor = "multi_thread")]
+async fn http_from_host_to_host() {
+    let cluster = Cluster::line(2);
+    let [a, b] = &cluster.nodes[..] else { panic!("two nodes") };
+    let client = connect(&a.url()).await;
+    let large = components::http_large(2 << 20);
+    for (id, bytes) in [("echo", components::http_echo()), ("large", large), ("trap", components::http_trap())] {
+        let image = file(&b.data(), &format!("{id}.wasm"), &bytes);
+        start_http(&client, &b.status().id, id, &image).await;
+    }
+    let (at, host) = (local(free()), a.status().id);
+    ask(&client, "config.put.web", json!({ "routing_mode": "path", "default_address": at.to_string() })).await;
+    let start = json!({
+        "provider_id": "web", "provider_ref": "wasmcloud+builtin://http-server", "host_id": host, "config": ["web"],
+    });
+    ask(&client, &format!("provider.start.{host}"), start).await;
+    for id in ["echo", "large", "trap"] {
+        link_http(&client, id, id, json!({ "path": format!("/{id}") })).await;
+    }
+    assert_eq!(served(at, "/echo/x", 201).body, "GET /echo/x\n");
+    let post = "POST /echo HTTP/1.0\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(ask_http(at, post).body, "POST /echo\nhello");
+    assert_eq!(served(at, "/large", 502).body, "an answer that is too long from another host\n");
+    assert_eq!(served(at, "/trap", 500).body, "the component has failed\n");
+    let long = "x".repeat(2 << 20);
+    let long = format!("POST /echo HTTP/1.0\r\nHost: x\r\nContent-Length: {}\r\n\r\n{long}", long.len());
+    assert_eq!(ask_http(at, &long).code, 413);
+    let stop = json!({ "component_id": "echo", "component_ref": "none", "count": 0, "host_id": b.status().id });
+    ask(&client, &format!("component.scale.{}", b.status().id), stop).await;
+    served(at, "/echo", 503);
 }

@@ -68,6 +68,10 @@ impl Runner for Double {
         Box::pin(std::future::ready(runs.then_some(()).ok_or(HttpError::Missing).map(answer)))
     }
 
+    fn runs(&self, id: &str) -> bool {
+        self.told().running.contains_key(id)
+    }
+
     fn running(&self) -> Vec<Running> {
         let told = self.told();
         let running = |spec: &Spec| Running {

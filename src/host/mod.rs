@@ -61,7 +61,7 @@ pub struct Parts {
     pub facts: Facts,
     /// The node's disk.
     pub store: Arc<dyn Store>,
-    /// A client in the account of the nodes: for the records.
+    /// A client in the account of the nodes: for the records, and for requests from host to host.
     pub nodes: Arc<dyn Client>,
     /// A client in the account of clients: for the control interface.
     pub clients: Arc<dyn Client>,
@@ -103,11 +103,12 @@ impl Host {
     pub fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { env, node, facts, store, nodes, clients, reachable, runner } = parts;
         let limits = state::Limits::default();
-        let records = state::Parts { env: env.clone(), me: node, store, client: nodes, reachable, limits };
+        let client = Arc::clone(&nodes);
+        let records = state::Parts { env: env.clone(), me: node, store, client, reachable, limits };
         let state = State::start(records)?;
         let books = Books::new(Arc::new(state.clone()));
         let changes = state.changes();
-        let control = Control::start(control::Parts { env, facts, books, changes, client: clients, runner })?;
+        let control = Control::start(control::Parts { env, facts, books, changes, nodes, client: clients, runner })?;
         Ok(Self { state, control })
     }
 

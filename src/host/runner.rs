@@ -3,6 +3,7 @@
 //! The engine (`engine/`) implements it over wasmtime; simulation and tests put a double here. Who may ask for what, and what the
 //! others are told of it, is `control/`'s.
 
+use crate::codec::{Decode, Encode};
 use bytes::Bytes;
 use lattice_broker::env::BoxFuture;
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub trait Runner: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`HttpError`]; a component that has failed is in the log.
     fn answer(&self, id: &str, request: HttpRequest) -> BoxFuture<Result<HttpResponse, HttpError>>;
+    /// Whether a component runs.
+    fn runs(&self, id: &str) -> bool;
     /// What runs now.
     fn running(&self) -> Vec<Running>;
     /// Stops all, after what is in hand is done, or after the drain time of each.
@@ -76,7 +79,7 @@ pub type HttpRequest = hyper::Request<Bytes>;
 pub type HttpResponse = hyper::Response<Bytes>;
 
 /// There is no answer by HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
 pub enum HttpError {
     /// No such component runs here.
     #[error("the component does not run on this host")]
@@ -93,6 +96,12 @@ pub enum HttpError {
     /// It has trapped, run into a limit, or given no answer.
     #[error("the component has failed")]
     Failed,
+    /// It runs on another host, to which so much cannot be sent.
+    #[error("the request is too long for a component on another host")]
+    RequestTooLong,
+    /// It runs on another host, and has answered more than can be sent.
+    #[error("the answer is too long from another host")]
+    AnswerTooLong,
 }
 
 /// A component was not started, changed or stopped.

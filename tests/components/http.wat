@@ -7,6 +7,10 @@
   (import "wasi:http/types@0.2.0" "[method]incoming-request.consume" (func $consume (param i32 i32)))
   (import "wasi:http/types@0.2.0" "[method]incoming-body.stream" (func $stream (param i32 i32)))
   (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $outgoing-request (param i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query"
+    (func $to-path (param i32 i32 i32 i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-authority"
+    (func $to-host (param i32 i32 i32 i32) (result i32)))
   (import "wasi:http/types@0.2.0" "[constructor]outgoing-response" (func $response (param i32) (result i32)))
   (import "wasi:http/types@0.2.0" "[method]outgoing-response.set-status-code" (func $status (param i32 i32) (result i32)))
   (import "wasi:http/types@0.2.0" "[method]outgoing-response.body" (func $body (param i32 i32)))
@@ -25,7 +29,7 @@
   (global $free (mut i32) (i32.const 4096))
   (global $end (mut i32) (i32.const 1048576))
   (data (i32.const 256) "GET\00\00\00\00\00HEAD\00\00\00\00POST\00\00\00\00PUT\00\00\00\00\00")
-  (data (i32.const 320) " \ndenied")
+  (data (i32.const 320) " \ndeniedelsewhere/")
 
   (func $allocate (export "cabi_realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32) (result i32)
     (local $at i32)
@@ -89,8 +93,11 @@
 
   ;; Asks others, and puts "denied" at the end of the answer when it is told so.
   (func $ask
-    (local $future i32)
-    (call $send (call $outgoing-request (call $fields)) (i32.const 0) (i32.const 0) (i32.const 0))
+    (local $request i32) (local $future i32)
+    (local.set $request (call $outgoing-request (call $fields)))
+    (drop (call $to-host (local.get $request) (i32.const 1) (i32.const 328) (i32.const 9)))
+    (drop (call $to-path (local.get $request) (i32.const 1) (i32.const 337) (i32.const 1)))
+    (call $send (local.get $request) (i32.const 0) (i32.const 0) (i32.const 0))
     (if (i32.load8_u (i32.const 0)) (then (unreachable)))
     (local.set $future (i32.load (i32.const 8)))
     (call $block (call $subscribe (local.get $future)))

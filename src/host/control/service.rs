@@ -40,6 +40,8 @@ pub struct Parts {
     pub books: Books,
     /// Tells of each change of what is kept.
     pub changes: watch::Receiver<u64>,
+    /// A client in the account of the nodes: for requests by HTTP from host to host.
+    pub nodes: Arc<dyn Client>,
     /// A client in the account in which hosts are asked.
     pub client: Arc<dyn Client>,
     /// What runs components.
@@ -73,7 +75,7 @@ impl Control {
     /// # Errors
     /// [`BadInterest`]: the name of the lattice cannot be a part of a subject.
     pub fn start(parts: Parts) -> Result<Self, BadInterest> {
-        let Parts { env, facts, books, changes, client, runner } = parts;
+        let Parts { env, facts, books, changes, nodes, client, runner } = parts;
         let mut subscriptions = Vec::new();
         for (filter, takes_turns) in filters(&facts.lattice, &facts.id) {
             let queue = takes_turns.then_some(&*facts.lattice);
@@ -82,8 +84,7 @@ impl Control {
         let events = Events::new(env.clone(), Arc::clone(&client), facts.lattice.clone(), facts.id.clone());
         let events = Arc::new(events);
         let crew = Crew::new(env.clone(), facts.id.clone(), books.clone(), Arc::clone(&events), Arc::clone(&runner));
-        let servers =
-            Servers::new(env.clone(), facts.id.clone(), books.clone(), Arc::clone(&events), Arc::clone(&runner));
+        let servers = Servers::new(env.clone(), &facts, books.clone(), Arc::clone(&events), Arc::clone(&runner), nodes);
         let stop = CancellationToken::new();
         let service = Service {
             payload_max: facts.payload_max,

@@ -388,6 +388,7 @@ impl Stage {
             facts: facts(),
             books: books.clone(),
             changes: memory.1.subscribe(),
+            nodes: wiring::client(&broker),
             client: wiring::client(&broker),
             runner: Arc::clone(&runner) as _,
         };

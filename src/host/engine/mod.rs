@@ -243,6 +243,10 @@ impl Runner for Engine {
         })
     }
 
+    fn runs(&self, id: &str) -> bool {
+        self.inner.component(id).is_some()
+    }
+
     fn running(&self) -> Vec<Running> {
         lock(&self.inner.components).iter().map(|(id, component)| running(id, component)).collect()
     }

@@ -3,14 +3,15 @@
 //! Bounds, of all servers of a host together: [`CONNECTIONS_MAX`] connections, further ones are closed at once; [`BODIES_KIB`] of
 //! bodies in memory, beyond which requests are refused (503). Each connection has [`HEAD_TIMEOUT`] for a head, of
 //! [`HEAD_MAX`] bytes and [`HEADERS_MAX`] fields, and between two requests; [`BODY_TIMEOUT`] for a body of at most [`BODY_MAX`]
-//! bytes (413); and ends after [`LIFE_MAX`].
+//! bytes (413); [`SEND_TIMEOUT`] to take an answer; and ends after [`LIFE_MAX`].
 
+use super::elsewhere::Elsewhere;
 use super::site::Site;
-use crate::host::runner::{HttpError, HttpResponse, Runner};
+use crate::host::runner::{HttpError, HttpRequest, HttpResponse, Runner};
 use crate::hyper_io::{Clock, Transport};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1;
@@ -20,9 +21,9 @@ use lattice_broker::env::{Env, Listener, Stream};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +38,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 100;
+/// What is not sent by then has a peer that does not read, and would keep others from being answered.
+const SEND_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often that is looked at.
+const TICK: Duration = Duration::from_secs(10);
+/// Bytes of a body that are handed on at a time.
+const CHUNK: usize = 16 << 10;
 const LIFE_MAX: Duration = Duration::from_secs(600);
 /// What a connection gets to finish its last answer.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -48,18 +55,35 @@ pub(super) struct Shared {
     pub(super) env: Env,
     pub(super) runner: Arc<dyn Runner>,
     pub(super) tasks: TaskTracker,
+    pub(super) elsewhere: Elsewhere,
     places: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
 }
 
 impl Shared {
-    pub(super) fn new(env: Env, runner: Arc<dyn Runner>) -> Self {
+    pub(super) fn new(env: Env, runner: Arc<dyn Runner>, elsewhere: Elsewhere) -> Self {
         Self {
             env,
             runner,
             tasks: TaskTracker::new(),
+            elsewhere,
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+        }
+    }
+
+    /// Room for a request of another host; `None` when there is none.
+    pub(super) fn take(&self, bytes: usize) -> Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some((place, self.room(bytes).ok()?))
+    }
+
+    /// Has the component answer, here or where it runs.
+    async fn answer(&self, component: &str, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if self.runner.runs(component) {
+            self.runner.answer(component, request).await
+        } else {
+            self.elsewhere.ask(component, &request).await
         }
     }
 
@@ -107,11 +131,17 @@ pub(super) async fn accept(
 
 async fn serve(shared: Arc<Shared>, stream: Arc<dyn Stream>, site: Arc<ArcSwap<Site>>, stop: CancellationToken) {
     let env = shared.env.clone();
-    let service = service_fn(move |request| {
-        let (shared, site) = (Arc::clone(&shared), site.load_full());
-        async move {
-            let answered = answer(&shared, &site, request).await;
-            Ok::<_, Infallible>(answered.unwrap_or_else(Refused::response))
+    let sending = Sending::default();
+    let service = service_fn({
+        let sending = sending.clone();
+        move |request| {
+            let (shared, site, sending) = (Arc::clone(&shared), site.load_full(), sending.clone());
+            async move {
+                let answered = answer(&shared, &site, request).await;
+                let mut answered = answered.unwrap_or_else(Refused::response);
+                answered.body_mut().begin(sending, shared.env.now());
+                Ok::<_, Infallible>(answered)
+            }
         }
     });
     let connection = http1::Builder::new()
@@ -125,10 +155,47 @@ async fn serve(shared: Arc<Shared>, stream: Arc<dyn Stream>, site: Arc<ArcSwap<S
         // A peer that goes away in the middle is no failure of ours.
         _ = connection.as_mut() => return,
         () = stop.cancelled() => {}
-        () = env.sleep(LIFE_MAX) => {}
+        is_over = outlived(&env, &sending) => if is_over == Over::Stalled { return },
     }
     connection.as_mut().graceful_shutdown();
     drop(env.timeout(FAREWELL, connection).await);
+}
+
+/// Since when an answer is being sent, if one is.
+#[derive(Clone, Debug, Default)]
+struct Sending(Arc<Mutex<Option<Instant>>>);
+
+impl Sending {
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// It has been there long enough.
+    Old,
+    /// Its peer does not read.
+    Stalled,
+}
+
+async fn outlived(env: &Env, sending: &Sending) -> Over {
+    let begun = env.now();
+    loop {
+        env.sleep(TICK).await;
+        let now = env.now();
+        if sending.since().is_some_and(|since| now.saturating_duration_since(since) >= SEND_TIMEOUT) {
+            return Over::Stalled;
+        }
+        if now.saturating_duration_since(begun) >= LIFE_MAX {
+            return Over::Old;
+        }
+    }
 }
 
 /// A request that no component has answered, and what its sender is told.
@@ -137,7 +204,7 @@ struct Refused(StatusCode, &'static str);
 impl Refused {
     fn response(self) -> Response<Held> {
         let Self(status, why) = self;
-        let mut response = Response::new(Held { body: Full::new(Bytes::from(format!("{why}\n"))), _room: None });
+        let mut response = Response::new(Held::new(Bytes::from(format!("{why}\n")), None));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         response
@@ -148,10 +215,16 @@ impl From<HttpError> for Refused {
     /// Of what has gone wrong inside a component strangers are told nothing.
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::Missing => Self(StatusCode::SERVICE_UNAVAILABLE, "the component does not run on this host"),
+            HttpError::Missing => {
+                Self(StatusCode::SERVICE_UNAVAILABLE, "the component runs on no host that can be reached")
+            }
             HttpError::NoHandler => Self(StatusCode::BAD_GATEWAY, "the component has nothing that answers HTTP"),
             HttpError::Busy => Self(StatusCode::SERVICE_UNAVAILABLE, "the component has no room for more requests"),
             HttpError::Late => Self(StatusCode::GATEWAY_TIMEOUT, "the component has not answered in time"),
+            HttpError::RequestTooLong => {
+                Self(StatusCode::PAYLOAD_TOO_LARGE, "a body that is too long for a component on another host")
+            }
+            HttpError::AnswerTooLong => Self(StatusCode::BAD_GATEWAY, "an answer that is too long from another host"),
             HttpError::Failed => Self(StatusCode::INTERNAL_SERVER_ERROR, "the component has failed"),
         }
     }
@@ -173,7 +246,7 @@ async fn answer(shared: &Shared, site: &Site, request: Request<Incoming>) -> Res
     let is_head = request.method() == Method::HEAD;
     let (head, body) = request.into_parts();
     let (body, room) = read(shared, body).await?;
-    let answer = shared.runner.answer(component, Request::from_parts(head, body)).await?;
+    let answer = shared.answer(component, Request::from_parts(head, body)).await?;
     drop(room);
     finish(shared, answer, is_head)
 }
@@ -203,7 +276,7 @@ fn finish(shared: &Shared, answer: HttpResponse, is_head: bool) -> Result<Respon
         return Err(HttpError::Failed.into());
     }
     let room = shared.room(answer.body().len())?;
-    let mut response = answer.map(|body| Held { body: Full::new(body), _room: room });
+    let mut response = answer.map(|body| Held::new(body, room));
     let headers = response.headers_mut();
     headers.remove(CONNECTION);
     headers.remove(TRANSFER_ENCODING);
@@ -214,25 +287,45 @@ fn finish(shared: &Shared, answer: HttpResponse, is_head: bool) -> Result<Respon
     Ok(response)
 }
 
-/// The body of an answer, with the room that it takes until it is sent.
+/// The body of an answer, with the room that it takes until it is sent. It is handed on in pieces, so that this is known.
 struct Held {
-    body: Full<Bytes>,
+    rest: Bytes,
     _room: Option<OwnedSemaphorePermit>,
+    sending: Sending,
+}
+
+impl Held {
+    fn new(rest: Bytes, room: Option<OwnedSemaphorePermit>) -> Self {
+        Self { rest, _room: room, sending: Sending::default() }
+    }
+
+    fn begin(&mut self, sending: Sending, now: Instant) {
+        sending.set(Some(now));
+        self.sending = sending;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.sending.set(None);
+    }
 }
 
 impl Body for Held {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let len = self.rest.len().min(CHUNK);
+        let chunk = self.rest.split_to(len);
+        Poll::Ready((len > 0).then(|| Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        SizeHint::with_exact(self.rest.len() as u64)
     }
 }

@@ -224,7 +224,8 @@ impl Plan {
     }
 }
 
-fn is_for_http(link: &Link) -> bool {
+/// Whether a link is for requests by HTTP.
+pub(super) fn is_for_http(link: &Link) -> bool {
     let is_http = (&*link.id.wit_namespace, &*link.id.wit_package) == ("wasi", "http");
     is_http && link.interfaces.iter().any(|interface| interface == "incoming-handler")
 }
@@ -325,8 +326,8 @@ mod tests {
         let site = |component: &str| Site { provider: "p".to_owned(), routes: Routes::One(component.to_owned()) };
         assert_eq!(plan.sites, [(at("127.0.0.1:1"), site("a")), (at("[::]:2"), site("b"))].into());
         let expected = [
-            "link l2 to c: 127.0.0.1:1 is component a's already",
             "link l3 to d: address is \"x\": an IP address and a port are accepted, such as 0.0.0.0:8000",
+            "link l2 to c: 127.0.0.1:1 is component a's already",
         ];
         assert_eq!(problems, expected);
         let (plan, problems) = planned(&[], &[("a", &[])]);
@@ -358,8 +359,8 @@ mod tests {
         );
         let paths = map(&[("/a", "a"), ("/b", "b")]);
         assert_eq!(plan.sites[&at("127.0.0.1:1")].routes, Routes::Paths(paths));
-        assert_eq!(problems[0], "link l2 to c: /a at 127.0.0.1:1 is component a's already");
-        assert_eq!(problems[1], "link l3 to d: path is \"d\": a path such as /api");
+        assert_eq!(problems[1], "link l2 to c: /a at 127.0.0.1:1 is component a's already");
+        assert_eq!(problems[0], "link l3 to d: path is \"d\": a path such as /api");
         let settings = [("routing_mode", "host"), ("default_address", "127.0.0.1:1"), ("header", "X-Host")];
         let (plan, problems) = planned(&settings, &[("a", &[("host", "A.example")]), ("b", &[])]);
         let hosts = map(&[("a.example", "a")]);

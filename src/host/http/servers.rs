@@ -1,14 +1,16 @@
 //! Listens as the plan says, and no longer than it says so; tells what cannot be, and when it can.
 
 use super::connection::{Shared, accept};
-use super::plan::{Plan, plan};
+use super::elsewhere::Elsewhere;
+use super::plan::{Plan, is_for_http, plan};
 use super::site::Site;
-use crate::host::control::{Books, Events};
+use crate::host::control::{Books, Events, Facts, Link};
 use crate::host::runner::Runner;
+use crate::ports::Client;
 use arc_swap::ArcSwap;
 use lattice_broker::env::Env;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -50,21 +52,31 @@ pub struct Serving {
 }
 
 impl Servers {
-    /// Servers that listen nowhere yet, for the components of `runner`.
+    /// Servers that listen nowhere yet, for the components of `runner`, and by `nodes`, a client in the account of the nodes, for those of
+    /// other hosts.
     #[must_use]
-    pub fn new(env: Env, host: String, books: Books, events: Arc<Events>, runner: Arc<dyn Runner>) -> Self {
-        Self { host, books, events, shared: Arc::new(Shared::new(env, runner)), open: Mutex::default() }
+    pub fn new(
+        env: Env,
+        facts: &Facts,
+        books: Books,
+        events: Arc<Events>,
+        runner: Arc<dyn Runner>,
+        nodes: Arc<dyn Client>,
+    ) -> Self {
+        let elsewhere = Elsewhere::new(env.clone(), nodes, facts.lattice.clone(), facts.payload_max);
+        let shared = Arc::new(Shared::new(env, runner, elsewhere));
+        Self { host: facts.id.clone(), books, events, shared, open: Mutex::default() }
     }
 
-    /// Listens where providers, links and configurations say now. False when an address cannot be had: look again later.
+    /// Listens where providers, links and configurations say now, and offers what runs here and is linked to other hosts. False when an
+    /// address cannot be had, or what is to run does not yet: look again later.
     pub fn look(&self) -> bool {
         let mut open = self.open();
         if open.stopped {
             return true;
         }
         let providers = self.books.providers();
-        // Most hosts have none.
-        let links = if providers.is_empty() { Vec::new() } else { self.books.links() };
+        let links = self.books.links();
         let now = open.listening.iter().map(|(at, listening)| (*at, listening.site.load_full())).collect();
         let Plan { sites, mut problems } = plan(&providers, &links, |name| self.books.config(name), &now);
         open.listening.retain(|at, listening| {
@@ -75,7 +87,7 @@ impl Servers {
             }
             stays
         });
-        let mut good = true;
+        let mut good = self.offer(&links);
         for (at, site) in sites {
             if let Some(listening) = open.listening.get(&at) {
                 listening.site.store(Arc::new(site));
@@ -119,10 +131,27 @@ impl Servers {
             open.stopped = true;
             std::mem::take(&mut open.listening).into_values().for_each(|listening| listening.stop.cancel());
         }
+        self.shared.elsewhere.offer(&self.shared, &BTreeSet::new());
         self.shared.tasks.close();
         if self.shared.env.timeout(patience, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!(?patience, "requests by HTTP did not end in time");
         }
+        self.shared.elsewhere.stop();
+    }
+
+    /// False when a component that is to be offered does not run yet.
+    fn offer(&self, links: &[Link]) -> bool {
+        let linked: BTreeSet<&str> =
+            links.iter().filter(|link| is_for_http(link)).map(|link| link.target.as_str()).collect();
+        // Most hosts have none.
+        if linked.is_empty() {
+            self.shared.elsewhere.offer(&self.shared, &BTreeSet::new());
+            return true;
+        }
+        let here = self.books.workloads().into_keys().filter(|id| linked.contains(id.as_str()));
+        let (run, late): (BTreeSet<String>, BTreeSet<String>) = here.partition(|id| self.shared.runner.runs(id));
+        self.shared.elsewhere.offer(&self.shared, &run);
+        late.is_empty()
     }
 
     fn listen(&self, at: SocketAddr, site: Site) -> std::io::Result<Listening> {
