@@ -100,6 +100,8 @@ async def labels_and_auctions(lattice, a, b):
     assert "room" not in (await lattice.event("labels_changed", a))["labels"]
     await lattice.refused("label.put." + a, {"key": "hostcore.os", "value": "x"}, "hostcore.os")
     await lattice.refused("provider.start." + b, {**provider, "host_id": b}, "p", "ghcr.io/p")
+    failed = await lattice.event("provider_start_failed", b)
+    assert set(failed) == {"error", "host_id", "provider_id", "provider_ref"} and "ghcr.io/p" in failed["error"], failed
     await lattice.refused("provider.stop." + b, {"provider_id": "p", "host_id": b}, "p")
 
 
