@@ -521,6 +521,7 @@ fn gateway_of(
     let mut config = gateway::Config::new(upstream.url.clone(), &cluster, identity.name())?;
     config.ping_interval = upstream.ping_interval;
     config.tls = upstream.tls.clone();
+    config.credentials_file.clone_from(&upstream.credentials_file);
     Ok(Gateway::new(env.clone(), config))
 }
 

@@ -200,6 +200,43 @@ async fn keys_and_files_of_credentials_are_shown() {
     }
 }
 
+#[tokio::test]
+async fn servers_that_are_leaf_nodes_of_each_other_find_the_loop() {
+    let (first, second) = (ports::free(), ports::free());
+    let config = |at: u16, other: u16| {
+        format!(
+            "listen: \"127.0.0.1:-1\"\nleafnodes {{ listen: \"127.0.0.1:{at}\", remotes: [{{url: \"nats://127.0.0.1:{other}\"}}] }}\n"
+        )
+    };
+    let mut one = Server::start(Whose::Ours, &config(first, second));
+    let other = Server::start(Whose::Ours, &config(second, first));
+    one.process.wait_line("the loop", |line| line.to_lowercase().contains("loop").then_some(()));
+    let (here, there) = (one.client().await, other.client().await);
+    // One of the two links is enough, and each message comes once.
+    both_ways(&here, &there).await;
+    let mut all = there.subscribe("n").await.unwrap();
+    both_ways(&here, &there).await;
+    for n in 0..100 {
+        here.publish("n", n.to_string().into()).await.unwrap();
+    }
+    for n in 0..100 {
+        assert_eq!(next(&mut all).await, n.to_string());
+    }
+}
+
+#[tokio::test]
+async fn another_address_is_tried_when_one_refuses() {
+    for whose in BOTH {
+        let (strict, open) = (ports::free(), ports::free());
+        let _strict = Server::hub(whose, strict, "authorization { user: a, password: b }", "");
+        let hub = Server::hub(whose, open, "", "");
+        let urls =
+            format!("{{ urls: [\"nats://127.0.0.1:{strict}\", \"nats://127.0.0.1:{open}\"], no_randomize: true }}");
+        let leaf = Server::leaf(&urls, "");
+        both_ways(&hub.client().await, &leaf.client().await).await;
+    }
+}
+
 #[test]
 fn what_cannot_be_is_said_at_the_start() {
     let folder = folder();

@@ -236,6 +236,13 @@ impl Broker {
         }
     }
 
+    /// What marks the interest of `account` on leaf links, of those that it accepts and those that are dialled for it: should
+    /// it come back, there is a loop. The same for as long as the broker lives.
+    #[must_use]
+    pub fn leaf_mark(&self, account: &str) -> String {
+        self.hub.leafs.token(account)
+    }
+
     /// Stops listening, writes out what waits for clients, and closes them.
     ///
     /// Returns when all are gone, at the latest when the drain timeout (and a second for their farewell) is over.

@@ -191,30 +191,28 @@ impl Check {
         let url: UpstreamUrl = url.parse().map_err(|error: gateway::ConfigError| {
             self.invalid("upstream.url", &error.value, error.accepted.to_owned())
         })?;
-        let url = match &file.credentials {
-            None => url,
-            Some(path) => url.with_credentials(self.credentials(path)?),
-        };
+        if let Some(path) = &file.credentials {
+            self.credentials(path, &url)?;
+        }
         let tls = match &file.ca {
             None => gateway::Encryption::default(),
             Some(path) => gateway::Encryption::trusting(path).map_err(|why| {
                 self.invalid("upstream.ca", path.display(), format!("a file of certificates in PEM ({why})"))
             })?,
         };
-        Ok(Some(Upstream { url, tls, ping_interval }))
+        Ok(Some(Upstream { url, credentials_file: file.credentials.clone(), tls, ping_interval }))
     }
 
-    /// What is in a file of credentials.
-    fn credentials(&self, path: &Path) -> Checked<Credentials> {
+    /// A file of credentials that can be used now; it may be another one when the link is made.
+    fn credentials(&self, path: &Path, url: &UpstreamUrl) -> Checked<()> {
+        const KEY: &str = "upstream.credentials";
+        if *url.credentials() != Credentials::None {
+            return Err(self.invalid(KEY, path.display(), "left out where the url has credentials of its own"));
+        }
         let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
         let made = read.and_then(|text| Credentials::from_creds(&text).map_err(|error| error.to_string()));
-        made.map_err(|why| {
-            self.invalid(
-                "upstream.credentials",
-                path.display(),
-                format!("a file of credentials as nsc writes it ({why})"),
-            )
-        })
+        let expected = |why| format!("a file of credentials as nsc writes it ({why})");
+        made.map(drop).map_err(|why| self.invalid(KEY, path.display(), expected(why)))
     }
 
     fn client(&self, file: file::Client, default: Client) -> Checked<Client> {

@@ -93,6 +93,8 @@ impl Link {
 pub struct Upstream {
     /// Its leaf node listener, with the credentials to show there.
     pub url: UpstreamUrl,
+    /// A file of credentials in place of those of the URL.
+    pub credentials_file: Option<PathBuf>,
     /// Whom to trust, where it is encrypted.
     pub tls: gateway::Encryption,
     /// How often to check that it answers.

@@ -7,7 +7,8 @@ use super::read::Faults;
 use super::tls::{self, Outgoing};
 use crate::gateway::UpstreamUrl;
 use lattice_broker::{Credentials, UserKey, is_filter};
-use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// A server, or several of one cluster, of which this one is a leaf node.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,7 +17,13 @@ pub struct Remote {
     pub urls: Vec<UpstreamUrl>,
     /// They are tried in this order.
     pub is_ordered: bool,
-    /// The account here that is joined to it; empty for that of those without one.
+    /// A file of credentials, read at each attempt.
+    pub credentials_file: Option<PathBuf>,
+    /// Where else a server says that it is reached is not tried.
+    pub ignores_discovered: bool,
+    /// Time for a connection.
+    pub dial_timeout: Option<Duration>,
+    /// The account here that is joined to it.
     pub account: String,
     /// Encryption, if the URLs and the server shall not decide alone.
     pub tls: Option<Outgoing>,
@@ -36,7 +43,7 @@ pub(super) fn read(entry: &Entry, faults: &mut Faults) -> Vec<Remote> {
 #[derive(Default)]
 struct Said {
     remote: Remote,
-    credentials: Option<Credentials>,
+    key: Option<UserKey>,
     is_disabled: bool,
 }
 
@@ -48,12 +55,19 @@ fn remote(item: &Item, faults: &mut Faults) -> Option<Remote> {
     };
     let before = faults.errors.len();
     let said = said(block, faults);
-    let Said { mut remote, credentials, is_disabled } = said;
+    let Said { mut remote, key, is_disabled } = said;
+    if remote.account.is_empty() {
+        "$G".clone_into(&mut remote.account);
+    }
     if remote.urls.is_empty() && faults.errors.len() == before {
         faults.error(&item.place, "a remote has no url: {url: \"nats://host:7422\"}");
     }
-    if let Some(credentials) = credentials {
-        remote.urls = remote.urls.into_iter().map(|url| url.with_credentials(credentials.clone())).collect();
+    let is_named = remote.urls.iter().any(|url| *url.credentials() != Credentials::None);
+    if [is_named, key.is_some(), remote.credentials_file.is_some()].iter().filter(|one| **one).count() > 1 {
+        faults.error(&item.place, "a remote shows one thing: what is in its url, or nkey, or credentials");
+    }
+    if let Some(key) = key {
+        remote.urls = remote.urls.into_iter().map(|url| url.with_key(key.clone())).collect();
     }
     (!is_disabled && faults.errors.len() == before).then_some(remote)
 }
@@ -85,11 +99,13 @@ fn place(key: &str, entry: &Entry, said: &mut Said, faults: &mut Faults) -> bool
             }
         }
         "account" | "local" => said.remote.account = faults.text(entry).unwrap_or_default(),
-        "credentials" | "creds" => said.credentials = faults.text(entry).and_then(|path| creds(&path, entry, faults)),
+        "credentials" | "creds" => {
+            said.remote.credentials_file = faults.text(entry).and_then(|path| creds(path, entry, faults))
+        }
         "nkey" | "seed" => {
             let key = faults.text(entry).map(|seed| UserKey::from_seed(&seed));
             match key {
-                Some(Ok(key)) => said.credentials = Some(Credentials::Key(key)),
+                Some(Ok(key)) => said.key = Some(key),
                 // The value is a secret.
                 Some(Err(error)) => faults.error(&entry.place, format!("{}: {error}", entry.key)),
                 None => {}
@@ -101,10 +117,12 @@ fn place(key: &str, entry: &Entry, said: &mut Said, faults: &mut Faults) -> bool
     true
 }
 
-fn creds(path: &str, entry: &Entry, faults: &mut Faults) -> Option<Credentials> {
-    let read = std::fs::read_to_string(Path::new(path)).map_err(|error| error.to_string());
+/// A file that can be used now; it may be another one when the link is made.
+fn creds(path: String, entry: &Entry, faults: &mut Faults) -> Option<PathBuf> {
+    let read = std::fs::read_to_string(&path).map_err(|error| error.to_string());
     let made = read.and_then(|text| Credentials::from_creds(&text).map_err(|error| error.to_string()));
-    made.map_err(|error| faults.error(&entry.place, format!("{}: {path}: {error}", entry.key))).ok()
+    made.map_err(|error| faults.error(&entry.place, format!("{}: {path}: {error}", entry.key))).ok()?;
+    Some(path.into())
 }
 
 /// Keys about what goes over the link, and how it is made.
@@ -124,6 +142,8 @@ fn manner(key: &str, entry: &Entry, said: &mut Said, faults: &mut Faults) -> boo
             }
         }
         "compression" => compression(entry, faults),
+        "ignore_discovered_servers" => said.remote.ignores_discovered = faults.flag(entry).unwrap_or_default(),
+        "dial_timeout" => said.remote.dial_timeout = faults.duration(entry),
         "first_info_timeout" | "reconnect" | "reconnect_delay" | "reconnect_interval" => drop(faults.duration(entry)),
         _ => return false,
     }
@@ -148,7 +168,6 @@ fn refused(key: &str, entry: &Entry, faults: &mut Faults) -> bool {
         "request_isolation" | "isolate" | "isolate_leafnode_interest" | "local_isolation" => {
             "isolate at the other end: isolate_leafnode_interest of its leafnodes"
         }
-        "ignore_discovered_servers" => "leave it out: what a server tells of others is tried after its own addresses",
         _ => return false,
     };
     faults.refuse(entry, "remotes", instead);
@@ -189,6 +208,10 @@ mod tests {
             ("url: \"ws://h\"", "WebSocket"),
             ("url: \"nats://h\", credentials: \"/none/here.creds\"", "/none/here.creds"),
             ("url: \"nats://h\", nkey: SUs3cret", "no seed of a user's key"),
+            (
+                "url: \"nats://u:p@h\", nkey: SUABIMNWYRKEHVFKFYFRCHVRQZRPKJMOBVLHJ5FGCRJ4TNMYOVVIHCXOPI",
+                "shows one thing",
+            ),
             ("url: \"nats://h\", hub: true", "let the other server be the leaf node"),
             ("url: \"nats://h\", deny_imports: \"a..b\"", "\"a..b\""),
             ("url: \"nats://h\", tls {insecure: true}", "ca_file"),

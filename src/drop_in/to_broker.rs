@@ -99,7 +99,7 @@ fn check_remotes(options: &Options, auth: &broker::Auth) -> Result<(), Unsupport
     let mut seen = BTreeSet::new();
     for remote in &options.remotes {
         let account = &remote.account;
-        if !account.is_empty() && !auth.has_account(account) {
+        if !auth.has_account(account) {
             return Err(Unsupported::Remote(format!("account {account:?} is none of those in accounts {{ … }}")));
         }
         for url in &remote.urls {

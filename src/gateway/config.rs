@@ -3,8 +3,9 @@
 
 use super::open::Encryption;
 use crate::nats_url::ServerUrl;
-use lattice_broker::{Credentials, UpstreamId};
+use lattice_broker::{Credentials, UpstreamId, UserKey};
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -24,6 +25,12 @@ pub struct Config {
     pub others: Vec<UpstreamUrl>,
     /// How links are encrypted where that is asked for.
     pub tls: Encryption,
+    /// A file of credentials in place of those of the URLs; read at each attempt, so that it may be renewed.
+    pub credentials_file: Option<PathBuf>,
+    /// Where else a server says that it is reached is not tried.
+    pub ignores_discovered: bool,
+    /// Marks the account's interest on all leaf links of the broker; `None` where it accepts none.
+    pub mark: Option<String>,
     /// The local account that is joined to the server's.
     pub account: String,
     /// The cluster that all nodes of the lattice claim to be: the lattice's name, the same on each node.
@@ -34,8 +41,12 @@ pub struct Config {
     pub denied_in: Vec<String>,
     /// Subjects that are not sent to it.
     pub denied_out: Vec<String>,
-    /// Time between PINGs; two without a sign of life end the link.
+    /// Time between PINGs; too many without a sign of life end the link.
     pub ping_interval: Duration,
+    /// PINGs in a row that may stay without any sign of life.
+    pub pings_max: u32,
+    /// Time without progress after which a server that does not read is left.
+    pub write_deadline: Duration,
     /// How long one address may take to answer.
     pub dial_timeout: Duration,
     /// Bytes that may wait for the server; messages beyond are dropped and counted.
@@ -63,12 +74,17 @@ impl Config {
             url,
             others: Vec::new(),
             tls: Encryption::default(),
+            credentials_file: None,
+            ignores_discovered: false,
+            mark: None,
             account: GLOBAL.to_owned(),
             cluster: cluster.to_owned(),
             name: name.to_owned(),
             denied_in: Vec::new(),
             denied_out: Vec::new(),
             ping_interval: Duration::from_secs(5),
+            pings_max: 2,
+            write_deadline: Duration::from_secs(10),
             dial_timeout: Duration::from_secs(3),
             pending_bytes_max: 64 << 20,
             payload_bytes_max: 8 << 20,
@@ -123,10 +139,10 @@ impl UpstreamUrl {
         self.is_encrypted
     }
 
-    /// The same with other credentials.
+    /// The same with a user's key.
     #[must_use]
-    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
-        self.server.credentials = credentials;
+    pub fn with_key(mut self, key: UserKey) -> Self {
+        self.server.credentials = Credentials::Key(key);
         self
     }
 

@@ -19,12 +19,21 @@ use tracing::{info, warn};
 
 pub(super) async fn run(gateway: Arc<Gateway>, bus: Arc<dyn Bus>) {
     let rng = gateway.env.rng("gateway.retry");
-    let mut driver = Driver { gateway: &gateway, bus, rng, discovered: Vec::new(), said: None };
+    let mut driver = Driver {
+        gateway: &gateway,
+        bus,
+        rng,
+        discovered: Vec::new(),
+        next: 0,
+        learnt_by: 0,
+        is_secured: false,
+        said: None,
+    };
     while driver.until_wanted().await {
         if let Some(failure) = driver.attempt().await {
             driver.failed(&failure);
             let delay = failure.retry_delay(&mut driver.rng);
-            driver.while_wanted(gateway.env.sleep(delay)).await;
+            while_wanted(&gateway, gateway.env.sleep(delay)).await;
         } else {
             info!(upstream = %gateway.config.url, "upstream link closed: no longer wanted");
         }
@@ -33,6 +42,9 @@ pub(super) async fn run(gateway: Arc<Gateway>, bus: Arc<dyn Bus>) {
     drop(driver);
     gateway.stopped.cancel();
 }
+
+/// Of the addresses that a server has told of, so many are tried before the configured ones get their turn again.
+const DISCOVERED_TRIED_MAX: usize = 8;
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +67,24 @@ impl Failure {
     }
 }
 
+/// Waits for `future`, but gives it up when no link is wanted any more.
+async fn while_wanted<T>(gateway: &Gateway, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let shared = &gateway.shared;
+        loop {
+            if !shared.is_wanted() {
+                return Poll::Ready(None);
+            }
+            if shared.lock_desk().poll_work(cx).is_pending() {
+                break;
+            }
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
 /// A connection, and what its server is shown.
 pub(super) struct Dialled {
     pub(super) opened: Opened,
@@ -67,6 +97,11 @@ struct Driver<'g> {
     rng: Rng,
     /// Where else the upstream's cluster listens.
     discovered: Vec<String>,
+    /// The configured server that is tried first, and the one by which the others were learnt.
+    next: usize,
+    learnt_by: usize,
+    /// A link was encrypted.
+    is_secured: bool,
     /// The reason that was logged last; the same one again is not news.
     said: Option<String>,
 }
@@ -90,27 +125,10 @@ impl Driver<'_> {
         .await
     }
 
-    /// Waits for `future`, but gives it up when no link is wanted any more.
-    async fn while_wanted<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            let shared = &self.gateway.shared;
-            loop {
-                if !shared.is_wanted() {
-                    return Poll::Ready(None);
-                }
-                if shared.lock_desk().poll_work(cx).is_pending() {
-                    break;
-                }
-            }
-            future.as_mut().poll(cx).map(Some)
-        })
-        .await
-    }
-
     /// Dials and runs a link to its end. `None` when it was ended from this side.
     async fn attempt(&mut self) -> Option<Failure> {
-        let dialled = match self.while_wanted(self.dial()).await? {
+        let gateway = self.gateway;
+        let dialled = match while_wanted(gateway, self.dial()).await? {
             Ok(dialled) => dialled,
             Err(failure) => return Some(failure),
         };
@@ -120,29 +138,45 @@ impl Driver<'_> {
         }
     }
 
-    /// Tries each of the configured servers, then those that one has told of.
-    async fn dial(&self) -> Result<Dialled, Failure> {
+    /// Tries each of the configured servers, from the one behind the last that was reached, then those that one has told of.
+    async fn dial(&mut self) -> Result<Dialled, Failure> {
         let config = &self.gateway.config;
+        let urls: Vec<&UpstreamUrl> = std::iter::once(&config.url).chain(&config.others).collect();
         let mut reasons = Vec::new();
-        for url in std::iter::once(&config.url).chain(&config.others) {
-            match self.dial_at(url, &url.host_port(), url.host()).await {
-                Ok(opened) => return Ok(Dialled { opened, credentials: url.credentials().clone() }),
+        for at in (self.next..self.next + urls.len()).map(|at| at % urls.len()) {
+            match self.dial_at(urls[at], &urls[at].host_port(), urls[at].host()).await {
+                Ok(opened) => {
+                    (self.next, self.learnt_by) = ((at + 1) % urls.len(), at);
+                    return self.dialled(opened, urls[at]);
+                }
                 Err(failed) => reasons.extend(failed),
             }
         }
-        let is_known =
-            |target: &str| std::iter::once(&config.url).chain(&config.others).any(|url| url.host_port() == target);
-        for target in self.discovered.iter().filter(|target| !is_known(target)) {
+        let by = urls[self.learnt_by];
+        let is_known = |target: &str| urls.iter().any(|url| url.host_port() == target);
+        for target in self.discovered.iter().filter(|target| !is_known(target)).take(DISCOVERED_TRIED_MAX) {
             // The certificate of an address is that of the name by which it was learnt.
             let host = target.rsplit_once(':').map_or(target.as_str(), |(host, _)| host.trim_matches(['[', ']']));
-            let host = if host.parse::<IpAddr>().is_ok() { config.url.host() } else { host };
-            match self.dial_at(&config.url, target, host).await {
-                Ok(opened) => return Ok(Dialled { opened, credentials: config.url.credentials().clone() }),
+            let is_bare = host.parse::<IpAddr>().is_ok() && by.host().parse::<IpAddr>().is_err();
+            match self.dial_at(by, target, if is_bare { by.host() } else { host }).await {
+                Ok(opened) => return self.dialled(opened, by),
                 Err(failed) => reasons.extend(failed),
             }
         }
-        // The first is the one that was configured first.
-        Err(Failure::Dial(reasons.into_iter().next().unwrap_or_else(|| format!("{} has no address", config.url))))
+        Err(Failure::Dial(reasons.into_iter().next().unwrap_or_else(|| format!("{by} has no address"))))
+    }
+
+    /// What is shown over a connection that stands. Once it was encrypted none is made in the clear any more: who could
+    /// cut it could also listen.
+    fn dialled(&mut self, opened: Opened, url: &UpstreamUrl) -> Result<Dialled, Failure> {
+        self.is_secured |= opened.is_encrypted;
+        let Some(file) = &self.gateway.config.credentials_file else {
+            return Ok(Dialled { opened, credentials: url.credentials().clone() });
+        };
+        let read = std::fs::read_to_string(file).map_err(|error| error.to_string());
+        let credentials = read.and_then(|text| Credentials::from_creds(&text).map_err(|error| error.to_string()));
+        let credentials = credentials.map_err(|why| Failure::Dial(format!("{}: {why}", file.display())))?;
+        Ok(Dialled { opened, credentials })
     }
 
     /// Tries each address of `target`, whose certificate is that of `host`. `None` when it has none.
@@ -157,7 +191,7 @@ impl Driver<'_> {
         let addrs = looked_up.map_err(|why| Some(format!("{target} cannot be looked up: {why}")))?;
         for addr in addrs {
             let failed = match env.timeout(config.dial_timeout, env.tcp_connect(addr)).await {
-                Ok(Ok(raw)) => match open(env, raw, &config.tls, url.is_encrypted(), host).await {
+                Ok(Ok(raw)) => match open(env, raw, &config.tls, url.is_encrypted() || self.is_secured, host).await {
                     Ok(opened) => return Ok(opened),
                     Err(failure) => format!("{addr}: {failure}"),
                 },

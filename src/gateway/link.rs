@@ -56,6 +56,14 @@ struct Upstream<'g> {
     import: Option<Arc<Direction>>,
 }
 
+impl Upstream<'_> {
+    fn learn(&mut self, urls: Vec<String>) {
+        if !self.gateway.config.ignores_discovered {
+            *self.discovered = urls;
+        }
+    }
+}
+
 impl Handler for Upstream<'_> {
     fn desk(&self) -> &Mutex<Desk> {
         self.gateway.shared.desk()
@@ -96,7 +104,8 @@ impl Handler for Upstream<'_> {
                 info!(upstream = %self.gateway.config.url, %server, "linked to the upstream");
                 counters.connects.add(1);
                 self.import = Some(peer.import);
-                (*self.discovered, *self.said) = (peer.discovered, None);
+                self.learn(peer.discovered);
+                *self.said = None;
                 let mut state = self.gateway.shared.lock();
                 (state.server, state.error) = (Some(server), None);
             }
@@ -110,7 +119,7 @@ impl Handler for Upstream<'_> {
                 }
             }
             Event::InterestRefused => counters.interest_refused.add(1),
-            Event::Discovered(urls) => *self.discovered = urls,
+            Event::Discovered(urls) => self.learn(urls),
             Event::Complaint(text) => {
                 info!(upstream = %self.gateway.config.url, text = printable(&text), "the upstream complains");
             }

@@ -47,11 +47,15 @@ impl Gateway {
     /// A gateway that does not dial yet, but takes interest.
     #[must_use]
     pub fn new(env: Env, config: Config) -> Arc<Self> {
-        let token = leaf::random_token(&mut env.rng("gateway.token"));
+        let relays_marks = config.mark.is_some();
+        let token = config.mark.clone().unwrap_or_else(|| leaf::random_token(&mut env.rng("gateway.token")));
         let session = leaf::Config {
             ping_interval: config.ping_interval,
             pending_bytes_max: config.pending_bytes_max,
             peer_interest_max: config.interest_max,
+            pings_max: config.pings_max,
+            write_deadline: config.write_deadline,
+            relays_marks,
             denied_in: config.denied_in.clone(),
             denied_out: config.denied_out.clone(),
             ..leaf::Config::new(&config.name, &config.cluster, &config.account, token)

@@ -4,7 +4,7 @@
 //! came in the clear besides INFO ends the attempt: it may be anybody's.
 
 use lattice_broker::env::{Env, Stream};
-use lattice_broker::leaf::Info;
+use lattice_broker::leaf::{Info, write_info};
 use lattice_broker::tls::TlsStream;
 use rustls::crypto::ring as backend;
 use rustls::pki_types::pem::PemObject;
@@ -41,7 +41,7 @@ impl Default for Encryption {
 }
 
 impl Encryption {
-    /// Trusts those in a file of certificates, and nobody else. Reads it.
+    /// Trusts those in a file of certificates, and nobody else, and never goes in the clear. Reads the file.
     ///
     /// # Errors
     /// Why it cannot be used.
@@ -54,7 +54,7 @@ impl Encryption {
         if roots.is_empty() {
             return Err("it has none".to_owned());
         }
-        Ok(Self { client: client(roots), ..Self::default() })
+        Ok(Self { client: client(roots), is_required: true, ..Self::default() })
     }
 }
 
@@ -115,7 +115,8 @@ pub(super) async fn open(
     }
     let read = env.timeout(FIRST_INFO, first_line(&*raw)).await.map_err(|_| Failure::NoInfo)??;
     // Whatever else it may be is for the session to say.
-    let asks = info(&read).is_some_and(|info| info.tls_required);
+    let said = info(&read);
+    let asks = said.as_ref().is_some_and(|info| info.tls_required);
     if !asks && !is_wanted {
         return Ok(Opened { stream: raw, read, is_encrypted: false });
     }
@@ -126,7 +127,21 @@ pub(super) async fn open(
         return Err(Failure::Clear);
     }
     let stream = secure(env, raw, tls, host).await?;
+    let mut read = Vec::new();
+    write_info(&mut read, &unproven(said.unwrap_or_default()));
     Ok(Opened { stream, read, is_encrypted: true })
+}
+
+/// What is believed of an INFO that came in the clear: where else to go, and what may cross, might be anybody's word. The
+/// server says it again in its answer to CONNECT.
+fn unproven(info: Info) -> Info {
+    Info {
+        leafnode_urls: info.leafnode_urls.map(|_| Vec::new()),
+        import: None,
+        export: None,
+        max_payload: None,
+        ..info
+    }
 }
 
 fn info(line: &[u8]) -> Option<Info> {
@@ -180,4 +195,36 @@ fn client(roots: RootCertStore) -> Option<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(Arc::new(backend::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().ok()?;
     Some(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lattice_broker::leaf::SubjectLists;
+
+    #[test]
+    fn what_came_in_the_clear_says_neither_where_to_go_nor_what_may_cross() {
+        let lists = SubjectLists { allow: vec!["a".to_owned()], deny: Vec::new() };
+        let said = Info {
+            leafnode_urls: Some(vec!["evil.example:7422".to_owned()]),
+            import: Some(lists.clone()),
+            export: Some(lists),
+            max_payload: Some(1),
+            nonce: "n".to_owned(),
+            client_id: 7,
+            ..Info::default()
+        };
+        let kept = unproven(said);
+        assert_eq!(kept.leafnode_urls, Some(Vec::new()));
+        assert_eq!((kept.import, kept.export, kept.max_payload), (None, None, None));
+        assert_eq!((kept.nonce.as_str(), kept.client_id), ("n", 7));
+    }
+
+    #[test]
+    fn a_line_is_read_as_info_or_not() {
+        assert!(info(b"INFO {\"tls_required\":true}\r\nmore").unwrap().tls_required);
+        for line in [&b""[..], b"INFO", b"INFO {", b"HTTP/1.1 400 Bad\r\n", b"PING\r\n"] {
+            assert!(info(line).is_none());
+        }
+    }
 }

@@ -47,8 +47,12 @@ async fn counters_are_named_once() {
     let env = Env::tokio();
     let mut config = config();
     let url = "nats://127.0.0.1:1".parse().unwrap();
-    config.upstream =
-        Some(Upstream { url, tls: gateway::Encryption::default(), ping_interval: UPSTREAM_PING_INTERVAL });
+    config.upstream = Some(Upstream {
+        url,
+        credentials_file: None,
+        tls: gateway::Encryption::default(),
+        ping_interval: UPSTREAM_PING_INTERVAL,
+    });
     let node = Node::start(parts(&env, config, MemoryStore::default())).unwrap();
     let counters = node.status().counters;
     for layer in ["client_", "mesh_", "control_", "upstream_"] {

@@ -20,6 +20,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// Marks our interest: should it come back, there is a loop. From [`random_token`], one for the process's life.
     pub token: String,
+    /// The dialling side has accepted others, who hear the marks of those beyond: a loop through this server shows to them.
+    pub relays_marks: bool,
     /// Subjects kept on this side, and refused from the other.
     pub denied: Vec<String>,
     /// Subjects besides that are not taken from the other side.
@@ -55,6 +57,7 @@ impl Config {
             account: account.to_owned(),
             credentials: Credentials::None,
             token,
+            relays_marks: false,
             // What a real server denies on every leaf link: otherwise each reachable JetStream would answer (§7.1).
             denied: ["$JS.API.>", "$KV.>", "$OBJ.>"].map(str::to_owned).to_vec(),
             denied_in: Vec::new(),

@@ -453,7 +453,7 @@ impl Session {
                 return Err(self.looped());
             }
             // Marks of others matter where they are passed on: to those whom this server has accepted.
-            if !self.config.is_acceptor {
+            if !self.config.is_acceptor && !self.config.relays_marks {
                 return Ok(None);
             }
         }

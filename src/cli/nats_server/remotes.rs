@@ -46,10 +46,16 @@ fn config(options: &Options, remote: &Remote, broker: &Broker, rng: &mut Rng) ->
     Ok(Config {
         others: urls.collect(),
         tls: remote.tls.as_ref().map(|tls| tls.encryption.clone()).unwrap_or_default(),
-        account: if remote.account.is_empty() { made.account } else { remote.account.clone() },
+        credentials_file: remote.credentials_file.clone(),
+        ignores_discovered: remote.ignores_discovered,
+        mark: Some(broker.leaf_mark(&remote.account)),
+        account: remote.account.clone(),
         denied_in: remote.denied_in.clone(),
         denied_out: remote.denied_out.clone(),
         ping_interval: limits.ping_interval,
+        pings_max: limits.ping_max,
+        write_deadline: limits.write_deadline,
+        dial_timeout: remote.dial_timeout.unwrap_or(made.dial_timeout),
         pending_bytes_max: limits.max_pending,
         payload_bytes_max: limits.max_payload,
         ..made

@@ -65,11 +65,9 @@ pub(super) fn load(wanted: &Wanted) -> Result<Loaded, String> {
 }
 
 /// What is trusted of a server that is dialled, and shown to it; `None` where nothing is said of either: as the system does.
-/// Beside it, what tells it from another.
-pub(super) fn load_outgoing(wanted: &Wanted) -> Result<(Option<Arc<ClientConfig>>, Vec<u8>), String> {
+pub(super) fn load_outgoing(wanted: &Wanted) -> Result<Option<Arc<ClientConfig>>, String> {
     let provider = Arc::new(provider(wanted));
     let mut seen = Context::new(&SHA256);
-    seen.update(format!("{wanted:?}").as_bytes());
     let versions: &[_] = if wanted.is_newest_only { &[&rustls::version::TLS13] } else { rustls::ALL_VERSIONS };
     let own = wanted.pairs.first().map(|(certificate, key)| private_pair(certificate, key, &mut seen)).transpose()?;
     let trusted = wanted.ca_file.as_deref().map(|path| roots(path, &mut seen)).transpose()?;
@@ -79,7 +77,7 @@ pub(super) fn load_outgoing(wanted: &Wanted) -> Result<(Option<Arc<ClientConfig>
         && wanted.groups.is_empty()
         && !wanted.is_newest_only
     {
-        return Ok((None, seen.finish().as_ref().to_vec()));
+        return Ok(None);
     }
     let trusted = trusted.or_else(gateway::system_roots);
     let trusted = trusted.ok_or("no certificate authorities are known on this system: name them with ca_file")?;
@@ -92,7 +90,7 @@ pub(super) fn load_outgoing(wanted: &Wanted) -> Result<(Option<Arc<ClientConfig>
         }
         None => builder.with_no_client_auth(),
     };
-    Ok((Some(Arc::new(client)), seen.finish().as_ref().to_vec()))
+    Ok(Some(Arc::new(client)))
 }
 
 /// A certificate with its key, as they are shown to a server.

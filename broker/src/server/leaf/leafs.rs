@@ -96,7 +96,7 @@ impl Leafs {
     }
 
     /// What marks the interest of `account`: should it come back, there is a loop.
-    pub(super) fn token(&self, account: &str) -> String {
+    pub(crate) fn token(&self, account: &str) -> String {
         let mut tokens = lock(&self.tokens);
         let (rng, known) = &mut *tokens;
         known.entry(account.into()).or_insert_with(|| random_token(rng)).clone()
