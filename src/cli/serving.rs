@@ -9,14 +9,18 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Characters of a host's name, the same letter for all before them, that tell it from the others.
+const HOST_CHARS: usize = 12;
 /// How often a host is asked whether it listens.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long an address that cannot be had is waited for: whoever had it may be about to let it go.
 const IN_USE: Duration = Duration::from_secs(5);
 
-/// The name of the provider of component `id`, and of its configuration.
-pub(super) fn provider_of(id: &str) -> String {
-    format!("http-of-{id}")
+/// The name of the provider of component `id` on that host, and of its configuration: links and configurations are all
+/// hosts', and the address of one is not that of another.
+fn provider_of(id: &str, host: &str) -> String {
+    let host = host.get(..HOST_CHARS).unwrap_or(host).to_lowercase();
+    format!("http-of-{id}-{host}")
 }
 
 /// Has `host` answer HTTP at `address` with component `id`, which runs there. Ready when it listens.
@@ -31,9 +35,9 @@ pub(super) async fn serve(
     address: SocketAddr,
     patience: Duration,
 ) -> Result<(), CliError> {
-    let provider = provider_of(id);
+    let provider = provider_of(id, &host.id);
     hosts.ask(&format!("config.put.{provider}"), &json!({ "address": address })).await?;
-    let mut link = link_of(id);
+    let mut link = link_of(&provider);
     link["target"] = json!(id);
     link["interfaces"] = json!(["incoming-handler"]);
     link["source_config"] = json!([provider]);
@@ -45,7 +49,7 @@ pub(super) async fn serve(
     let served = listening(env, hosts, host, id, address, patience).await;
     if served.is_err() {
         // It would begin to listen at some time to come, when nobody expects it any more.
-        unserve(hosts, std::slice::from_ref(host), id, true).await?;
+        unserve(hosts, std::slice::from_ref(host), id).await?;
     }
     served
 }
@@ -59,7 +63,7 @@ async fn listening(
     address: SocketAddr,
     patience: Duration,
 ) -> Result<(), CliError> {
-    let (provider, begun) = (provider_of(id), env.now());
+    let (provider, begun) = (provider_of(id, &host.id), env.now());
     loop {
         let serving = hosts.inventory(&host.id).await?.providers.into_iter().find(|found| found.id == provider);
         let (listening, problems) = serving.map(|found| (found.listening, found.problems)).unwrap_or_default();
@@ -80,24 +84,22 @@ async fn listening(
     }
 }
 
-/// Takes back on `stopping` what [`serve`] has made; with `everywhere`, also what is the lattice's. Nothing, when it has not.
-pub(super) async fn unserve(hosts: &Hosts, stopping: &[Found], id: &str, everywhere: bool) -> Result<(), CliError> {
-    let provider = provider_of(id);
+/// Takes back on `stopping` what [`serve`] has made; nothing, when it has not.
+pub(super) async fn unserve(hosts: &Hosts, stopping: &[Found], id: &str) -> Result<(), CliError> {
     for host in stopping {
+        let provider = provider_of(id, &host.id);
         if hosts.inventory(&host.id).await?.providers.iter().any(|found| found.id == provider) {
             let stop = json!({ "provider_id": provider, "host_id": host.id });
             hosts.ask(&format!("provider.stop.{}", host.id), &stop).await?;
         }
-    }
-    if everywhere {
-        hosts.ask("link.del", &link_of(id)).await?;
+        hosts.ask("link.del", &link_of(&provider)).await?;
         hosts.ask(&format!("config.del.{provider}"), &json!({})).await?;
     }
     Ok(())
 }
 
-fn link_of(id: &str) -> Value {
-    json!({ "source_id": provider_of(id), "name": "default", "wit_namespace": "wasi", "wit_package": "http" })
+fn link_of(provider: &str) -> Value {
+    json!({ "source_id": provider, "name": "default", "wit_namespace": "wasi", "wit_package": "http" })
 }
 
 /// Port 0 stands for any.

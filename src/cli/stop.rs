@@ -50,7 +50,7 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
         Some(named) => vec![hosts.find(Some(named), ps::WAIT).await?],
         None => running(&hosts, id).await?,
     };
-    serving::unserve(&hosts, &stopping, id, args.host.is_none()).await?;
+    serving::unserve(&hosts, &stopping, id).await?;
     for host in &stopping {
         // Its image does not matter, and has to be something.
         let wanted = Wanted { id, image: "none", count: 0, config: &[] };

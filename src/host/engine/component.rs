@@ -246,9 +246,9 @@ impl Shared {
             }
             // Who has asked may be gone by now.
             Work::Request(exchange) if exchange.answer.is_closed() => {}
-            Work::Request(Exchange { request, answer }) => {
+            Work::Request(Exchange { request, mut answer }) => {
                 self.calls.fetch_add(1, Relaxed);
-                let done = self.unless_stopped(&live, http::call(&live, request)).await;
+                let done = self.unless_stopped(&live, http::call(&live, request, answer.closed())).await;
                 let told = done.map_err(|error| {
                     let told = http::told(&error);
                     self.fail(&live, error);

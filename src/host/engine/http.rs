@@ -91,13 +91,21 @@ impl Fault {
 
 /// Has the component answer `request`, which has a body of bounded length, and a host that it is for.
 ///
-/// Waits for its turn when as many calls are in flight on this node as may be. Dropping the future ends the instance at once.
+/// Waits for its turn when as many calls are in flight on this node as may be; not, when who asks is `gone` by then. Dropping the future ends the instance at once.
 ///
 /// # Errors
 /// [`CallError`]: as good as all of it is the component's doing.
-pub(super) async fn call(live: &Arc<Live>, request: HttpRequest) -> Result<HttpResponse, CallError> {
+pub(super) async fn call(
+    live: &Arc<Live>,
+    request: HttpRequest,
+    gone: impl Future<Output = ()>,
+) -> Result<HttpResponse, CallError> {
     // An error says that there are none to be had ever, which nobody says.
-    let _turn = live.turns.acquire().await;
+    let _turn = tokio::select! {
+        biased;
+        () = gone => return Err(CallError::Stopped { id: live.id.clone() }),
+        turn = live.turns.acquire() => turn,
+    };
     let _ticking = live.machine.ticking();
     let id = live.id.clone();
     let limited = |limit| CallError::Limit { id: id.clone(), limit, then: String::new() };

@@ -6,6 +6,7 @@
 //! without leave to connect. One file for each of the others.
 
 mod config;
+mod http;
 mod logging;
 mod messaging;
 
@@ -132,6 +133,7 @@ fn wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     // `io`, `clocks`, `random/random` and the three streams of `cli`.
     p2::add_to_linker_proxy_interfaces_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    http::add(linker)?;
     cli::environment::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     cli::exit::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     cli::terminal_input::add_to_linker::<State, WasiCli>(linker, State::cli)?;

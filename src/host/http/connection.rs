@@ -1,7 +1,7 @@
 //! HTTP with those who ask: connections are taken in, requests read whole, and answered by the component that they are for.
 //!
 //! Bounds, of all servers of a host together: [`CONNECTIONS_MAX`] connections, further ones are closed at once; [`BODIES_KIB`] of
-//! bodies in memory, beyond which requests are refused (503). Each connection has [`HEAD_TIMEOUT`] for a head, of
+//! bodies of requests in memory, beyond which requests are refused (503), and as much of answers. Each connection has [`HEAD_TIMEOUT`] for a head, of
 //! [`HEAD_MAX`] bytes and [`HEADERS_MAX`] fields, and between two requests; [`BODY_TIMEOUT`] for a body of at most [`BODY_MAX`]
 //! bytes (413); [`SEND_TIMEOUT`] to take an answer; and ends after [`LIFE_MAX`].
 
@@ -10,8 +10,8 @@ use super::site::Site;
 use crate::host::runner::{HttpError, HttpRequest, HttpResponse, Runner};
 use crate::hyper_io::{Clock, Transport};
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1;
@@ -30,8 +30,8 @@ use tokio_util::task::TaskTracker;
 
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 512;
-/// Memory for the bodies of requests and answers.
-const BODIES_KIB: usize = 64 << 10;
+/// Memory for the bodies of requests, and as much for those of answers: whoever sends slowly keeps nobody from being answered.
+const BODIES_KIB: usize = 32 << 10;
 /// Bytes of a request's body.
 const BODY_MAX: usize = 4 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,6 +58,7 @@ pub(super) struct Shared {
     pub(super) elsewhere: Elsewhere,
     places: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -69,33 +70,38 @@ impl Shared {
             elsewhere,
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+            answers: Arc::new(Semaphore::new(BODIES_KIB)),
         }
     }
 
     /// Room for a request of another host; `None` when there is none.
     pub(super) fn take(&self, bytes: usize) -> Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some((place, self.room(bytes).ok()?))
+        Some((place, room(&self.bodies, bytes).ok()?))
     }
 
-    /// Has the component answer, here or where it runs.
+    /// Has the component answer, here or where it runs. Who has just stopped it has executed nothing: then another is asked, once.
     async fn answer(&self, component: &str, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        if self.runner.runs(component) {
-            self.runner.answer(component, request).await
+        let first = if self.runner.runs(component) {
+            self.runner.answer(component, request.clone()).await
         } else {
             self.elsewhere.ask(component, &request).await
+        };
+        match first {
+            Err(HttpError::Missing) => self.elsewhere.ask(component, &request).await,
+            done => done,
         }
     }
+}
 
-    /// Room for a body; `None` for none, which needs no room.
-    fn room(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Refused> {
-        if bytes == 0 {
-            return Ok(None);
-        }
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.bodies).try_acquire_many_owned(kib);
-        room.map(Some).map_err(|_| Refused(StatusCode::SERVICE_UNAVAILABLE, "the host has no room for more requests"))
+/// Room for so many bytes; `None` for none, which need no room.
+fn room(of: &Arc<Semaphore>, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Refused> {
+    if bytes == 0 {
+        return Ok(None);
     }
+    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    let room = Arc::clone(of).try_acquire_many_owned(kib);
+    room.map(Some).map_err(|_| Refused(StatusCode::SERVICE_UNAVAILABLE, "the host has no room for more requests"))
 }
 
 /// Takes connections in until `stop`, which lets those that are there finish what is in hand.
@@ -149,9 +155,12 @@ async fn serve(shared: Arc<Shared>, stream: Arc<dyn Stream>, site: Arc<ArcSwap<S
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_MAX)
         .max_headers(HEADERS_MAX)
+        // It would be the system's clock, which is not the one that this goes by.
+        .auto_date_header(false)
         .serve_connection(Transport(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
+        biased;
         // A peer that goes away in the middle is no failure of ours.
         _ = connection.as_mut() => return,
         () = stop.cancelled() => {}
@@ -234,8 +243,16 @@ async fn answer(shared: &Shared, site: &Site, request: Request<Incoming>) -> Res
     if request.method() == Method::CONNECT {
         return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "this is no proxy"));
     }
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if request.uri().authority().is_none() && header(HOST.as_str()).is_none_or(str::is_empty) {
+    if request.headers().get_all(HOST).iter().nth(1).is_some() {
+        return Err(Refused(StatusCode::BAD_REQUEST, "the header host is there twice"));
+    }
+    // What a target names goes before the header (RFC 9112, section 3.2.2).
+    let target = request.uri().authority().map(hyper::http::uri::Authority::as_str);
+    let header = |name: &str| match target.filter(|_| name.eq_ignore_ascii_case(HOST.as_str())) {
+        Some(target) => Some(target),
+        None => request.headers().get(name).and_then(|value| value.to_str().ok()),
+    };
+    if header(HOST.as_str()).is_none_or(str::is_empty) {
         return Err(Refused(StatusCode::BAD_REQUEST, "the header host is missing"));
     }
     let found = site.routes.find(request.uri().path(), header);
@@ -251,23 +268,43 @@ async fn answer(shared: &Shared, site: &Site, request: Request<Incoming>) -> Res
     finish(shared, answer, is_head)
 }
 
+/// A body as far as it has come, and the room that it takes.
+type Read = (BytesMut, Vec<OwnedSemaphorePermit>);
+
 /// The whole body of a request, and the room that it takes.
-async fn read(shared: &Shared, body: Incoming) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refused> {
-    let too_long = || Refused(StatusCode::PAYLOAD_TOO_LARGE, "a body of more than 4194304 bytes");
-    let size = body.size_hint();
-    if size.lower() > BODY_MAX as u64 {
-        return Err(too_long());
+async fn read(shared: &Shared, body: Incoming) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Refused> {
+    if body.size_hint().lower() > BODY_MAX as u64 {
+        return Err(TOO_LONG);
     }
-    // What does not say how long it is may become as long as may be.
-    let expected = size.upper().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(BODY_MAX);
-    let room = shared.room(expected)?;
-    let whole = shared.env.timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await;
-    let whole = whole.map_err(|_| Refused(StatusCode::REQUEST_TIMEOUT, "the body has not come in time"))?;
-    match whole {
-        Ok(whole) => Ok((whole.to_bytes(), room)),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
-        Err(_) => Err(Refused(StatusCode::BAD_REQUEST, "the body breaks off")),
+    let (whole, held) = shared
+        .env
+        .timeout(BODY_TIMEOUT, collect(shared, body))
+        .await
+        .map_err(|_| Refused(StatusCode::REQUEST_TIMEOUT, "the body has not come in time"))??;
+    Ok((whole.freeze(), held))
+}
+
+const TOO_LONG: Refused = Refused(StatusCode::PAYLOAD_TOO_LARGE, "a body of more than 4194304 bytes");
+
+/// Copies what comes into one piece: each of many small ones would take many times its length. Room is taken as it fills.
+async fn collect(shared: &Shared, mut body: Incoming) -> Result<Read, Refused> {
+    let (mut whole, mut held, mut room_for) = (BytesMut::new(), Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refused(StatusCode::BAD_REQUEST, "the body breaks off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let len = whole.len() + data.len();
+        if len > BODY_MAX {
+            return Err(TOO_LONG);
+        }
+        if len > room_for {
+            // Twice as much as before at least: that is how the buffer grows.
+            let more = (len - room_for).max(room_for).max(CHUNK);
+            held.extend(room(&shared.bodies, more)?);
+            room_for += more;
+        }
+        whole.extend_from_slice(&data);
     }
+    Ok((whole, held))
 }
 
 /// The answer as it is sent: how it is framed is for this side to say.
@@ -275,7 +312,7 @@ fn finish(shared: &Shared, answer: HttpResponse, is_head: bool) -> Result<Respon
     if answer.status().is_informational() {
         return Err(HttpError::Failed.into());
     }
-    let room = shared.room(answer.body().len())?;
+    let room = room(&shared.answers, answer.body().len())?;
     let mut response = answer.map(|body| Held::new(body, room));
     let headers = response.headers_mut();
     headers.remove(CONNECTION);

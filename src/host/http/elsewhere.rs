@@ -10,15 +10,16 @@ use crate::host::runner::{HttpError, HttpRequest, HttpResponse};
 use crate::ports::{BadInterest, Client, Deliveries, Delivery};
 use lattice_broker::env::{Env, Rng};
 use rand_core::Rng as _;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// Requests and answers that wait until they are looked at.
-const PENDING_MAX: usize = 256;
+const PENDING_MAX: usize = 512;
 /// How long the answer of another host is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes that a subject, its reply and a record's version take of a message.
@@ -44,7 +45,7 @@ struct Asked {
     listening: bool,
     /// Who answers one request must not be able to answer another.
     numbers: Rng,
-    waiting: HashMap<u64, oneshot::Sender<Delivery>>,
+    waiting: BTreeMap<u64, oneshot::Sender<Delivery>>,
 }
 
 /// Forgets a request when its answer has come, or is waited for no more.
@@ -65,7 +66,7 @@ impl Elsewhere {
         let mut numbers = env.rng("http between hosts");
         let mut unguessable = [0; 16];
         numbers.fill_bytes(&mut unguessable);
-        let asked = Asked { listening: false, numbers, waiting: HashMap::new() };
+        let asked = Asked { listening: false, numbers, waiting: BTreeMap::new() };
         Self {
             env,
             client,
@@ -160,6 +161,7 @@ impl Elsewhere {
 async fn hand_out(mut answers: Box<dyn Deliveries>, skip: usize, asked: Arc<Mutex<Asked>>, ended: CancellationToken) {
     loop {
         let answer = tokio::select! {
+            biased;
             () = ended.cancelled() => return lock(&asked).waiting.clear(),
             answer = poll_fn(|cx| answers.poll_next(cx)) => answer,
         };
@@ -185,23 +187,39 @@ impl Serving {
         loop {
             let request = tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 request = poll_fn(|cx| requests.poll_next(cx)) => request,
             };
             self.shared.env.spawn(self.shared.tasks.track_future(Arc::clone(&self).answer(request)));
         }
+        // Nobody has begun with what waits: another host may.
+        while let Some(request) = poll_fn(|cx| Poll::Ready(ready(requests.poll_next(cx)))).await {
+            self.reply(&request, &Err(HttpError::Missing));
+        }
     }
 
     async fn answer(self: Arc<Self>, request: Delivery) {
-        let Some(reply) = request.reply.as_ref().and_then(|reply| str::from_utf8(reply).ok()) else { return };
         let answer = match self.shared.take(request.payload.len()) {
             Some(_room) => match decode_request(&request.payload) {
-                Some(request) => self.shared.runner.answer(&self.component, request).await,
+                Some(asked) => self.shared.runner.answer(&self.component, asked).await,
                 None => Err(HttpError::Failed),
             },
             None => Err(HttpError::Busy),
         };
-        self.client.publish(reply, None, &encode_answer(&answer, self.max));
+        self.reply(&request, &answer);
+    }
+
+    fn reply(&self, request: &Delivery, answer: &Result<HttpResponse, HttpError>) {
+        if let Some(reply) = request.reply.as_ref().and_then(|reply| str::from_utf8(reply).ok()) {
+            self.client.publish(reply, None, &encode_answer(answer, self.max));
+        }
+    }
+}
+
+fn ready<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(it) => Some(it),
+        Poll::Pending => None,
     }
 }
 
