@@ -84,7 +84,7 @@ impl Bounds {
             parts_max: 64,
             memories_max: 16,
             subscriptions_max: 64,
-            handles_max: 256,
+            handles_max: 512,
             call: Duration::from_secs(10),
             call_max: Duration::from_secs(600),
             host_calls_max: 1_000_000,
