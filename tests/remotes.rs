@@ -211,17 +211,18 @@ async fn servers_that_are_leaf_nodes_of_each_other_find_the_loop() {
     let mut one = Server::start(Whose::Ours, &config(first, second));
     let other = Server::start(Whose::Ours, &config(second, first));
     one.process.wait_line("the loop", |line| line.to_lowercase().contains("loop").then_some(()));
-    let (here, there) = (one.client().await, other.client().await);
-    // One of the two links is enough, and each message comes once.
-    both_ways(&here, &there).await;
-    let mut all = there.subscribe("n").await.unwrap();
-    both_ways(&here, &there).await;
+    // Whichever links are left for the next half a minute, nothing goes round: each message comes once.
+    let here = one.client().await;
+    let mut all = here.subscribe(">").await.unwrap();
     for n in 0..100 {
         here.publish("n", n.to_string().into()).await.unwrap();
     }
+    here.publish("n", "end".into()).await.unwrap();
     for n in 0..100 {
         assert_eq!(next(&mut all).await, n.to_string());
     }
+    assert_eq!(next(&mut all).await, "end");
+    drop(other);
 }
 
 #[tokio::test]
