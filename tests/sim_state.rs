@@ -84,6 +84,27 @@ impl Site {
         client.publish(&format!("wasmbus.ctl.v1.default.{operation}"), Some(b"nobody.listens"), body.as_bytes())
     }
 
+    /// Has an app be wanted, asked for on host `i`.
+    fn deploy(&self, i: usize, app: &str) {
+        let client: Arc<dyn Client> = wiring::client(self.nodes.node(i).unwrap().broker());
+        let asked = client.publish("lattice.ctl.v1.default.app.put.shop", Some(b"nobody.listens"), app.as_bytes());
+        assert_eq!(asked, 1, "seed {}", self.world.seed());
+    }
+
+    /// Instances of component `id` on each host of `some` that lives.
+    fn instances(&self, id: &str, some: &[usize]) -> Vec<u32> {
+        let doubles = self.doubles.lock().unwrap();
+        let count = |i: &usize| doubles[i].specs().get(id).map_or(0, |spec| spec.count);
+        some.iter().map(count).collect()
+    }
+
+    /// Whether there are so many instances on `some`, evenly.
+    fn has(&self, id: &str, count: u32, some: &[usize]) -> bool {
+        let each = self.instances(id, some);
+        let even = |share: &u32| (*share).abs_diff(count / some.len() as u32) <= 1;
+        each.iter().sum::<u32>() == count && each.iter().all(even)
+    }
+
     /// A counter of the records, over all nodes.
     fn count(&self, name: &str) -> u64 {
         let of = |i| self.state(i).counters().into_iter().find(|(known, _)| *known == name).unwrap().1;
@@ -190,4 +211,64 @@ fn little_is_said_at_rest() {
     assert_eq!(site.count("repairs"), repairs);
     let told = site.count("digests") - digests;
     assert!((5..60).contains(&told), "{told}");
+}
+
+const ALL: [usize; 6] = [0, 1, 2, 3, 4, 5];
+/// How soon after hosts have come or gone apps are as they are wanted.
+const SETTLED: Duration = Duration::from_secs(5);
+
+fn shop(carts: u32) -> String {
+    format!(
+        r#"{{"components":{{
+            "cart":{{"image":"file:///cart","spread":{{"instances":{carts}}}}},
+            "watch":{{"image":"file:///watch","spread":{{"per_host":1}}}}
+        }}}}"#
+    )
+}
+
+/// Goal: an app has what it wants on each side of a split, which changes it apart from the other, and after the heal once: soon, with as many instances at
+/// any time as were there before, and none too many at the end.
+#[test]
+fn an_app_is_whole_on_each_side_of_a_split() {
+    let mut longest = Duration::ZERO;
+    for seed in 1..=seeds(20) {
+        let mut site = Site::formed(seed);
+        site.deploy(2, &shop(8));
+        site.wait("the app runs", SOON, |site| site.has("cart", 8, &ALL) && site.has("watch", 6, &ALL));
+        let cut = site.world.partition(&[&LEFT, &RIGHT]);
+        site.wait("the halves have lost each other", secs(20), |site| (0..NODES).all(|i| site.reaches(i) == 2));
+        let halves = |site: &Site| site.has("cart", 8, &LEFT) && site.has("cart", 8, &RIGHT);
+        longest = longest.max(site.wait("each half has all", SETTLED, halves));
+        site.deploy(0, &shop(4));
+        site.wait("the left has half", SOON, |site| site.has("cart", 4, &LEFT) && site.has("cart", 8, &RIGHT));
+        site.deploy(5, &shop(10));
+        site.wait("the right has more", SOON, |site| site.has("cart", 10, &RIGHT));
+        site.world.lift(cut);
+        site.wait("all reach all", secs(60), |site| (0..NODES).all(|i| site.reaches(i) == NODES - 1));
+        let whole = |site: &Site| {
+            assert!(site.instances("cart", &ALL).iter().sum::<u32>() >= 10, "seed {seed}: none is given up too early");
+            site.has("cart", 10, &ALL) && site.has("watch", 6, &ALL)
+        };
+        longest = longest.max(site.wait("what was said last stands, once", SETTLED, whole));
+    }
+    println!("as it is wanted at most {longest:?} after hosts came or went");
+}
+
+/// Goal: what a host ran that died is there again soon, and nothing is too much after it is back.
+#[test]
+fn an_app_outlives_a_host() {
+    for seed in 1..=seeds(20) {
+        let mut site = Site::formed(seed);
+        site.deploy(1, &shop(9));
+        site.wait("the app runs", SOON, |site| site.has("cart", 9, &ALL));
+        site.world.kill(3);
+        let left = [0, 1, 2, 4, 5];
+        site.wait("it is missed", secs(20), |site| left.iter().all(|i| site.reaches(*i) == NODES - 2));
+        site.wait("the others run all", SETTLED, |site| site.has("cart", 9, &left));
+        site.world.boot(3);
+        site.wait("all reach all", secs(60), |site| (0..NODES).all(|i| site.reaches(i) == NODES - 1));
+        site.wait("it has its share again", SOON, |site| site.has("cart", 9, &ALL) && site.has("watch", 6, &ALL));
+        site.world.run_for(secs(20));
+        assert!(site.has("cart", 9, &ALL), "seed {seed}: it stays so");
+    }
 }

@@ -9,6 +9,7 @@ use rand_core::Rng as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub(super) struct Found {
 pub(super) struct Inventory {
     pub(super) host_id: String,
     pub(super) friendly_name: String,
+    pub(super) labels: BTreeMap<String, String>,
     pub(super) components: Vec<Component>,
     #[serde(default)]
     pub(super) providers: Vec<Provider>,
@@ -66,6 +68,8 @@ pub(super) struct Component {
     pub(super) id: String,
     pub(super) image_ref: String,
     pub(super) max_instances: u32,
+    #[serde(default)]
+    pub(super) annotations: Option<BTreeMap<String, String>>,
 }
 
 /// A provider that runs. Hosts that are not ours do not say how it is.
@@ -123,7 +127,21 @@ impl HostsArgs {
 impl Hosts {
     /// What an operation brings, where one host answers.
     pub(super) async fn ask(&self, operation: &str, body: &Value) -> Result<Option<Value>, CliError> {
-        let subject = format!("wasmbus.ctl.v1.{}.{operation}", self.lattice);
+        self.ask_at("wasmbus", operation, body).await
+    }
+
+    /// The same, of what clients of wasmCloud do not know.
+    pub(super) async fn ask_for_app(&self, operation: &str, body: &Value) -> Result<Option<Value>, CliError> {
+        self.ask_at("lattice", operation, body).await
+    }
+
+    /// What hosts tell under that name.
+    pub(super) async fn listen(&self, event: &str) -> Result<Subscription, CliError> {
+        Ok(self.client.subscribe(&format!("wasmbus.evt.{}.{event}", self.lattice), None).await?)
+    }
+
+    async fn ask_at(&self, whose: &str, operation: &str, body: &Value) -> Result<Option<Value>, CliError> {
+        let subject = format!("{whose}.ctl.v1.{}.{operation}", self.lattice);
         let answer = self.client.request(&subject, None, body.to_string().as_bytes(), ANSWER).await;
         let answer = answer.map_err(|error| self.unanswered(error))?;
         let reply: Reply = read(&answer.payload)?;
@@ -188,11 +206,10 @@ impl Hosts {
 
     /// Has a component be as it is wanted on `host`; ready when it is so, or when that has failed.
     pub(super) async fn change(&self, host: &Found, wanted: Wanted<'_>, patience: Duration) -> Result<(), CliError> {
-        let event = |name: &str| format!("wasmbus.evt.{}.{name}", self.lattice);
         // Before it is asked for; on another node the host may be done before it knows that somebody listens, and then
         // what it runs tells.
-        let mut scaled = self.client.subscribe(&event("component_scaled"), None).await?;
-        let mut failed = self.client.subscribe(&event("component_scale_failed"), None).await?;
+        let mut scaled = self.listen("component_scaled").await?;
+        let mut failed = self.listen("component_scale_failed").await?;
         let Wanted { id, image, count, config } = wanted;
         let body = json!({
             "component_id": id, "component_ref": image, "count": count, "host_id": host.id, "config": config,
@@ -274,7 +291,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CliError> {
     serde_json::from_slice(bytes).map_err(|error| misunderstood(&error))
 }
 
-fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, CliError> {
+pub(super) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, CliError> {
     serde_json::from_value(value).map_err(|error| misunderstood(&error))
 }
 

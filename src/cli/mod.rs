@@ -1,7 +1,9 @@
 //! The command line: what can be typed, and which file does it. What a node is, is left to [`backend`].
 
+mod apps;
 pub mod backend;
 mod components;
+mod deploy;
 mod error;
 mod events;
 mod hosts;
@@ -104,6 +106,12 @@ enum Command {
     Stop(stop::Args),
     /// List the components that run, on all hosts.
     Ps(ps::Args),
+    /// Have an app run as its file says, on all hosts together, and go on running when hosts die.
+    Deploy(deploy::Args),
+    /// List the apps, and how far they are.
+    Apps(apps::Args),
+    /// Give an app up: all of it ends.
+    Undeploy(apps::UndeployArgs),
     /// Simulate a site: cuts, crashes and foul weather in virtual time, repeatable from a seed.
     Netsim(netsim::Args),
     /// Serve NATS clients alone, in the place of a nats-server: with its flags and its config file.
@@ -204,6 +212,9 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
         | Command::Start(_)
         | Command::Stop(_)
         | Command::Ps(_)
+        | Command::Deploy(_)
+        | Command::Apps(_)
+        | Command::Undeploy(_)
         | Command::Netsim(_)
         | Command::NatsServer(_) => tokio::runtime::Builder::new_current_thread(),
     };
@@ -229,6 +240,9 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
             Command::Start(args) => start::run(&env, &args, output).await,
             Command::Stop(args) => stop::run(&env, &args, output).await,
             Command::Ps(args) => ps::run(&env, &args, output).await,
+            Command::Deploy(args) => deploy::run(&env, &args, output).await,
+            Command::Apps(args) => apps::run(&env, &args, output).await,
+            Command::Undeploy(args) => apps::undeploy(&env, &args, output).await,
             Command::Netsim(args) => netsim::run(&env, &args, output).await,
             // Done above: it has a runtime of its own.
             Command::NatsServer(_) => Ok(EXIT_OK),

@@ -4,6 +4,7 @@ use super::hosts::{Hosts, HostsArgs, Wanted};
 use super::output::{Output, count};
 use super::{CliError, EXIT_OK, serving};
 use crate::config::units::Period;
+use crate::host::control::{Link, LinkId, Map};
 use clap::Subcommand;
 use lattice_broker::env::Env;
 use serde::Serialize;
@@ -116,16 +117,32 @@ fn image_and_id(args: &ComponentArgs) -> Result<(String, String), CliError> {
 
 /// Links messages on `subjects` to component `id`.
 async fn subscribe(hosts: &Hosts, id: &str, subjects: &[String]) -> Result<(), CliError> {
+    let (listed, link) = subjects_link(id, subjects).map_err(|why| CliError::usage(format!("--subscribe {why}")))?;
+    hosts.ask(&format!("config.put.{}", subjects_config(id)), &json!(listed)).await?;
+    hosts.ask("link.put", &json!(link)).await.map(drop)
+}
+
+/// The configuration that lists `subjects`, and the link by which messages on them go to component `id`.
+///
+/// # Errors
+/// Names one that is none.
+pub(super) fn subjects_link(id: &str, subjects: &[String]) -> Result<(Map, Link), String> {
     if let Some(bad) = subjects.iter().find(|subject| subject.contains([',', ' '])) {
-        return Err(CliError::usage(format!(
-            "--subscribe {bad:?}: expected one subject, such as orders.*; repeat the flag for more"
-        )));
+        return Err(format!("{bad:?}: expected one subject, such as orders.*, and each for itself"));
     }
-    let config = subjects_config(id);
-    hosts.ask(&format!("config.put.{config}"), &json!({ "subscriptions": subjects.join(",") })).await?;
-    let link = json!({
-        "source_id": "lattice", "name": id, "target": id, "wit_namespace": "wasmcloud", "wit_package": "messaging",
-        "interfaces": ["handler"], "source_config": [config], "target_config": [],
-    });
-    hosts.ask("link.put", &link).await.map(drop)
+    let of = |text: &str| text.to_owned();
+    let link = LinkId {
+        source_id: of("lattice"),
+        name: id.to_owned(),
+        wit_namespace: of("wasmcloud"),
+        wit_package: of("messaging"),
+    };
+    let link = Link {
+        id: link,
+        target: id.to_owned(),
+        interfaces: vec![of("handler")],
+        source_config: vec![subjects_config(id)],
+        target_config: Vec::new(),
+    };
+    Ok(([(of("subscriptions"), subjects.join(","))].into(), link))
 }

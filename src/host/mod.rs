@@ -4,6 +4,7 @@
 //! alike, with no coordinator; `control/` is the control interface over them; `runner.rs` is what runs components, as
 //! a trait, and `engine/` is that with wasmtime; `http/` has components answer those who ask by HTTP. The node builds it, and ends it before the broker.
 
+pub mod apps;
 pub mod control;
 pub mod double;
 #[cfg(feature = "components")]
@@ -65,8 +66,8 @@ pub struct Parts {
     pub nodes: Arc<dyn Client>,
     /// A client in the account of clients: for the control interface.
     pub clients: Arc<dyn Client>,
-    /// How many other nodes can be reached at this moment.
-    pub reachable: Box<dyn Fn() -> usize + Send + Sync>,
+    /// Which other nodes can be reached.
+    pub reach: Arc<dyn Reach>,
     /// What runs components.
     pub runner: Arc<dyn Runner>,
 }
@@ -75,6 +76,14 @@ impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").field("node", &self.node).field("facts", &self.facts).finish_non_exhaustive()
     }
+}
+
+/// Which other nodes can be reached at this moment.
+pub trait Reach: Send + Sync + std::fmt::Debug + 'static {
+    /// How many.
+    fn count(&self) -> usize;
+    /// Whether that one is among them.
+    fn reaches(&self, node: &NodeId) -> bool;
 }
 
 /// A running host. Dropping it leaves its tasks running: call [`Host::drain`].
@@ -101,14 +110,19 @@ impl Host {
     /// # Errors
     /// [`StartError`] names what stands in the way.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { env, node, facts, store, nodes, clients, reachable, runner } = parts;
+        let Parts { env, node, facts, store, nodes, clients, reach, runner } = parts;
         let limits = state::Limits::default();
         let client = Arc::clone(&nodes);
+        let reachable = {
+            let reach = Arc::clone(&reach);
+            Box::new(move || reach.count())
+        };
         let records = state::Parts { env: env.clone(), me: node, store, client, reachable, limits };
         let state = State::start(records)?;
         let books = Books::new(Arc::new(state.clone()));
         let changes = state.changes();
-        let control = Control::start(control::Parts { env, facts, books, changes, nodes, client: clients, runner })?;
+        let control =
+            Control::start(control::Parts { env, facts, books, changes, nodes, client: clients, runner, reach })?;
         Ok(Self { state, control })
     }
 

@@ -310,6 +310,12 @@ impl Mesh {
         self.shared.plane.reachable()
     }
 
+    /// Whether there is a path to `node`.
+    #[must_use]
+    pub fn reaches(&self, node: &crate::identity::NodeId) -> bool {
+        self.shared.plane.reaches(node)
+    }
+
     /// How many other nodes are so many links away that messages do not reach them.
     #[must_use]
     pub fn too_far(&self) -> usize {

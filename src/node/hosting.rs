@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::host::control::Facts;
 use crate::host::runner::Runner;
-use crate::host::{Host, Parts};
-use crate::identity::Identity;
+use crate::host::{Host, Parts, Reach};
+use crate::identity::{Identity, NodeId};
 use crate::mesh::Mesh;
 use crate::store::Store;
 use crate::wiring;
@@ -35,7 +35,6 @@ pub(super) fn parts(
     store: Arc<dyn Store>,
     runner: Arc<dyn Runner>,
 ) -> Option<Parts> {
-    let mesh = Arc::clone(mesh);
     Some(Parts {
         env: env.clone(),
         node: identity.node_id(),
@@ -43,9 +42,19 @@ pub(super) fn parts(
         store,
         nodes: wiring::nodes_client(broker)?,
         clients: wiring::client(broker),
-        reachable: Box::new(move || mesh.reachable()),
+        reach: Arc::clone(mesh) as _,
         runner,
     })
+}
+
+impl Reach for Mesh {
+    fn count(&self) -> usize {
+        self.reachable()
+    }
+
+    fn reaches(&self, node: &NodeId) -> bool {
+        Self::reaches(self, node)
+    }
 }
 
 /// Starts it. Clients and links are there by now, so that an error cannot end the node any more: it is among its problems.

@@ -6,6 +6,7 @@
 
 use super::request::{Link, LinkId, Map};
 use crate::codec::{self, Decode, Encode};
+use crate::host::apps::{Kept, Seen};
 use crate::host::state::{Key, State, WriteError};
 use crate::identity::NodeId;
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ const LINK: &str = "link/";
 const LABELS: &str = "labels";
 const RUN: &str = "run/";
 const PROVIDER: &str = "provider/";
+const APP: &str = "app/";
+const HOST: &str = "host";
 
 /// Where records are: [`State`], or what a test puts in its place.
 pub trait Table: Send + Sync + fmt::Debug + 'static {
@@ -26,6 +29,8 @@ pub trait Table: Send + Sync + fmt::Debug + 'static {
     fn get(&self, key: &Key) -> Option<Vec<u8>>;
     /// Names and values of `owner`, or the shared ones, whose names begin with `prefix`; by name.
     fn list(&self, owner: Option<NodeId>, prefix: &str) -> Vec<(String, Vec<u8>)>;
+    /// Owners, names and values of what nodes have as their own under names that begin with `prefix`; by owner, then by name.
+    fn owned(&self, prefix: &str) -> Vec<(NodeId, String, Vec<u8>)>;
     /// Writes, or deletes.
     ///
     /// # Errors
@@ -44,6 +49,10 @@ impl Table for State {
 
     fn list(&self, owner: Option<NodeId>, prefix: &str) -> Vec<(String, Vec<u8>)> {
         Self::list(self, owner, prefix)
+    }
+
+    fn owned(&self, prefix: &str) -> Vec<(NodeId, String, Vec<u8>)> {
+        Self::owned(self, prefix)
     }
 
     fn write(&self, key: Key, value: Option<Vec<u8>>) -> Result<(), WriteError> {
@@ -116,11 +125,24 @@ struct Way {
     target_config: Vec<String>,
 }
 
+/// That a node is a host, and what its machine is.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+struct Card {
+    lattice: String,
+    machine: Map,
+}
+
 impl Books {
     /// The books in `table`.
     #[must_use]
     pub fn new(table: Arc<dyn Table>) -> Self {
         Self(table)
+    }
+
+    /// Whose books they are, here.
+    #[must_use]
+    pub fn me(&self) -> NodeId {
+        self.0.me()
     }
 
     /// The configuration of that name.
@@ -166,18 +188,8 @@ impl Books {
     /// # Errors
     /// [`LinkError::Taken`]: an interface has another target already. After [`LinkError::Write`] a part of it may be there.
     pub fn put_link(&self, link: &Link) -> Result<(), LinkError> {
-        let before: Vec<(String, Way)> = self.ways_of(&link.id);
-        let elsewhere = |(interface, way): &&(String, Way)| {
-            way.target != link.target && link.interfaces.iter().any(|wanted| wanted == interface)
-        };
-        if let Some((interface, way)) = before.iter().find(elsewhere) {
-            return Err(LinkError::Taken {
-                name: link.id.name.clone(),
-                source_id: link.id.source_id.clone(),
-                interface: interface.clone(),
-                target: way.target.clone(),
-            });
-        }
+        self.is_free(link)?;
+        let before = self.ways_of(&link.id);
         for (position, interface) in link.interfaces.iter().enumerate() {
             let way = Way {
                 target: link.target.clone(),
@@ -191,6 +203,26 @@ impl Books {
             |(interface, way): &&(String, Way)| way.target == link.target && !link.interfaces.contains(interface);
         for (interface, _) in before.iter().filter(gone) {
             self.0.write(link_key(&link.id, interface), None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a link can be made, as links are now.
+    ///
+    /// # Errors
+    /// [`LinkError::Taken`]: an interface has another target already.
+    pub fn is_free(&self, link: &Link) -> Result<(), LinkError> {
+        let before = self.ways_of(&link.id);
+        let elsewhere = |(interface, way): &&(String, Way)| {
+            way.target != link.target && link.interfaces.iter().any(|wanted| wanted == interface)
+        };
+        if let Some((interface, way)) = before.iter().find(elsewhere) {
+            return Err(LinkError::Taken {
+                name: link.id.name.clone(),
+                source_id: link.id.source_id.clone(),
+                interface: interface.clone(),
+                target: way.target.clone(),
+            });
         }
         Ok(())
     }
@@ -210,10 +242,8 @@ impl Books {
     /// What this host says of itself: what the machine is, and what it was told.
     #[must_use]
     pub fn labels(&self) -> Map {
-        use std::env::consts::{ARCH, FAMILY, OS};
-        let machine = [("hostcore.arch", ARCH), ("hostcore.os", OS), ("hostcore.osfamily", FAMILY)];
         let mut labels = self.told_labels();
-        labels.extend(machine.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        labels.extend(machine());
         labels
     }
 
@@ -280,6 +310,60 @@ impl Books {
         self.0.write(self.own(&format!("{PROVIDER}{id}")), provider.map(codec::encode))
     }
 
+    /// The apps of a lattice, by name; `None` for one that cannot be read.
+    #[must_use]
+    pub fn apps(&self, lattice: &str) -> BTreeMap<String, Option<Kept>> {
+        let prefix = app_name(lattice, "");
+        let found = self.0.list(None, &prefix).into_iter();
+        let named = found.map(|(name, value)| (name[prefix.len()..].to_owned(), codec::decode(&value).ok()));
+        // The name of another lattice may begin like that of this one, and a slash.
+        named.filter(|(name, _)| !name.contains('/')).collect()
+    }
+
+    /// The app of that name.
+    #[must_use]
+    pub fn app(&self, lattice: &str, name: &str) -> Option<Kept> {
+        self.read(&Key::shared(app_name(lattice, name)))
+    }
+
+    /// Has an app be as it says from now on; when nothing is said there is none of that name any more.
+    ///
+    /// # Errors
+    /// [`WriteError`]: it is too large, or there is no room.
+    pub fn set_app(&self, lattice: &str, name: &str, app: Option<&Kept>) -> Result<(), WriteError> {
+        self.0.write(Key::shared(app_name(lattice, name)), app.map(codec::encode))
+    }
+
+    /// Says that this node is a host of that lattice, or that it is none.
+    ///
+    /// # Errors
+    /// [`WriteError`]: there is no room.
+    pub fn enter(&self, lattice: Option<&str>) -> Result<(), WriteError> {
+        let card = lattice.map(|lattice| Card { lattice: lattice.to_owned(), machine: machine() });
+        self.0.write(self.own(HOST), card.as_ref().map(codec::encode))
+    }
+
+    /// The hosts of that lattice, in reach or not, with what they run.
+    #[must_use]
+    pub fn hosts(&self, lattice: &str) -> BTreeMap<NodeId, Seen> {
+        let cards = self.0.owned(HOST).into_iter().filter(|(_, name, _)| name == HOST);
+        let cards = cards.filter_map(|(host, _, value)| Some((host, codec::decode::<Card>(&value).ok()?)));
+        let cards = cards.filter(|(_, card)| card.lattice == lattice);
+        let mut hosts: BTreeMap<NodeId, Seen> =
+            cards.map(|(host, card)| (host, Seen { labels: card.machine, runs: BTreeMap::new() })).collect();
+        for (host, name, value) in self.0.owned(LABELS).into_iter().chain(self.0.owned(RUN)) {
+            let Some(seen) = hosts.get_mut(&host) else { continue };
+            if let Some(id) = name.strip_prefix(RUN) {
+                seen.runs.extend(codec::decode(&value).ok().map(|workload| (id.to_owned(), workload)));
+            } else if name == LABELS {
+                let told: Map = codec::decode(&value).unwrap_or_default();
+                // What the machine is cannot be told otherwise.
+                seen.labels = told.into_iter().chain(std::mem::take(&mut seen.labels)).collect();
+            }
+        }
+        hosts
+    }
+
     fn told_labels(&self) -> Map {
         self.read(&self.own(LABELS)).unwrap_or_default()
     }
@@ -308,6 +392,17 @@ impl Books {
     fn write<T: Encode>(&self, key: Key, value: &T) -> Result<(), WriteError> {
         self.0.write(key, Some(codec::encode(value)))
     }
+}
+
+/// What the machine is, as labels.
+fn machine() -> Map {
+    use std::env::consts::{ARCH, FAMILY, OS};
+    let labels = [("hostcore.arch", ARCH), ("hostcore.os", OS), ("hostcore.osfamily", FAMILY)];
+    labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+fn app_name(lattice: &str, name: &str) -> String {
+    format!("{APP}{lattice}/{name}")
 }
 
 fn link_key(id: &LinkId, interface: &str) -> Key {

@@ -119,6 +119,12 @@ impl Crew {
         Ok(())
     }
 
+    /// Whether a component is being changed.
+    #[must_use]
+    pub fn is_busy(&self, id: &str) -> bool {
+        self.work().waiting.contains_key(id)
+    }
+
     /// Starts what is remembered and does not run, and changes what runs otherwise than its configuration and links say now.
     pub fn look(self: &Arc<Self>) {
         let links = self.books.links();

@@ -277,19 +277,19 @@ impl Desk {
         Reply::with(bid).into()
     }
 
-    fn start_provider(&self, start: StartProvider) -> Answer {
+    /// Has a provider run.
+    #[must_use]
+    pub fn start_provider(&self, start: StartProvider) -> Answer {
         let StartProvider { provider_id: id, provider_ref: image, config, annotations, .. } = start;
         let provider = Provider { image, config, annotations: annotations.unwrap_or_default() };
-        let data = json!({ "host_id": self.facts.id, "provider_id": id });
+        let mut data = json!({ "host_id": self.facts.id, "provider_id": id });
         match self.run_provider(&id, &provider) {
             Ok(message) => {
-                let mut data = data;
                 data["image_ref"] = json!(provider.image);
                 data["annotations"] = json!(provider.annotations);
                 Answer::from(Reply::done(message)).event("provider_started", data)
             }
             Err(error) => {
-                let mut data = data;
                 data["provider_ref"] = json!(provider.image);
                 data["error"] = json!(error);
                 Answer::from(Reply::failed(error)).event("provider_start_failed", data)
@@ -313,7 +313,9 @@ impl Desk {
         Ok(if runs { format!("provider {id} runs already, and goes on by this") } else { String::new() })
     }
 
-    fn stop_provider(&self, stop: &StopProvider) -> Answer {
+    /// Has a provider run no more.
+    #[must_use]
+    pub fn stop_provider(&self, stop: &StopProvider) -> Answer {
         let id = &stop.provider_id;
         let Some(provider) = self.books.provider(id) else {
             return Reply::failed(format!("provider {id} does not run on this host")).into();
@@ -371,7 +373,15 @@ impl Desk {
         Answer { change: Some((id.clone(), Change::Update(update))), ..reply.into() }
     }
 
-    fn put_link(&self, link: &Link) -> Answer {
+    /// The lattice that it is for.
+    #[must_use]
+    pub fn lattice(&self) -> &str {
+        &self.facts.lattice
+    }
+
+    /// Makes a link.
+    #[must_use]
+    pub fn put_link(&self, link: &Link) -> Answer {
         let mut data = json!(link);
         match self.books.put_link(link) {
             Ok(()) => Answer::from(Reply::done("link put")).event("linkdef_set", data),
@@ -382,7 +392,9 @@ impl Desk {
         }
     }
 
-    fn delete_link(&self, id: &LinkId) -> Answer {
+    /// Removes a link.
+    #[must_use]
+    pub fn delete_link(&self, id: &LinkId) -> Answer {
         let links = match self.books.delete_link(id) {
             Ok(links) => links,
             Err(error) => return Reply::failed(error).into(),

@@ -12,11 +12,11 @@ pub mod event;
 pub mod request;
 pub mod service;
 #[cfg(test)]
-mod tests;
+pub(in crate::host) mod tests;
 
 pub use books::{Books, LinkError, Provider, Table, Workload};
-pub use crew::{BadLimit, Busy, Change, Crew};
+pub use crew::{BadLimit, Busy, Change, Crew, limits};
 pub use desk::{Answer, Desk, Facts, Moment, Reply};
 pub use event::Events;
-pub use request::{BadRequest, Link, LinkId, Map, Operation, filters, parse};
+pub use request::{BadRequest, Body, Link, LinkId, Map, Operation, filters, parse};
 pub use service::{Control, Parts};

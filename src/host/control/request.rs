@@ -1,8 +1,10 @@
 //! What is asked for: a subject of the control interface and a body become an [`Operation`], or an error that names what is
 //! wrong. No IO.
 
+use crate::codec::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Texts under names: labels, constraints, annotations, configuration.
 pub type Map = BTreeMap<String, String>;
@@ -152,14 +154,23 @@ pub fn parse(host: &str, subject: &str, body: &[u8]) -> Result<Operation, BadReq
     Ok(operation)
 }
 
-struct Body<'a> {
-    operation: &'a str,
-    host: &'a str,
-    bytes: &'a [u8],
+/// What is asked for, with what it is read by.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'a> {
+    /// The operation, for errors.
+    pub operation: &'a str,
+    /// The host that is asked.
+    pub host: &'a str,
+    /// The body.
+    pub bytes: &'a [u8],
 }
 
 impl Body<'_> {
-    fn json<T: for<'de> Deserialize<'de>>(&self) -> Result<T, BadRequest> {
+    /// Reads it; what is empty is as good as `{}`.
+    ///
+    /// # Errors
+    /// [`BadRequest::Body`].
+    pub fn json<T: for<'de> Deserialize<'de>>(&self) -> Result<T, BadRequest> {
         let bytes = if self.bytes.is_empty() { b"{}" } else { self.bytes };
         serde_json::from_slice(bytes)
             .map_err(|error| BadRequest::Body { operation: self.operation.to_owned(), why: error.to_string() })
@@ -193,7 +204,10 @@ impl Body<'_> {
     }
 
     /// An id becomes a word of subjects, and a part of a record's name.
-    fn id(&self, field: &'static str, id: &str) -> Result<(), BadRequest> {
+    ///
+    /// # Errors
+    /// [`BadRequest::Field`].
+    pub fn id(&self, field: &'static str, id: &str) -> Result<(), BadRequest> {
         let fits = |c: char| !c.is_whitespace() && !c.is_control() && !".*>/".contains(c);
         if (1..=ID_MAX).contains(&id.len()) && id.chars().all(fits) {
             return Ok(());
@@ -201,7 +215,11 @@ impl Body<'_> {
         self.refuse(field, id, "1 to 100 letters without blanks, '.', '*', '>' and '/' are accepted")
     }
 
-    fn some(&self, field: &'static str, text: &str) -> Result<(), BadRequest> {
+    /// Something has to be said there.
+    ///
+    /// # Errors
+    /// [`BadRequest::Field`].
+    pub fn some(&self, field: &'static str, text: &str) -> Result<(), BadRequest> {
         if text.is_empty() { self.refuse(field, text, "it must not be empty") } else { Ok(()) }
     }
 
@@ -240,14 +258,7 @@ impl Operation {
                 body.this_host(stop.host_id.as_ref())?;
                 body.id("provider_id", &stop.provider_id)
             }
-            Self::LinkPut(link) => {
-                body.id("target", &link.target)?;
-                if link.interfaces.is_empty() {
-                    return body.refuse("interfaces", "", "at least one interface is needed");
-                }
-                link.interfaces.iter().try_for_each(|interface| body.id("interfaces", interface))?;
-                link.id.check(body)
-            }
+            Self::LinkPut(link) => link.check(body),
             Self::LinkDel(id) => id.check(body),
             Self::ConfigPut(name, _) | Self::ConfigGet(name) | Self::ConfigDel(name) => body.some("name", name),
             Self::LabelPut(Label { key, .. }) | Self::LabelDel(LabelKey { key }) => {
@@ -376,7 +387,7 @@ pub struct Link {
 }
 
 /// What tells links apart, and the body of `link.del`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Encode, Decode)]
 pub struct LinkId {
     /// Who calls.
     pub source_id: String,
@@ -387,6 +398,27 @@ pub struct LinkId {
     pub wit_namespace: String,
     /// The package.
     pub wit_package: String,
+}
+
+impl Link {
+    /// Whether it can be.
+    ///
+    /// # Errors
+    /// [`BadRequest::Field`] names what is wrong.
+    pub fn check(&self, body: &Body<'_>) -> Result<(), BadRequest> {
+        body.id("target", &self.target)?;
+        if self.interfaces.is_empty() {
+            return body.refuse("interfaces", "", "at least one interface is needed");
+        }
+        self.interfaces.iter().try_for_each(|interface| body.id("interfaces", interface))?;
+        self.id.check(body)
+    }
+}
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} for {}:{}", self.name, self.source_id, self.wit_namespace, self.wit_package)
+    }
 }
 
 impl LinkId {

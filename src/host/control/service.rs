@@ -2,14 +2,17 @@
 //! host is there.
 
 use super::books::Books;
-use super::crew::Crew;
+use super::crew::{Change, Crew};
 use super::desk::{Desk, Facts, Moment, Reply};
 use super::event::Events;
 use super::request::filters;
+use crate::host::Reach;
+use crate::host::apps::{self, Act, Keeper, Look, View};
 use crate::host::http::{Servers, Serving};
 use crate::host::runner::{Runner, Running};
 use crate::ports::{BadInterest, Client, Deliveries, Delivery};
 use lattice_broker::env::Env;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -29,6 +32,9 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How long after a change of the records components are looked at: many come together.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// How often it is looked which hosts can be reached, where there are apps.
+const REACH: Duration = Duration::from_millis(500);
+
 /// What the service is made of.
 #[derive(Debug)]
 pub struct Parts {
@@ -46,6 +52,8 @@ pub struct Parts {
     pub client: Arc<dyn Client>,
     /// What runs components.
     pub runner: Arc<dyn Runner>,
+    /// Which nodes can be reached.
+    pub reach: Arc<dyn Reach>,
 }
 
 /// The service. Dropping it leaves it running: call [`Control::stop`].
@@ -65,6 +73,8 @@ struct Service {
     crew: Arc<Crew>,
     servers: Servers,
     runner: Arc<dyn Runner>,
+    books: Books,
+    reach: Arc<dyn Reach>,
     started: Instant,
     stop: CancellationToken,
 }
@@ -75,9 +85,10 @@ impl Control {
     /// # Errors
     /// [`BadInterest`]: the name of the lattice cannot be a part of a subject.
     pub fn start(parts: Parts) -> Result<Self, BadInterest> {
-        let Parts { env, facts, books, changes, nodes, client, runner } = parts;
+        let Parts { env, facts, books, changes, nodes, client, runner, reach } = parts;
         let mut subscriptions = Vec::new();
-        for (filter, takes_turns) in filters(&facts.lattice, &facts.id) {
+        let apps = apps::filters(&facts.lattice).into_iter().map(|filter| (filter, true));
+        for (filter, takes_turns) in filters(&facts.lattice, &facts.id).into_iter().chain(apps) {
             let queue = takes_turns.then_some(&*facts.lattice);
             subscriptions.push(client.subscribe(&filter, queue, PENDING_MAX)?);
         }
@@ -88,7 +99,9 @@ impl Control {
         let stop = CancellationToken::new();
         let service = Service {
             payload_max: facts.payload_max,
-            desk: Desk::new(facts, books),
+            desk: Desk::new(facts, books.clone()),
+            books,
+            reach,
             client,
             events,
             crew: Arc::new(crew),
@@ -117,6 +130,9 @@ impl Control {
 
 impl Service {
     async fn run(self, mut ears: Ears, mut changes: watch::Receiver<u64>) {
+        if let Err(error) = self.books.enter(Some(self.desk.lattice())) {
+            tracing::warn!(%error, "the other hosts do not count this one in");
+        }
         self.events.tell("host_started", self.desk.started());
         self.desk.running_providers().into_iter().for_each(|data| self.events.tell("provider_started", data));
         self.crew.look();
@@ -125,8 +141,10 @@ impl Service {
         let mut heartbeat = self.env.now() + HEARTBEAT;
         // When the servers are looked at: now, with the components, and again where an address could not be had.
         let mut serve = Some(self.env.now());
+        // When apps are looked at; with every change, and when hosts may have come or gone.
+        let (mut keeper, mut keep) = (Keeper::new(self.env.now()), Some(self.env.now()));
         while stop.is_none() {
-            let next = [look, serve].into_iter().flatten().fold(heartbeat, Instant::min);
+            let next = [look, serve, keep].into_iter().flatten().fold(heartbeat, Instant::min);
             timer.as_mut().reset(next);
             tokio::select! {
                 biased;
@@ -143,6 +161,10 @@ impl Service {
                 changes.mark_unchanged();
                 self.crew.look();
                 serve = Some(now);
+                keep = Some(now);
+            }
+            if keep.take_if(|at| *at <= now).is_some() {
+                keep = self.keep(now, &mut keeper);
             }
             if serve.take_if(|at| *at <= now).is_some() && !self.servers.look() {
                 serve = Some(now + RETRY);
@@ -156,6 +178,10 @@ impl Service {
             }
         }
         drop(ears);
+        // Others take over at once what apps want here.
+        if let Err(error) = self.books.enter(None) {
+            tracing::warn!(%error, "the other hosts still count this one in");
+        }
         let time = stop.flatten().unwrap_or(STOP);
         tokio::join!(self.servers.stop(time), self.crew.stop(time));
         self.events.tell("host_stopped", self.desk.stopped());
@@ -165,7 +191,9 @@ impl Service {
     fn request(&self, request: &Delivery) -> Option<Option<Duration>> {
         let subject = String::from_utf8_lossy(&request.subject);
         let (running, serving) = (self.runner.running(), self.servers.serving());
-        let mut answer = self.desk.answer(self.moment(&running, &serving), &subject, &request.payload);
+        let answer = apps::answer(&self.desk, &self.books, &subject, &request.payload);
+        let mut answer =
+            answer.unwrap_or_else(|| self.desk.answer(self.moment(&running, &serving), &subject, &request.payload));
         if let Some((id, change)) = answer.change.take()
             && let Err(error) = self.crew.take(&id, change)
         {
@@ -174,10 +202,42 @@ impl Service {
         if let (Some(to), Some(reply)) = (&request.reply, &answer.reply) {
             self.client.publish(&String::from_utf8_lossy(to), None, &reply.encode(self.payload_max));
         }
-        for (name, data) in answer.events {
+        self.tell(answer.events);
+        answer.stop
+    }
+
+    /// Does what apps want of this host; returns when to look again.
+    fn keep(&self, now: Instant, keeper: &mut Keeper) -> Option<Instant> {
+        let view = self.view();
+        let Look { acts, again } = keeper.look(now, &view, |id| self.crew.is_busy(id));
+        for act in acts {
+            match act {
+                Act::Scale(scale) => {
+                    let id = scale.component_id.clone();
+                    tracing::info!(component = id, instances = scale.count, "as an app wants it");
+                    if let Err(error) = self.crew.take(&id, Change::Scale(scale)) {
+                        tracing::warn!(component = id, %error, "not changed");
+                    }
+                }
+                Act::Start(start) => self.tell(self.desk.start_provider(start).events),
+                Act::Stop(stop) => self.tell(self.desk.stop_provider(&stop).events),
+            }
+        }
+        let looks = (!view.apps.is_empty()).then(|| now + REACH);
+        [again, looks].into_iter().flatten().min()
+    }
+
+    fn view(&self) -> View {
+        let me = self.books.me();
+        let mut hosts = self.books.hosts(self.desk.lattice());
+        hosts.retain(|host, _| *host == me || self.reach.reaches(host));
+        View { me, apps: self.books.apps(self.desk.lattice()), hosts, providers: self.books.providers() }
+    }
+
+    fn tell(&self, events: Vec<(&'static str, Value)>) {
+        for (name, data) in events {
             self.events.tell(name, data);
         }
-        answer.stop
     }
 
     fn moment<'a>(&self, running: &'a [Running], serving: &'a BTreeMap<String, Serving>) -> Moment<'a> {

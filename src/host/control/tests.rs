@@ -1,4 +1,5 @@
 use super::*;
+use crate::host::Reach;
 use crate::host::double::Double;
 use crate::host::runner::Runner;
 use crate::host::state::{Key, Limits, Replica, WriteError};
@@ -16,10 +17,10 @@ use tokio::sync::watch;
 
 /// Records of one node, in memory.
 #[derive(Debug)]
-struct Memory(Mutex<Replica>, watch::Sender<u64>);
+pub(in crate::host) struct Memory(Mutex<Replica>, watch::Sender<u64>);
 
 impl Memory {
-    fn new() -> Arc<Self> {
+    pub(in crate::host) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Replica::new(NodeId([7; 32]), Limits::default())), watch::channel(0).0))
     }
 }
@@ -38,6 +39,12 @@ impl Table for Memory {
         replica.list(owner, prefix).into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
     }
 
+    fn owned(&self, prefix: &str) -> Vec<(NodeId, String, Vec<u8>)> {
+        let replica = self.0.lock().unwrap();
+        let found = replica.owned(prefix).into_iter();
+        found.map(|(owner, name, value)| (owner, name.to_owned(), value.to_vec())).collect()
+    }
+
     fn write(&self, key: Key, value: Option<Vec<u8>>) -> Result<(), WriteError> {
         let mut replica = self.0.lock().unwrap();
         if let Some(entry) = replica.stage(1_800_000_000_000, key, value)? {
@@ -48,7 +55,7 @@ impl Table for Memory {
     }
 }
 
-fn facts() -> Facts {
+pub(in crate::host) fn facts() -> Facts {
     Facts {
         id: "NHOST".to_owned(),
         name: "kitchen".to_owned(),
@@ -365,6 +372,20 @@ fn filters_are_those_of_the_operations() {
     assert!(filters.contains(&("wasmbus.ctl.v1.default.component.scale.NHOST".to_owned(), false)));
 }
 
+/// No other node is in reach.
+#[derive(Debug)]
+struct Alone;
+
+impl Reach for Alone {
+    fn count(&self) -> usize {
+        0
+    }
+
+    fn reaches(&self, _: &NodeId) -> bool {
+        false
+    }
+}
+
 /// A host on a broker of its own, and a client that asks it.
 struct Stage {
     client: Arc<dyn Client>,
@@ -391,6 +412,7 @@ impl Stage {
             nodes: wiring::client(&broker),
             client: wiring::client(&broker),
             runner: Arc::clone(&runner) as _,
+            reach: Arc::new(Alone),
         };
         Self { client, runner, books, control: Control::start(parts).unwrap(), events, answers }
     }

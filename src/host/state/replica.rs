@@ -110,6 +110,21 @@ impl Replica {
         found
     }
 
+    /// Owners, names and values of what nodes have as their own under names that begin with `prefix`; by owner, then by name.
+    #[must_use]
+    pub fn owned(&self, prefix: &str) -> Vec<(NodeId, &str, &[u8])> {
+        let mut found: Vec<(NodeId, &str, &[u8])> = Vec::new();
+        for Entry { key, record } in self.entries.values() {
+            if let (Some(owner), Some(value)) = (key.owner, &record.value)
+                && key.name.starts_with(prefix)
+            {
+                found.push((owner, &key.name, value));
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
     /// All entries, tombstones as well, in the order of the hashes of their keys.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()

@@ -144,6 +144,14 @@ impl State {
         found.map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
     }
 
+    /// Owners, names and values of what nodes have as their own under names that begin with `prefix`; by owner, then by name.
+    #[must_use]
+    pub fn owned(&self, prefix: &str) -> Vec<(NodeId, String, Vec<u8>)> {
+        let exchange = self.shared.exchange();
+        let found = exchange.replica().owned(prefix).into_iter();
+        found.map(|(owner, name, value)| (owner, name.to_owned(), value.to_vec())).collect()
+    }
+
     /// Writes `value` to `key`, or deletes it: here at once, on the nodes in reach in a moment, on the others when they are
     /// again. It survives a crash of the process soon, and a loss of power a moment later.
     ///

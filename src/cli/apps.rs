@@ -1,0 +1,177 @@
+//! `lattice apps`: which apps are wanted, and how far they are; `lattice undeploy` gives one up.
+
+use super::hosts::{Hosts, HostsArgs, Inventory, from_value};
+use super::output::{Output, Table};
+use super::{CliError, EXIT_OK, ps};
+use crate::config::units::Period;
+use crate::host::apps::spread::spread;
+use crate::host::apps::{Component, OF_APP, Spread};
+use crate::identity::NodeId;
+use lattice_broker::env::Env;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// How often it is looked whether all has ended.
+const LOOK: Duration = Duration::from_millis(250);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How long to wait for hosts to answer.
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    timeout: Period,
+    #[command(flatten)]
+    hosts: HostsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct UndeployArgs {
+    /// The app's name.
+    name: String,
+    /// How long to wait until all of it has ended; 0s does not wait.
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    timeout: Period,
+    #[command(flatten)]
+    hosts: HostsArgs,
+}
+
+/// How a component of an app is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Standing {
+    pub(super) app: String,
+    pub(super) component: String,
+    /// `4`, or `1 per host`.
+    pub(super) wanted: String,
+    /// Instances that run for the app.
+    pub(super) runs: u32,
+    /// The names of the hosts on which.
+    pub(super) hosts: Vec<String>,
+    /// Whether each host runs what it should.
+    pub(super) settled: bool,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { component, wanted, runs, .. } = self;
+        write!(f, "{component} has {runs} of {wanted}")
+    }
+}
+
+/// An app as hosts tell it.
+#[derive(Deserialize)]
+struct Wanted {
+    components: BTreeMap<String, Component>,
+}
+
+#[derive(Serialize)]
+struct Undeployed<'a> {
+    app: &'a str,
+    undeployed: bool,
+}
+
+/// How the components of an app are, as the hosts say that have answered.
+pub(super) fn standing(
+    app: &str,
+    components: &BTreeMap<String, Component>,
+    inventories: &[Inventory],
+) -> Vec<Standing> {
+    let hosts: BTreeMap<NodeId, &Inventory> =
+        inventories.iter().filter_map(|host| Some((host.host_id.parse().ok()?, host))).collect();
+    let labels = hosts.iter().map(|(id, host)| (*id, &host.labels)).collect();
+    let one = |(id, wanted): (&String, &Component)| {
+        let shares = spread(id, wanted, &labels);
+        let runs = |host: &Inventory| host.instances(app, id, &wanted.image);
+        let running = hosts.values().filter(|host| runs(host) > 0);
+        Standing {
+            app: app.to_owned(),
+            component: id.clone(),
+            wanted: match wanted.spread {
+                Spread::Instances(count) => count.to_string(),
+                Spread::PerHost(count) => format!("{count} per host"),
+            },
+            runs: hosts.values().map(|host| runs(host)).sum(),
+            hosts: running.map(|host| host.friendly_name.clone()).collect(),
+            settled: !shares.is_empty()
+                && hosts.iter().all(|(host, seen)| runs(seen) == shares.get(host).copied().unwrap_or_default()),
+        }
+    };
+    components.iter().map(one).collect()
+}
+
+impl Inventory {
+    /// Instances of a component of that image which it runs for an app.
+    fn instances(&self, app: &str, id: &str, image: &str) -> u32 {
+        let is_its = |component: &&super::hosts::Component| {
+            let of = component.annotations.as_ref().and_then(|notes| notes.get(OF_APP));
+            component.id == id && component.image_ref == image && of.is_some_and(|of| of == app)
+        };
+        self.components.iter().filter(is_its).map(|component| component.max_instances).sum()
+    }
+
+    fn runs_for(&self, app: &str) -> bool {
+        let notes = self.components.iter().filter_map(|component| component.annotations.as_ref());
+        notes.filter_map(|notes| notes.get(OF_APP)).any(|of| of == app)
+    }
+}
+
+pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
+    let Period(time) = args.timeout;
+    let hosts = args.hosts.connect(env).await?;
+    let apps: BTreeMap<String, Wanted> =
+        from_value(hosts.ask_for_app("app.list", &json!({})).await?.unwrap_or_default())?;
+    let inventories = ps::inventories(&hosts, time).await?;
+    let all: Vec<Standing> =
+        apps.iter().flat_map(|(name, app)| standing(name, &app.components, &inventories)).collect();
+    if output.json {
+        output.document(&all)?;
+    } else if all.is_empty() {
+        output.line("no apps: `lattice deploy app.toml` has one run")?;
+    } else {
+        table(&all).lines().try_for_each(|line| output.line(line))?;
+    }
+    Ok(EXIT_OK)
+}
+
+fn table(all: &[Standing]) -> Table {
+    let mut table = Table::new(&["APP", "COMPONENT", "WANTED", "RUNS", "STATE", "HOSTS"]);
+    for Standing { app, component, wanted, runs, hosts, settled } in all {
+        // What others name must not touch the terminal.
+        let [app, component, hosts] = [app, component, &hosts.join(", ")].map(|text| text.escape_debug().to_string());
+        let state = if *settled { "settled" } else { "changing" }.to_owned();
+        table.row(vec![app, component, wanted.clone(), runs.to_string(), state, hosts]);
+    }
+    table
+}
+
+pub(super) async fn undeploy(env: &Env, args: &UndeployArgs, output: &Output) -> Result<u8, CliError> {
+    let (hosts, name, Period(patience)) = (args.hosts.connect(env).await?, &*args.name, args.timeout);
+    hosts.ask_for_app(&format!("app.del.{name}"), &json!({})).await?;
+    let until = env.now() + patience;
+    let ended = loop {
+        let left = running(&hosts, name).await?;
+        if left.is_empty() || patience.is_zero() {
+            break left.is_empty();
+        }
+        if env.now() >= until {
+            let left = left.join(", ");
+            return Err(CliError::new(format!("{name} is no more wanted, but runs on {left} after {patience:?}"))
+                .likely("calls of it go on")
+                .next("lattice ps   in a moment"));
+        }
+        env.sleep(LOOK).await;
+    };
+    if output.json {
+        output.document(&Undeployed { app: name, undeployed: true })?;
+    } else {
+        output.line(if ended { format!("{name} has ended") } else { format!("{name} is no more wanted") })?;
+    }
+    Ok(EXIT_OK)
+}
+
+/// The names of the hosts that run something for an app.
+async fn running(hosts: &Hosts, app: &str) -> Result<Vec<String>, CliError> {
+    let inventories = ps::inventories(hosts, ps::WAIT).await?;
+    Ok(inventories.into_iter().filter(|host| host.runs_for(app)).map(|host| host.friendly_name).collect())
+}
