@@ -2,13 +2,14 @@
 //!
 //! It sees the lattice through the ports, as a client in the process would: `state/` keeps records that all nodes come to have
 //! alike, with no coordinator; `control/` is the control interface over them; `runner.rs` is what runs components, as
-//! a trait, and `engine/` is that with wasmtime; `http/` has components answer those who ask by HTTP. The node builds it, and ends it before the broker.
+//! a trait, and `engine/` is that with wasmtime; `images/` keeps what it is made of and hands it on; `http/` has components answer those who ask by HTTP. The node builds it, and ends it before the broker.
 
 pub mod control;
 pub mod double;
 #[cfg(feature = "components")]
 pub mod engine;
 pub mod http;
+pub mod images;
 pub mod runner;
 pub mod state;
 
@@ -16,6 +17,7 @@ use crate::identity::NodeId;
 use crate::ports::{BadInterest, Client};
 use crate::store::Store;
 use control::{Books, Control, Facts};
+use images::{Images, Shelf};
 use lattice_broker::env::Env;
 use runner::Runner;
 use state::State;
@@ -69,6 +71,8 @@ pub struct Parts {
     pub reachable: Box<dyn Fn() -> usize + Send + Sync>,
     /// What runs components.
     pub runner: Arc<dyn Runner>,
+    /// Where images are kept; without it components come from files alone.
+    pub images: Option<Shelf>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -81,6 +85,7 @@ impl std::fmt::Debug for Parts {
 #[derive(Debug)]
 pub struct Host {
     state: State,
+    images: Option<Images>,
     control: Control,
 }
 
@@ -101,15 +106,23 @@ impl Host {
     /// # Errors
     /// [`StartError`] names what stands in the way.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { env, node, facts, store, nodes, clients, reachable, runner } = parts;
+        let Parts { env, node, facts, store, nodes, clients, reachable, runner, images } = parts;
         let limits = state::Limits::default();
         let client = Arc::clone(&nodes);
         let records = state::Parts { env: env.clone(), me: node, store, client, reachable, limits };
         let state = State::start(records)?;
         let books = Books::new(Arc::new(state.clone()));
         let changes = state.changes();
-        let control = Control::start(control::Parts { env, facts, books, changes, nodes, client: clients, runner })?;
-        Ok(Self { state, control })
+        let images = images.map(|shelf| {
+            let (env, nodes, clients) = (env.clone(), Arc::clone(&nodes), Arc::clone(&clients));
+            let (host, lattice, payload_max) = (facts.id.clone(), facts.lattice.clone(), facts.payload_max);
+            Images::start(images::Parts { env, host, lattice, payload_max, nodes, clients, shelf })
+        });
+        let images = images.transpose()?;
+        let parts =
+            control::Parts { env, facts, books, changes, nodes, client: clients, runner, images: images.clone() };
+        let control = Control::start(parts)?;
+        Ok(Self { state, images, control })
     }
 
     /// The records.
@@ -121,6 +134,9 @@ impl Host {
     /// Ends what runs, which is remembered, and then the rest.
     pub async fn drain(&self) {
         self.control.stop().await;
+        if let Some(images) = &self.images {
+            images.stop();
+        }
         self.state.stop().await;
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn facts(config: &Config, identity: &Identity, nats: SocketAddr) -> F
     }
 }
 
-/// What the host is made of; `None` when the broker has no account for the nodes.
+/// What the host is made of, without a place for images; `None` when the broker has no account for the nodes.
 pub(super) fn parts(
     env: &Env,
     facts: Facts,
@@ -45,6 +45,7 @@ pub(super) fn parts(
         clients: wiring::client(broker),
         reachable: Box::new(move || mesh.reachable()),
         runner,
+        images: None,
     })
 }
 

@@ -7,6 +7,7 @@ use super::desk::{Desk, Facts, Moment, Reply};
 use super::event::Events;
 use super::request::filters;
 use crate::host::http::{Servers, Serving};
+use crate::host::images::Images;
 use crate::host::runner::{Runner, Running};
 use crate::ports::{BadInterest, Client, Deliveries, Delivery};
 use lattice_broker::env::Env;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub client: Arc<dyn Client>,
     /// What runs components.
     pub runner: Arc<dyn Runner>,
+    /// What keeps their images; without it they come from files alone.
+    pub images: Option<Images>,
 }
 
 /// The service. Dropping it leaves it running: call [`Control::stop`].
@@ -75,7 +78,7 @@ impl Control {
     /// # Errors
     /// [`BadInterest`]: the name of the lattice cannot be a part of a subject.
     pub fn start(parts: Parts) -> Result<Self, BadInterest> {
-        let Parts { env, facts, books, changes, nodes, client, runner } = parts;
+        let Parts { env, facts, books, changes, nodes, client, runner, images } = parts;
         let mut subscriptions = Vec::new();
         for (filter, takes_turns) in filters(&facts.lattice, &facts.id) {
             let queue = takes_turns.then_some(&*facts.lattice);
@@ -83,7 +86,8 @@ impl Control {
         }
         let events = Events::new(env.clone(), Arc::clone(&client), facts.lattice.clone(), facts.id.clone());
         let events = Arc::new(events);
-        let crew = Crew::new(env.clone(), facts.id.clone(), books.clone(), Arc::clone(&events), Arc::clone(&runner));
+        let (told, run) = (Arc::clone(&events), Arc::clone(&runner));
+        let crew = Crew::new(env.clone(), facts.id.clone(), books.clone(), told, run, images);
         let servers = Servers::new(env.clone(), &facts, books.clone(), Arc::clone(&events), Arc::clone(&runner), nodes);
         let stop = CancellationToken::new();
         let service = Service {

@@ -391,6 +391,7 @@ impl Stage {
             nodes: wiring::client(&broker),
             client: wiring::client(&broker),
             runner: Arc::clone(&runner) as _,
+            images: None,
         };
         Self { client, runner, books, control: Control::start(parts).unwrap(), events, answers }
     }

@@ -2,7 +2,7 @@
 //!
 //! `messaging.publish.allow` and `messaging.publish.deny` are filters with commas between them (`orders.*, log.>`). With an allow
 //! list a component may publish there and nowhere else; without one, everywhere but where the lattice itself is steered
-//! (`$…` and `wasmbus.>`). What is denied is denied in any case. An answer to the message in hand needs no leave by the allow
+//! (`$…`, `wasmbus.>` and `lattice.ctl.>`). What is denied is denied in any case. An answer to the message in hand needs no leave by the allow
 //! list, and is held against the rest: where answers go is what the asker says, and an asker may be the component itself.
 
 use crate::host::runner::RunError;
@@ -73,7 +73,8 @@ impl Subjects {
 
 /// Whether the lattice itself, or a server, takes orders there.
 fn steers(subject: &str) -> bool {
-    subject.starts_with('$') || subject == "wasmbus" || subject.starts_with("wasmbus.")
+    let below = |root: &str| subject.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    subject.starts_with('$') || below("wasmbus") || below("lattice.ctl")
 }
 
 fn filters(id: &str, key: &str, text: &str) -> Result<Vec<Box<str>>, RunError> {
@@ -129,10 +130,11 @@ mod tests {
     #[test]
     fn without_lists_all_but_what_steers_the_lattice() {
         let subjects = subjects(&[]);
-        for good in ["orders.new", "_INBOX.a.b", "wasmbusses.x"] {
+        for good in ["orders.new", "_INBOX.a.b", "wasmbusses.x", "lattice.news"] {
             assert_eq!(subjects.check(good), Ok(()), "{good}");
         }
-        for bad in ["$SYS.REQ.SERVER.PING", "$JS.API.INFO", "wasmbus.ctl.v1.default.host.stop.N", "wasmbus"] {
+        let put = "lattice.ctl.v1.default.image.put.N.a.1.0";
+        for bad in ["$SYS.REQ.SERVER.PING", "$JS.API.INFO", "wasmbus.ctl.v1.default.host.stop.N", "wasmbus", put] {
             assert!(subjects.check(bad).is_err(), "{bad}");
         }
     }
