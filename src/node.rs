@@ -15,8 +15,8 @@ pub use seeing::SeeError;
 use crate::config::{self, Config};
 use crate::control::{InviteRequest, RevokeRequest, RootRequest};
 use crate::gateway::{self, Gateway};
-use crate::host::Host;
 use crate::host::runner::Runner;
+use crate::host::{self, Host, images};
 use crate::identity::{
     Admission, Applicant, Identity, Invite, IssueError, Joiner, LatticeId, NodeId, Notary, Refusal, Revocation, Roll,
     Terms, revocation,
@@ -70,6 +70,8 @@ pub struct Parts {
     pub warnings: Vec<String>,
     /// What runs components; without it the node is no host.
     pub runner: Option<Arc<dyn Runner>>,
+    /// Where a host keeps images; without it components come from files alone.
+    pub images: Option<images::Shelf>,
 }
 
 /// A running node. Dropping it leaves its tasks running until the process ends: call [`Node::drain`].
@@ -148,7 +150,7 @@ impl Node {
     /// # Errors
     /// [`StartError`] names what stands in the way.
     pub fn start_with(parts: Parts, broker: Broker) -> Result<Self, StartError> {
-        let Parts { env, config, identity, store, crypto, shelf, notary, mut warnings, runner } = parts;
+        let Parts { env, config, identity, store, crypto, shelf, notary, mut warnings, runner, images } = parts;
         let roll = Arc::new(Roll::open(&identity, Arc::clone(&store), notary)?);
         let transport = bind(&env, &config.link, &identity, &roll, &crypto)?;
         let link = transport.local_addr();
@@ -189,7 +191,7 @@ impl Node {
         let facts = hosting::facts(&config, &identity, nats);
         let runner = runner.filter(|_| config.host.enabled);
         let parts = runner.and_then(|runner| hosting::parts(&env, facts, &identity, &broker, &mesh, store, runner));
-        let host = parts.and_then(|parts| hosting::start(parts, &mut warnings));
+        let host = parts.and_then(|parts| hosting::start(host::Parts { images, ..parts }, &mut warnings));
         Ok(Self { env, config, identity, roll, broker, mesh, gateway, host, nats, link, started, warnings })
     }
 

@@ -228,6 +228,8 @@ impl Nodes {
             notary: Arc::clone(&self.notary),
             warnings: Vec::new(),
             runner: self.runners.as_ref().map(|runners| runners(host.index())),
+            // Simulated disks have no files.
+            images: None,
             env,
         };
         self.running().insert(host.index(), Arc::new(Node::start(parts)?));

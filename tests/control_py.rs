@@ -33,6 +33,7 @@ fn start(env: &Env, identity: Identity, peers: Vec<String>) -> Node {
         notary: Arc::default(),
         warnings: Vec::new(),
         runner: Some(Arc::new(Double::default())),
+        images: None,
     };
     Node::start(parts).unwrap()
 }

@@ -3,6 +3,8 @@
 #![cfg(feature = "components")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
 
+#[path = "hosting/apps.rs"]
+mod apps;
 mod components;
 mod support;
 
@@ -375,4 +377,93 @@ async fn http_from_host_to_host() {
     let stop = json!({ "component_id": "echo", "component_ref": "none", "count": 0, "host_id": b.status().id });
     ask(&client, &format!("component.scale.{}", b.status().id), stop).await;
     served(at, "/echo", 503);
+}
+
+/// The same component, with as many bytes more that mean nothing: a custom section of 2 to 255 MiB.
+fn padded(mut component: Vec<u8>, bytes: usize) -> Vec<u8> {
+    let len = bytes + 4;
+    component.push(0);
+    // LEB128, in four bytes.
+    component.extend((0..4).map(|n| u8::try_from(len >> (7 * n) & 0x7f).unwrap() | if n < 3 { 0x80 } else { 0 }));
+    component.extend(b"\x03pad");
+    component.extend((0..bytes).map(|n| u8::try_from(n % 251).unwrap()));
+    component
+}
+
+/// The last word of what a command has printed.
+fn reference(finished: &Finished) -> String {
+    finished.stdout.trim().rsplit(' ').next().unwrap().to_owned()
+}
+
+/// Goal: a component that was pushed to one host runs on another by its digest alone, which keeps it when the first one is gone, and
+/// has it still after a start of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn images_go_from_host_to_host() {
+    let mut cluster = Cluster::line(2);
+    let [a, b] = &mut cluster.nodes[..] else { panic!("two nodes") };
+    let bytes = padded(components::echo(), 3 << 20);
+    let echo = file(&a.data(), "echo.wasm", &bytes);
+    let pushed = commanded(a, &["push", echo.to_str().unwrap()]);
+    let image = reference(&pushed);
+    let said = format!("echo.wasm is kept on a (3.1 MB) as {image}");
+    assert_eq!((pushed.code, pushed.stdout.trim()), (Some(0), &*said), "{pushed:#?}");
+    std::fs::remove_file(&echo).unwrap();
+    let start = ["start", "component", &*image, "--name", "parrot", "--host", "b", "--subscribe", "say"];
+    let started = commanded(a, &start);
+    assert_eq!((started.code, started.stdout.trim()), (Some(0), "parrot runs on b, 1 call at a time"), "{started:#?}");
+    let short = &image.rsplit(':').next().unwrap()[..12];
+    let listed = commanded(a, &["images"]);
+    assert!(listed.code == Some(0) && listed.stdout.contains(&format!("{short}  3.1 MB  a, b")), "{listed:#?}");
+
+    tokio::time::sleep(ON_DISK).await;
+    a.kill();
+    b.kill();
+    b.start(&[]);
+    let client = connect(&b.url()).await;
+    assert_eq!(answer(&client, "say", "hello").await, "hello");
+    let listed: Value = serde_json::from_str(&commanded(b, &["images", "--json"]).stdout).unwrap();
+    let digest = image.strip_prefix("lattice://").unwrap();
+    let kept = json!({
+        "host": b.status().id, "host_name": "b", "image": image, "digest": digest, "size": bytes.len(),
+    });
+    assert_eq!(listed, json!([kept]));
+    let removed = commanded(b, &["images", "rm", short]);
+    assert_eq!((removed.code, removed.stdout.trim()), (Some(0), &*format!("{digest} is removed from b")));
+    assert_eq!(answer(&client, "say", "hello again").await, "hello again", "what runs goes on");
+    assert_eq!(commanded(b, &["images"]).stdout.trim(), "no images are kept on 1 host");
+}
+
+/// Goal: what is no component is not pushed, what nobody keeps is not started, and either says what to do.
+#[test]
+fn images_that_are_none_are_refused() {
+    let node = Node::alone("");
+    let refused = |args: &[&str], code: i32, words: &[&str]| {
+        let finished = commanded(&node, args);
+        assert_eq!(finished.code, Some(code), "{finished:#?}");
+        assert!(words.iter().all(|word| finished.stderr.contains(word)), "{finished:#?}");
+    };
+    let good = file(&node.data(), "good.wasm", &components::echo());
+    let text = file(&node.data(), "notes.txt", b"buy milk, and oats");
+    let module = file(&node.data(), "module.wasm", b"\0asm\x01\0\0\0");
+    let [good, text, module] = [&good, &text, &module].map(|path| path.to_str().unwrap());
+    refused(&["push", good, text], 2, &["notes.txt: is no WebAssembly", "try:"]);
+    refused(&["push", module], 2, &["module.wasm: is a core module", "wasm-tools component new"]);
+    refused(&["push", "no-such-file.wasm"], 2, &["no-such-file.wasm: No such file"]);
+    refused(&["push", good, "--host", "attic"], 1, &["--host with one of: alone"]);
+    assert_eq!(commanded(&node, &["images"]).stdout.trim(), "no images are kept on 1 host", "nothing was sent");
+
+    let unknown = format!("lattice://sha256:{}", "ab".repeat(32));
+    refused(&["start", "component", &unknown], 2, &["says no name", "--name NAME"]);
+    let missing = format!("no host that can be reached has image sha256:{}", "ab".repeat(32));
+    refused(&["start", "component", &unknown, "--name", "x"], 1, &[&missing, "lattice push it again"]);
+    refused(&["start", "component", "lattice://sha256:abc", "--name", "x"], 2, &["64 hexadecimal digits"]);
+    refused(&["images", "rm", &unknown], 1, &["no host that answers keeps", "lattice images"]);
+    refused(&["images", "rm", "good.wasm"], 2, &["at least 8 hexadecimal digits"]);
+    assert_eq!(commanded(&node, &["ps"]).stdout.trim(), "no components run on 1 host");
+
+    let pushed = commanded(&node, &["push", good, "--json"]);
+    let pushed: Value = serde_json::from_str(&pushed.stdout).unwrap();
+    assert_eq!((&pushed["file"], &pushed["host_name"]), (&json!("good.wasm"), &json!("alone")));
+    let again = commanded(&node, &["push", good]);
+    assert_eq!(Some(&*reference(&again)), pushed["image"].as_str(), "{again:#?}");
 }

@@ -9,7 +9,6 @@ use crate::host::apps::{Component, OF_APP, Spread};
 use crate::identity::NodeId;
 use lattice_broker::env::Env;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -119,8 +118,7 @@ impl Inventory {
 pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
     let Period(time) = args.timeout;
     let hosts = args.hosts.connect(env).await?;
-    let apps: BTreeMap<String, Wanted> =
-        from_value(hosts.ask_for_app("app.list", &json!({})).await?.unwrap_or_default())?;
+    let apps: BTreeMap<String, Wanted> = from_value(hosts.ask_own("app.list", b"{}").await?.unwrap_or_default())?;
     let inventories = ps::inventories(&hosts, time).await?;
     let all: Vec<Standing> =
         apps.iter().flat_map(|(name, app)| standing(name, &app.components, &inventories)).collect();
@@ -147,7 +145,7 @@ fn table(all: &[Standing]) -> Table {
 
 pub(super) async fn undeploy(env: &Env, args: &UndeployArgs, output: &Output) -> Result<u8, CliError> {
     let (hosts, name, Period(patience)) = (args.hosts.connect(env).await?, &*args.name, args.timeout);
-    hosts.ask_for_app(&format!("app.del.{name}"), &json!({})).await?;
+    hosts.ask_own(&format!("app.del.{name}"), b"{}").await?;
     let until = env.now() + patience;
     let ended = loop {
         let left = running(&hosts, name).await?;

@@ -113,7 +113,8 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
         tracing::error!(%replaced, "records were lost");
     }
     let broker = Node::broker_of(env, &config, &identity)?;
-    let runner = components::runner(env, &config, &folder, &broker)?;
+    let images = components::images(&config, &folder);
+    let runner = components::runner(env, &config, &folder, &broker, images.as_ref())?;
     let parts = Parts {
         env: env.clone(),
         config: config.clone(),
@@ -124,6 +125,7 @@ pub async fn start(env: &Env, config: Config) -> Result<Box<dyn RunningNode>, Cl
         notary: Arc::default(),
         warnings: replaced.iter().map(ToString::to_string).collect(),
         runner,
+        images,
     };
     let node = Arc::new(Node::start_with(parts, broker)?);
     match http::listen(env, &config, &node) {

@@ -6,7 +6,8 @@ use super::CliError;
 use super::backend::advised;
 use crate::config::Config;
 #[cfg(feature = "components")]
-use crate::host::engine::{Bounds, CodeCache, Engine, Settings};
+use crate::host::engine::{self, CodeCache, Engine, Settings};
+use crate::host::images::{Bounds, Shelf};
 use crate::host::runner::Runner;
 use crate::identity::Folder;
 #[cfg(feature = "components")]
@@ -14,6 +15,12 @@ use crate::wiring;
 use lattice_broker::Broker;
 use lattice_broker::env::Env;
 use std::sync::Arc;
+
+/// Where the node keeps images; `None` when it is to run nothing. What was not whole when it ended is removed.
+pub(super) fn images(config: &Config, folder: &Folder) -> Option<Shelf> {
+    let is_host = config.host.enabled && cfg!(feature = "components");
+    is_host.then(|| Shelf::open(folder.images_path(), Bounds::default()))
+}
 
 /// What runs components as clients of `broker`, in the account of clients that say nothing else; `None` when the node shall not.
 ///
@@ -25,14 +32,16 @@ pub(super) fn runner(
     config: &Config,
     folder: &Folder,
     broker: &Broker,
+    images: Option<&Shelf>,
 ) -> Result<Option<Arc<dyn Runner>>, CliError> {
     if !config.host.enabled {
         return Ok(None);
     }
     let settings = Settings {
-        bounds: Bounds::of(&config.host),
+        bounds: engine::Bounds::of(&config.host),
         cache: cache(env, config, folder)?,
         payload_max: config.client.max_payload,
+        images: images.cloned(),
         ..Settings::default()
     };
     Ok(Some(Arc::new(Engine::new(env.clone(), wiring::clients(broker), settings))))
@@ -52,6 +61,12 @@ fn cache(env: &Env, config: &Config, folder: &Folder) -> Result<Option<CodeCache
 /// # Errors
 /// None.
 #[cfg(not(feature = "components"))]
-pub(super) fn runner(_: &Env, _: &Config, _: &Folder, _: &Broker) -> Result<Option<Arc<dyn Runner>>, CliError> {
+pub(super) fn runner(
+    _: &Env,
+    _: &Config,
+    _: &Folder,
+    _: &Broker,
+    _: Option<&Shelf>,
+) -> Result<Option<Arc<dyn Runner>>, CliError> {
     Ok(None)
 }

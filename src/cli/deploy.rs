@@ -5,6 +5,7 @@ mod file;
 use super::apps::{Standing, standing};
 use super::hosts::{Hosts, HostsArgs};
 use super::output::{Output, Tone, count};
+use super::pushing::{Image, push};
 use super::{CliError, EXIT_OK, ps};
 use crate::config::units::Period;
 use crate::host::apps::App;
@@ -12,6 +13,7 @@ use file::File;
 use lattice_broker::env::Env;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,18 +67,19 @@ struct Failed {
 }
 
 pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
-    let (file, app) = read(&args.file)?;
+    let Read { file, app, images } = read(&args.file)?;
     let hosts = args.hosts.connect(env).await?;
-    let body = json!(app);
-    let planned = hosts.ask_for_app(&format!("app.plan.{}", file.name), &body).await?;
+    let body = json!(app).to_string();
+    let planned = hosts.ask_own(&format!("app.plan.{}", file.name), body.as_bytes()).await?;
     let changes: Vec<Change> = super::hosts::from_value(planned.unwrap_or_default())?;
     if !output.json {
         show(output, &file.name, &changes)?;
     }
     let mut components = Vec::new();
     if !args.plan {
+        keep(&hosts, &images, output).await?;
         let mut failures = hosts.listen("component_scale_failed").await?;
-        hosts.ask_for_app(&format!("app.put.{}", file.name), &body).await?;
+        hosts.ask_own(&format!("app.put.{}", file.name), body.as_bytes()).await?;
         let Period(patience) = args.timeout;
         let told = BTreeMap::new();
         let mut wait = Wait { env, hosts: &hosts, app: &app, name: &file.name, output, told };
@@ -91,7 +94,15 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
     Ok(EXIT_OK)
 }
 
-fn read(path: &Path) -> Result<(File, App), CliError> {
+/// An app's file, and what it comes to.
+struct Read {
+    file: File,
+    app: App,
+    /// The files of images, each with what hosts will know it by.
+    images: BTreeMap<PathBuf, String>,
+}
+
+fn read(path: &Path) -> Result<Read, CliError> {
     let wrong = |why: String| {
         CliError::usage(format!("{}: {why}", path.display())).next("docs/guides/apps.md for what a file may say")
     };
@@ -99,17 +110,32 @@ fn read(path: &Path) -> Result<(File, App), CliError> {
     let file = File::parse(&text).map_err(wrong)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut images = BTreeMap::new();
-    for (id, component) in &file.components {
-        let image = &component.image;
-        if !image.contains("://") {
-            // Hosts have another working folder than this command.
-            let path = std::fs::canonicalize(folder.join(image));
-            let path = path.map_err(|error| wrong(format!("components.{id}: image {image}: {error}")))?;
-            images.insert(image.clone(), format!("file://{}", path.display()));
+    // What has a scheme is for hosts to find.
+    for component in file.components.values().filter(|component| !component.image.contains("://")) {
+        if let Entry::Vacant(entry) = images.entry(folder.join(&component.image)) {
+            let reference = Image::read(entry.key())?.reference();
+            entry.insert(reference);
         }
     }
-    let app = file.app(|image| images.get(image).map_or(image, String::as_str).to_owned()).map_err(wrong)?;
-    Ok((file, app))
+    let reference = |image: &str| images.get(&folder.join(image)).map_or(image, String::as_str).to_owned();
+    let app = file.app(reference).map_err(wrong)?;
+    Ok(Read { file, app, images })
+}
+
+/// Has the host that is asked keep the images; the others fetch them of each other. One at a time is in memory.
+async fn keep(hosts: &Hosts, images: &BTreeMap<PathBuf, String>, output: &Output) -> Result<(), CliError> {
+    if images.is_empty() {
+        return Ok(());
+    }
+    let host = hosts.find(None, ps::WAIT).await?;
+    for (path, reference) in images {
+        let image = Image::read(path)?;
+        if image.reference() != *reference {
+            return Err(CliError::new(format!("{} has changed meanwhile", path.display())).next("the same once more"));
+        }
+        push(hosts, &host, &image, output).await?;
+    }
+    Ok(())
 }
 
 fn show(output: &Output, name: &str, changes: &[Change]) -> Result<(), CliError> {

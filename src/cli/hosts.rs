@@ -44,6 +44,14 @@ struct Reply {
     response: Option<Value>,
 }
 
+/// What a host was asked is not done.
+pub(super) enum Failure {
+    /// No answer came: it may be done, and may be asked again.
+    Unanswered(CliError),
+    /// It says why.
+    Refused(CliError),
+}
+
 /// One that has answered a ping.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Found {
@@ -107,6 +115,14 @@ struct Told {
     error: Option<String>,
 }
 
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unanswered(error) | Failure::Refused(error) => error,
+        }
+    }
+}
+
 impl Inventory {
     /// Whether that is as it is wanted.
     fn has(&self, wanted: Wanted<'_>) -> bool {
@@ -127,12 +143,20 @@ impl HostsArgs {
 impl Hosts {
     /// What an operation brings, where one host answers.
     pub(super) async fn ask(&self, operation: &str, body: &Value) -> Result<Option<Value>, CliError> {
-        self.ask_at("wasmbus", operation, body).await
+        let subject = format!("wasmbus.ctl.v1.{}.{operation}", self.lattice);
+        Ok(self.request(&subject, body.to_string().as_bytes()).await?)
     }
 
-    /// The same, of what clients of wasmCloud do not know.
-    pub(super) async fn ask_for_app(&self, operation: &str, body: &Value) -> Result<Option<Value>, CliError> {
-        self.ask_at("lattice", operation, body).await
+    /// The same of what hosts do that wasmCloud's do not. The body need not be JSON.
+    pub(super) async fn ask_own(&self, operation: &str, body: &[u8]) -> Result<Option<Value>, Failure> {
+        self.request(&format!("lattice.ctl.v1.{}.{operation}", self.lattice), body).await
+    }
+
+    async fn request(&self, subject: &str, body: &[u8]) -> Result<Option<Value>, Failure> {
+        let answer = self.client.request(subject, None, body, ANSWER).await;
+        let answer = answer.map_err(|error| Failure::Unanswered(self.unanswered(error)))?;
+        let reply: Reply = read(&answer.payload).map_err(Failure::Refused)?;
+        if reply.success { Ok(reply.response) } else { Err(Failure::Refused(CliError::new(reply.message))) }
     }
 
     /// What hosts tell under that name.
@@ -140,12 +164,9 @@ impl Hosts {
         Ok(self.client.subscribe(&format!("wasmbus.evt.{}.{event}", self.lattice), None).await?)
     }
 
-    async fn ask_at(&self, whose: &str, operation: &str, body: &Value) -> Result<Option<Value>, CliError> {
-        let subject = format!("{whose}.ctl.v1.{}.{operation}", self.lattice);
-        let answer = self.client.request(&subject, None, body.to_string().as_bytes(), ANSWER).await;
-        let answer = answer.map_err(|error| self.unanswered(error))?;
-        let reply: Reply = read(&answer.payload)?;
-        if reply.success { Ok(reply.response) } else { Err(CliError::new(reply.message)) }
+    /// Bytes that a message may have.
+    pub(super) fn payload_max(&self) -> usize {
+        self.client.server().max_payload
     }
 
     /// All hosts that answer within `time`, by their names.

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod hosts;
 mod http;
+mod images;
 mod invite;
 mod join;
 mod members;
@@ -21,6 +22,8 @@ mod output;
 mod peers;
 mod ps;
 mod publish;
+mod push;
+mod pushing;
 mod read_text;
 mod reply;
 mod request;
@@ -100,6 +103,10 @@ enum Command {
     Request(request::Args),
     /// Answer requests.
     Reply(reply::Args),
+    /// Give a host components to keep, from which all hosts can start them.
+    Push(push::Args),
+    /// List the images of components that hosts keep, or remove one.
+    Images(images::Args),
     /// Start a component on a host, or change it.
     Start(start::Args),
     /// Stop a component.
@@ -209,6 +216,8 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
         | Command::Sub(_)
         | Command::Request(_)
         | Command::Reply(_)
+        | Command::Push(_)
+        | Command::Images(_)
         | Command::Start(_)
         | Command::Stop(_)
         | Command::Ps(_)
@@ -237,6 +246,8 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
             Command::Sub(args) => subscribe::run(&env, &args, output).await,
             Command::Request(args) => request::run(&env, &args, output).await,
             Command::Reply(args) => reply::run(&env, &args, output).await,
+            Command::Push(args) => push::run(&env, &args, output).await,
+            Command::Images(args) => images::run(&env, &args, output).await,
             Command::Start(args) => start::run(&env, &args, output).await,
             Command::Stop(args) => stop::run(&env, &args, output).await,
             Command::Ps(args) => ps::run(&env, &args, output).await,

@@ -72,6 +72,15 @@ impl Output {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
+    /// Shows how far something is, in the place of what was shown so before; nothing where nobody looks.
+    pub(super) fn progress(&self, text: impl Display) {
+        let mut err = io::stderr().lock();
+        if err.is_terminal() && !self.json {
+            // As for a notice.
+            let _ = write!(err, "\r{text}\x1b[K").and_then(|()| err.flush());
+        }
+    }
+
     pub(super) fn error(&self, error: &CliError) {
         for line in error.lines() {
             self.notice(line);
@@ -138,6 +147,15 @@ pub(super) fn spoken(period: Duration) -> String {
     unit.map_or_else(|| "0 s".to_owned(), |(unit, name)| format!("{} {name}", millis / unit))
 }
 
+/// A number of bytes, as people say it: `123 kB`, `1.2 MB`.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+    }
+}
+
 /// `1 client`, `2 clients`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -157,10 +175,11 @@ mod tests {
     }
 
     #[test]
-    fn times_are_short() {
+    fn times_and_sizes_are_short() {
         assert_eq!([ago(5), ago(65), ago(11_520), ago(90_000)], ["5s", "1m5s", "3h12m", "1d1h"]);
         let spoken = |ms| spoken(Duration::from_millis(ms));
         assert_eq!([spoken(3_600_000), spoken(90_000), spoken(250), spoken(0)], ["1 h", "90 s", "250 ms", "0 s"]);
+        assert_eq!([size(0), size(999), size(123_456), size(1_299_999)], ["0 B", "999 B", "123 kB", "1.2 MB"]);
         assert_eq!([count(1, "client"), count(0, "client")], ["1 client", "0 clients"]);
     }
 

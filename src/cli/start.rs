@@ -5,6 +5,7 @@ use super::output::{Output, count};
 use super::{CliError, EXIT_OK, serving};
 use crate::config::units::Period;
 use crate::host::control::{Link, LinkId, Map};
+use crate::host::images::Digest;
 use clap::Subcommand;
 use lattice_broker::env::Env;
 use serde::Serialize;
@@ -26,9 +27,9 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct ComponentArgs {
-    /// Its file, or file:///path as the host has it.
+    /// Its file, file:///path as the host has it, or lattice://sha256:… as `lattice push` prints it.
     image: String,
-    /// Its name in the lattice [default: the file's, without .wasm].
+    /// Its name in the lattice [default: the file's, without .wasm]; lattice://… has none.
     #[arg(long, value_name = "ID")]
     name: Option<String>,
     /// How many calls of it may run at a time.
@@ -102,6 +103,14 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
 }
 
 fn image_and_id(args: &ComponentArgs) -> Result<(String, String), CliError> {
+    if let Some(digest) = Digest::in_reference(&args.image) {
+        let digest = digest.map_err(|error| CliError::usage(error.to_string()).next("lattice images --json"))?;
+        let id = args.name.clone().ok_or_else(|| {
+            CliError::usage(format!("{digest} says no name for the component"))
+                .next(format!("lattice start component {} --name NAME", args.image))
+        })?;
+        return Ok((digest.to_reference(), id));
+    }
     let path = args.image.strip_prefix("file://").unwrap_or(&args.image);
     let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let id = args.name.clone().or(stem).unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! It sees the lattice through the ports, as a client in the process would: `state/` keeps records that all nodes come to have
 //! alike, with no coordinator; `control/` is the control interface over them; `runner.rs` is what runs components, as
-//! a trait, and `engine/` is that with wasmtime; `http/` has components answer those who ask by HTTP. The node builds it, and ends it before the broker.
+//! a trait, and `engine/` is that with wasmtime; `images/` keeps what it is made of and hands it on; `http/` has components answer those who ask by HTTP. The node builds it, and ends it before the broker.
 
 pub mod apps;
 pub mod control;
@@ -10,6 +10,7 @@ pub mod double;
 #[cfg(feature = "components")]
 pub mod engine;
 pub mod http;
+pub mod images;
 pub mod runner;
 pub mod state;
 
@@ -17,6 +18,7 @@ use crate::identity::NodeId;
 use crate::ports::{BadInterest, Client};
 use crate::store::Store;
 use control::{Books, Control, Facts};
+use images::{Images, Shelf};
 use lattice_broker::env::Env;
 use runner::Runner;
 use state::State;
@@ -70,6 +72,8 @@ pub struct Parts {
     pub reach: Arc<dyn Reach>,
     /// What runs components.
     pub runner: Arc<dyn Runner>,
+    /// Where images are kept; without it components come from files alone.
+    pub images: Option<Shelf>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -90,6 +94,7 @@ pub trait Reach: Send + Sync + std::fmt::Debug + 'static {
 #[derive(Debug)]
 pub struct Host {
     state: State,
+    images: Option<Images>,
     control: Control,
 }
 
@@ -110,7 +115,7 @@ impl Host {
     /// # Errors
     /// [`StartError`] names what stands in the way.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { env, node, facts, store, nodes, clients, reach, runner } = parts;
+        let Parts { env, node, facts, store, nodes, clients, reach, runner, images } = parts;
         let limits = state::Limits::default();
         let client = Arc::clone(&nodes);
         let reachable = {
@@ -121,9 +126,16 @@ impl Host {
         let state = State::start(records)?;
         let books = Books::new(Arc::new(state.clone()));
         let changes = state.changes();
-        let control =
-            Control::start(control::Parts { env, facts, books, changes, nodes, client: clients, runner, reach })?;
-        Ok(Self { state, control })
+        let images = images.map(|shelf| {
+            let (env, nodes, clients) = (env.clone(), Arc::clone(&nodes), Arc::clone(&clients));
+            let (host, lattice, payload_max) = (facts.id.clone(), facts.lattice.clone(), facts.payload_max);
+            Images::start(images::Parts { env, host, lattice, payload_max, nodes, clients, shelf })
+        });
+        let images = images.transpose()?;
+        let (client, kept) = (clients, images.clone());
+        let parts = control::Parts { env, facts, books, changes, nodes, client, runner, reach, images: kept };
+        let control = Control::start(parts)?;
+        Ok(Self { state, images, control })
     }
 
     /// The records.
@@ -135,6 +147,9 @@ impl Host {
     /// Ends what runs, which is remembered, and then the rest.
     pub async fn drain(&self) {
         self.control.stop().await;
+        if let Some(images) = &self.images {
+            images.stop();
+        }
         self.state.stop().await;
     }
 }

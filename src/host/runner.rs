@@ -36,7 +36,7 @@ pub trait Runner: Send + Sync + fmt::Debug + 'static {
 pub struct Spec {
     /// Its id, unique in the lattice.
     pub id: String,
-    /// Where its image comes from: `file:///path`, a path.
+    /// Where its image comes from: `file:///path`, a path, or `lattice://sha256:HEX`, which the host has by then.
     pub image: String,
     /// Instances at most at a time; 0 stops it.
     pub count: u32,

@@ -10,6 +10,7 @@
 //! store/               records (`store.rs`)
 //! components/key       a secret: what says that compiled code was compiled by this node
 //! components/code/     compiled code (`host/engine/cache.rs`)
+//! images/              images of components, by what is in them (`host/images/shelf.rs`)
 //! ```
 //!
 //! Each file is written aside, synced and renamed; the identity as a whole appears by one rename. What the sockets
@@ -175,6 +176,12 @@ impl Folder {
     #[must_use]
     pub fn code_path(&self) -> PathBuf {
         self.path.join("components/code")
+    }
+
+    /// Where images of components are kept that hosts hand to each other.
+    #[must_use]
+    pub fn images_path(&self) -> PathBuf {
+        self.path.join("images")
     }
 
     /// The key by which this node knows compiled code that it has made itself; made when there is none. One that cannot be read

@@ -25,7 +25,7 @@ pub(super) fn facts(config: &Config, identity: &Identity, nats: SocketAddr) -> F
     }
 }
 
-/// What the host is made of; `None` when the broker has no account for the nodes.
+/// What the host is made of, without a place for images; `None` when the broker has no account for the nodes.
 pub(super) fn parts(
     env: &Env,
     facts: Facts,
@@ -44,6 +44,7 @@ pub(super) fn parts(
         clients: wiring::client(broker),
         reach: Arc::clone(mesh) as _,
         runner,
+        images: None,
     })
 }
 

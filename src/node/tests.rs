@@ -28,6 +28,7 @@ fn parts(env: &Env, config: Config, store: MemoryStore) -> Parts {
         notary: Arc::default(),
         warnings: Vec::new(),
         runner: None,
+        images: None,
         config,
     }
 }

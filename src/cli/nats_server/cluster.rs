@@ -51,6 +51,7 @@ pub(super) async fn start(
         notary: Arc::new(Notary::default()),
         warnings: Vec::new(),
         runner: None,
+        images: None,
     };
     Node::start_with(parts, broker).map_err(|error| match error {
         StartError::Listen(error) => cannot_listen(options, &error),

@@ -6,6 +6,7 @@
 use super::books::{Books, Workload};
 use super::event::Events;
 use super::request::{Link, Map, ScaleComponent, UpdateComponent};
+use crate::host::images::{Digest, Images};
 use crate::host::runner::{Limits, Runner, Spec};
 use lattice_broker::env::Env;
 use serde_json::{Value, json};
@@ -78,6 +79,7 @@ pub struct Crew {
     books: Books,
     events: Arc<Events>,
     runner: Arc<dyn Runner>,
+    images: Option<Images>,
     work: Mutex<Work>,
 }
 
@@ -93,8 +95,15 @@ struct Work {
 impl Crew {
     /// A crew that has nothing to do.
     #[must_use]
-    pub fn new(env: Env, host: String, books: Books, events: Arc<Events>, runner: Arc<dyn Runner>) -> Self {
-        Self { env, host, books, events, runner, work: Mutex::default() }
+    pub fn new(
+        env: Env,
+        host: String,
+        books: Books,
+        events: Arc<Events>,
+        runner: Arc<dyn Runner>,
+        images: Option<Images>,
+    ) -> Self {
+        Self { env, host, books, events, runner, images, work: Mutex::default() }
     }
 
     /// Has a change carried out, after those of the same component that wait.
@@ -215,10 +224,30 @@ impl Crew {
             subscriptions: Vec::new(),
         };
         let spec = if workload.count == 0 { spec.unwrap_or_else(stopped) } else { spec? };
+        if spec.count > 0 {
+            self.obtain(&spec).await?;
+        }
         self.runner.apply(spec).await.map_err(|error| error.to_string())?;
         self.books
             .remember(id, workload)
             .map_err(|error| format!("it is so now, but will not be after a restart of the host: {error}"))
+    }
+
+    /// Has the image of a component that is to run come here, when it is one that hosts hand to each other.
+    async fn obtain(&self, spec: &Spec) -> Result<(), String> {
+        let image = &spec.image;
+        let Some(digest) = Digest::in_reference(image) else { return Ok(()) };
+        let digest = digest.map_err(|error| error.to_string())?;
+        if self.runner.running().iter().any(|running| running.id == spec.id && running.image == *image) {
+            // What runs was made of it.
+            return Ok(());
+        }
+        let Some(images) = &self.images else {
+            return Err(format!("image {image}: this host keeps no images: expected file:///path"));
+        };
+        images.obtain(digest).await.map_err(|error| error.to_string())?;
+        // That may have taken long.
+        if self.work().stopping { Err("the host stops".to_owned()) } else { Ok(()) }
     }
 
     /// A component with all that it is configured with.

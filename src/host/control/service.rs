@@ -9,6 +9,7 @@ use super::request::filters;
 use crate::host::Reach;
 use crate::host::apps::{self, Act, Keeper, Look, View};
 use crate::host::http::{Servers, Serving};
+use crate::host::images::Images;
 use crate::host::runner::{Runner, Running};
 use crate::ports::{BadInterest, Client, Deliveries, Delivery};
 use lattice_broker::env::Env;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub runner: Arc<dyn Runner>,
     /// Which nodes can be reached.
     pub reach: Arc<dyn Reach>,
+    /// What keeps their images; without it they come from files alone.
+    pub images: Option<Images>,
 }
 
 /// The service. Dropping it leaves it running: call [`Control::stop`].
@@ -85,7 +88,7 @@ impl Control {
     /// # Errors
     /// [`BadInterest`]: the name of the lattice cannot be a part of a subject.
     pub fn start(parts: Parts) -> Result<Self, BadInterest> {
-        let Parts { env, facts, books, changes, nodes, client, runner, reach } = parts;
+        let Parts { env, facts, books, changes, nodes, client, runner, reach, images } = parts;
         let mut subscriptions = Vec::new();
         let apps = apps::filters(&facts.lattice).into_iter().map(|filter| (filter, true));
         for (filter, takes_turns) in filters(&facts.lattice, &facts.id).into_iter().chain(apps) {
@@ -94,7 +97,8 @@ impl Control {
         }
         let events = Events::new(env.clone(), Arc::clone(&client), facts.lattice.clone(), facts.id.clone());
         let events = Arc::new(events);
-        let crew = Crew::new(env.clone(), facts.id.clone(), books.clone(), Arc::clone(&events), Arc::clone(&runner));
+        let (told, run) = (Arc::clone(&events), Arc::clone(&runner));
+        let crew = Crew::new(env.clone(), facts.id.clone(), books.clone(), told, run, images);
         let servers = Servers::new(env.clone(), &facts, books.clone(), Arc::clone(&events), Arc::clone(&runner), nodes);
         let stop = CancellationToken::new();
         let service = Service {

@@ -413,6 +413,7 @@ impl Stage {
             client: wiring::client(&broker),
             runner: Arc::clone(&runner) as _,
             reach: Arc::new(Alone),
+            images: None,
         };
         Self { client, runner, books, control: Control::start(parts).unwrap(), events, answers }
     }

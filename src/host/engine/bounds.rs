@@ -5,6 +5,7 @@
 //! host, `call.rs` time, `queue.rs` what waits, `log.rs` what is written.
 
 use crate::host::Config;
+use crate::host::images::IMAGE_BYTES_MAX;
 use crate::host::runner::{RunError, Spec};
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ impl Bounds {
         Self {
             components_max: 1_000,
             calls_max: host.calls_max,
-            image_bytes_max: 32 << 20,
+            image_bytes_max: IMAGE_BYTES_MAX,
             memory_bytes: host.instance_memory,
             memory_total_bytes_max: host.memory_max,
             table_elements_max: 100_000,

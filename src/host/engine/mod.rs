@@ -49,7 +49,7 @@
 //!
 //! # The way of an image
 //!
-//! `image.rs` reads it, `parts.rs` counts what it is made of, `cache.rs` looks whether it has been compiled before, and otherwise the compiler does that, beside
+//! `image.rs` reads it (a file, or what `../images/` keeps), `parts.rs` counts what it is made of, `cache.rs` looks whether it has been compiled before, and otherwise the compiler does that, beside
 //! the node's tasks, one at a time. `live.rs` joins it with what is given, and a first instance, which is
 //! called for nothing, shows that it can be made within its limits.
 
@@ -80,6 +80,7 @@ pub use cache::CodeCache;
 pub use call::{CallError, Limit};
 pub use log::{Level, Line};
 
+use super::images::Shelf;
 use super::runner::{HttpError, HttpRequest, HttpResponse, RunError, Runner, Running, Spec};
 use crate::ports::Clients;
 use bounds::Allowed;
@@ -112,13 +113,16 @@ pub struct Settings {
     pub threads: usize,
     /// Bytes of a message that the broker takes ([`lattice_broker::Config::max_payload`]).
     pub payload_max: usize,
+    /// Where images are that have no path but a digest; without it there are none.
+    pub images: Option<Shelf>,
 }
 
 impl Default for Settings {
-    /// As many threads as there are processors, 8 at most; no cache; messages of 1 MiB.
+    /// As many threads as there are processors, 8 at most; no cache; messages of 1 MiB; images in files alone.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { bounds: Bounds::default(), cache: None, threads: processors.min(THREADS_MAX), payload_max: 1 << 20 }
+        let threads = processors.min(THREADS_MAX);
+        Self { bounds: Bounds::default(), cache: None, threads, payload_max: 1 << 20, images: None }
     }
 }
 
@@ -135,6 +139,7 @@ struct Inner {
     lattice: Arc<dyn Clients>,
     bounds: Arc<Bounds>,
     cache: Option<CodeCache>,
+    images: Option<Shelf>,
     threads: usize,
     payload_max: usize,
     budget: Arc<Budget>,
@@ -170,7 +175,7 @@ impl Engine {
     /// Ready to run components; nothing is made yet.
     #[must_use]
     pub fn new(env: Env, lattice: Arc<dyn Clients>, settings: Settings) -> Self {
-        let Settings { bounds, cache, threads, payload_max } = settings;
+        let Settings { bounds, cache, threads, payload_max, images } = settings;
         let inner = Inner {
             env,
             lattice,
@@ -179,6 +184,7 @@ impl Engine {
             ended: Mutex::default(),
             bounds: Arc::new(bounds),
             cache,
+            images,
             threads: threads.max(1),
             payload_max,
             components: Mutex::default(),
@@ -370,7 +376,8 @@ impl Inner {
     async fn load(&self, spec: &Spec) -> Result<(Arc<Machine>, Code), RunError> {
         let one_at_a_time = self.loading.clone().lock_owned().await;
         let machine = lock(&self.machine).upgrade();
-        let (bytes_max, cache, threads) = (self.bounds.image_bytes_max, self.cache.clone(), self.threads);
+        let (bytes_max, threads) = (self.bounds.image_bytes_max, self.threads);
+        let (cache, images) = (self.cache.clone(), self.images.clone());
         let (done, loaded) = tokio::sync::oneshot::channel();
         let compiling = std::thread::Builder::new().name("component-load".to_owned()).spawn({
             let spec = spec.clone();
@@ -379,7 +386,8 @@ impl Inner {
                 let _one_at_a_time = one_at_a_time;
                 machine::give_way();
                 // Nobody may be waiting any more.
-                drop(done.send(load(&spec, machine, bytes_max, cache.as_ref(), threads)));
+                let read = || image::read(&spec.image, images.as_ref(), bytes_max);
+                drop(done.send(load(&spec, read, machine, cache.as_ref(), threads)));
             }
         });
         let failed = |why: String| RunError::Image { image: spec.image.clone(), why };
@@ -416,15 +424,15 @@ impl Inner {
 /// Has the code of `spec` at hand, compiled when it must be. Takes its time.
 fn load(
     spec: &Spec,
+    read: impl FnOnce() -> Result<Vec<u8>, RunError>,
     machine: Option<Arc<Machine>>,
-    bytes_max: u64,
     cache: Option<&CodeCache>,
     threads: usize,
 ) -> Result<(Arc<Machine>, Code), RunError> {
     let error = |why: String| RunError::Image { image: spec.image.clone(), why };
     // Before it is read: what is written meanwhile is another file then.
     let stamp = image::stamp(&spec.image);
-    let bytes = image::read(&spec.image, bytes_max)?;
+    let bytes = read()?;
     let parts = parts::count(&bytes).map_err(error)?;
     let machine = match machine {
         Some(machine) => machine,

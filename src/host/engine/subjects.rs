@@ -73,8 +73,7 @@ impl Subjects {
 
 /// Whether the lattice itself, or a server, takes orders there.
 fn steers(subject: &str) -> bool {
-    let below =
-        |steered: &str| subject.strip_prefix(steered).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let below = |root: &str| subject.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     subject.starts_with('$') || below("wasmbus") || below("lattice.ctl")
 }
 

@@ -1,0 +1,156 @@
+//! Apps on nodes as a person has them: deployed by a file, served while hosts die, changed, given up.
+
+use crate::components;
+use crate::support::cluster::{Cluster, Node};
+use crate::support::http::try_get;
+use crate::support::ports::free;
+use crate::support::process::Finished;
+use crate::support::{LIMIT, wait_for};
+use crate::{ask, commanded, file, local};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than a host takes to be missed, and its share to be started elsewhere.
+const DETECTED: Duration = Duration::from_secs(5);
+
+fn app_file(node: &Node, at: SocketAddr, instances: u32) -> PathBuf {
+    file(&node.data(), "web.wasm", &components::http_echo());
+    let text = format!(
+        r#"
+        name = "shop"
+        [components.web]
+        image = "web.wasm"
+        instances = {instances}
+        on = {{ worker = "yes" }}
+        http = {{ address = "{at}", on = {{ edge = "yes" }} }}
+        "#
+    );
+    file(&node.data(), "shop.toml", text.as_bytes())
+}
+
+async fn label(node: &Node, key: &str) {
+    let client = crate::connect(&node.url()).await;
+    ask(&client, &format!("label.put.{}", node.status().id), json!({ "key": key, "value": "yes" })).await;
+}
+
+/// Instances of `web` that run, by host, as `ps` shows them.
+fn instances(node: &Node) -> Vec<(String, u64)> {
+    let listed = commanded(node, &["ps", "--json"]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap_or_default();
+    let ours = listed.as_array().into_iter().flatten().filter(|one| one["component"] == "web");
+    let one = |one: &Value| Some((one["host_name"].as_str()?.to_owned(), one["instances"].as_u64()?));
+    ours.filter_map(one).collect()
+}
+
+fn deploy(node: &Node, file: &std::path::Path, more: &[&str]) -> Finished {
+    commanded(node, &[&["deploy", file.to_str().unwrap()], more].concat())
+}
+
+/// A client that asks 200 times a second until it is told to stop; when each failure was.
+fn load(at: SocketAddr, stop: &AtomicBool) -> (usize, Vec<Instant>) {
+    let (mut answered, mut failed) = (0, Vec::new());
+    let begun = Instant::now();
+    for n in 0u32.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let sent = Instant::now();
+        match try_get(at, "/x") {
+            Ok(answer) if answer.code == 201 => answered += 1,
+            Ok(_) | Err(_) => failed.push(sent),
+        }
+        thread::sleep((begun + Duration::from_millis(5) * n).saturating_duration_since(Instant::now()));
+    }
+    (answered, failed)
+}
+
+/// Goal: an app of a component on two hosts and an HTTP server on a third answers all requests while one of the two is killed and comes
+/// back, but for those in the time in which it is missed; its instances are all there, soon, each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_is_served_while_a_host_dies() {
+    let mut cluster = Cluster::line(3);
+    for (node, key) in cluster.nodes.iter().zip(["edge", "worker", "worker"]) {
+        label(node, key).await;
+    }
+    let at = local(free());
+    let app = app_file(&cluster.nodes[0], at, 4);
+    let planned = deploy(&cluster.nodes[0], &app, &["--plan"]);
+    assert_eq!((planned.code, planned.stdout.lines().count()), (Some(0), 5), "{planned:#?}");
+    assert_eq!(instances(&cluster.nodes[0]), []);
+    let deployed = deploy(&cluster.nodes[0], &app, &[]);
+    assert!(deployed.code == Some(0) && deployed.stdout.contains("web runs: 4 instances on b, c"), "{deployed:#?}");
+    wait_for("it is served", LIMIT, || try_get(at, "/x").ok().filter(|answer| answer.code == 201));
+
+    let stop = AtomicBool::new(false);
+    let (answered, failed, killed) = thread::scope(|scope| {
+        let loads: Vec<_> = (0..2).map(|_| scope.spawn(|| load(at, &stop))).collect();
+        thread::sleep(Duration::from_secs(1));
+        let killed = Instant::now();
+        cluster.nodes[2].kill();
+        let four_on_b = [("b".to_owned(), 4)];
+        wait_for("b runs all four", LIMIT, || (instances(&cluster.nodes[0]) == four_on_b).then_some(()));
+        let took = killed.elapsed();
+        cluster.nodes[2].start(&[]);
+        let two_each = [("b".to_owned(), 2), ("c".to_owned(), 2)];
+        wait_for("both run two", LIMIT, || (instances(&cluster.nodes[0]) == two_each).then_some(()));
+        thread::sleep(Duration::from_secs(1));
+        stop.store(true, Ordering::Relaxed);
+        let (mut answered, mut failed) = (0, Vec::new());
+        for load in loads {
+            let (more, times) = load.join().unwrap();
+            answered += more;
+            failed.extend(times);
+        }
+        println!("{answered} answered, {} failed; all four on b {took:?} after the kill", failed.len());
+        (answered, failed, killed)
+    });
+    assert!(answered > 500, "{answered}");
+    let late: Vec<_> = failed.iter().filter(|at| **at > killed + DETECTED).collect();
+    assert!(late.is_empty(), "{} of {} failed after it was missed", late.len(), failed.len());
+    assert!(failed.iter().all(|at| *at > killed.checked_sub(Duration::from_secs(2)).unwrap()), "none before the kill");
+
+    let undeployed = commanded(&cluster.nodes[1], &["undeploy", "shop"]);
+    assert_eq!((undeployed.code, undeployed.stdout.trim()), (Some(0), "shop has ended"), "{undeployed:#?}");
+    wait_for("nobody listens", LIMIT, || try_get(at, "/x").is_err().then_some(()));
+    assert_eq!(commanded(&cluster.nodes[0], &["ps"]).stdout.trim(), "no components run on 3 hosts");
+}
+
+/// Goal: what changes is shown and made, what cannot be is named, and an app that cannot be as it is wanted says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_by_commands() {
+    let node = Node::alone("");
+    label(&node, "worker").await;
+    let none = commanded(&node, &["apps"]);
+    assert_eq!((none.code, none.stdout.trim()), (Some(0), "no apps: `lattice deploy app.toml` has one run"));
+    let at = local(free());
+    let deployed = deploy(&node, &app_file(&node, at, 2), &[]);
+    assert!(deployed.code == Some(0) && deployed.stdout.contains("shop: 4 changes"), "{deployed:#?}");
+    let again = deploy(&node, &app_file(&node, at, 2), &[]);
+    assert!(again.code == Some(0) && again.stdout.contains("shop: nothing to change"), "{again:#?}");
+    let more = deploy(&node, &app_file(&node, at, 3), &["--json"]);
+    let document: Value = serde_json::from_str(&more.stdout).unwrap();
+    assert_eq!(
+        (document["changes"].as_array().unwrap().len(), &document["changes"][0]["action"]),
+        (1, &json!("change"))
+    );
+    assert_eq!((&document["components"][0]["runs"], &document["deployed"]), (&json!(3), &json!(true)));
+    let listed = commanded(&node, &["apps"]);
+    let rows = "APP   COMPONENT  WANTED  RUNS  STATE    HOSTS\nshop  web        3       3     settled  alone";
+    assert_eq!(listed.stdout.trim(), rows, "{listed:#?}");
+
+    let gone = "name = \"gone\"\n[components.none]\nimage = \"file:///no/such.wasm\"";
+    let gone = deploy(&node, &file(&node.data(), "gone.toml", gone.as_bytes()), &["--timeout", "3s"]);
+    assert!(gone.code == Some(1) && gone.stderr.contains("none has 0 of 1"), "{gone:#?}");
+    assert!(gone.stderr.contains("none on alone: image file:///no/such.wasm: No such file"), "{gone:#?}");
+    let taken = "name = \"second\"\n[components.web]\nimage = \"file:///other.wasm\"";
+    let taken = deploy(&node, &file(&node.data(), "taken.toml", taken.as_bytes()), &[]);
+    assert!(taken.code == Some(1) && taken.stderr.contains("component web is of app shop already"), "{taken:#?}");
+    let wrong = deploy(&node, &file(&node.data(), "wrong.toml", b"name = 3"), &[]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("invalid type: integer"), "{wrong:#?}");
+    let unknown = commanded(&node, &["undeploy", "shopping"]);
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("there are gone, shop"), "{unknown:#?}");
+}
