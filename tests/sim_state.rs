@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use lattice::host::double::Double;
-use lattice::host::runner::Runner as _;
+use lattice::host::runner::{Runner as _, Spec};
 use lattice::host::state::{Key, State};
 use lattice::ports::Client;
 use lattice::sim::Nodes;
@@ -271,4 +271,20 @@ fn an_app_outlives_a_host() {
         site.world.run_for(secs(20));
         assert!(site.has("cart", 9, &ALL), "seed {seed}: it stays so");
     }
+}
+
+/// Goal: what is remembered and does not run, as after a start without its image, is tried again within the minute.
+#[test]
+fn what_does_not_run_is_tried_again() {
+    let mut site = Site::formed(6);
+    site.deploy(1, &shop(6));
+    site.wait("the app runs", SOON, |site| site.has("cart", 6, &ALL));
+    let ended = {
+        let double = site.doubles.lock().unwrap()[&4].clone();
+        let spec = Spec { count: 0, ..double.specs()["cart"].clone() };
+        double.apply(spec)
+    };
+    site.world.host(4).env().spawn(async move { ended.await.unwrap() });
+    site.wait("it has ended", SOON, |site| site.instances("cart", &[4]) == [0]);
+    site.wait("it runs again", secs(40), |site| site.has("cart", 6, &ALL));
 }

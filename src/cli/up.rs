@@ -49,6 +49,9 @@ pub(super) struct Args {
     /// Where those who watch are answered by HTTP, as 127.0.0.1:8222 [default: nowhere].
     #[arg(long, value_name = "ADDRESS", env = "LATTICE_HTTP_LISTEN")]
     http_listen: Option<String>,
+    /// Say this of the host, as site=north: apps can ask for it; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", env = "LATTICE_LABEL", value_delimiter = ',')]
+    label: Option<Vec<String>>,
     /// Join the lattice of this invite first, when the data folder is no member yet.
     #[arg(long, value_name = "INVITE", env = "LATTICE_JOIN", hide_env_values = true)]
     join: Option<String>,
@@ -68,6 +71,7 @@ impl Args {
             ("no_beacon", OverrideKey::BeaconEnabled, self.no_beacon.then(|| vec!["false".to_owned()])),
             ("upstream", OverrideKey::UpstreamUrl, one(&self.upstream)),
             ("http_listen", OverrideKey::HttpListen, one(&self.http_listen)),
+            ("label", OverrideKey::HostLabels, self.label.clone()),
             ("join", OverrideKey::Join, one(&self.join)),
             ("log", OverrideKey::Log, one(&self.log)),
         ];

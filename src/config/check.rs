@@ -28,6 +28,9 @@ const HOUR: u64 = 3600 * SECOND;
 const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(25)..=Duration::from_secs(60);
 /// A message may be for all nodes at once, and a frame names each.
 const NODES_MAX: u64 = DESTINATIONS_MAX as u64;
+/// Labels of a host, and bytes of each name and text.
+const LABELS_MAX: usize = 64;
+const LABEL_BYTES_MAX: usize = 100;
 /// What a frame holds besides the message: kind, sequence numbers, destinations.
 const FRAME_OVERHEAD: usize = 64 << 10;
 
@@ -370,7 +373,21 @@ impl Check {
             instance_memory: instance,
             calls_max: u32::try_from(calls_max).expect("the range ends at 10,000"),
             cache_max: self.bytes("host.cache_max", file.cache_max, default.cache_max, 0..=1 << 40)?,
+            labels: self.labels(file.labels.unwrap_or(default.labels))?,
         })
+    }
+
+    fn labels(&self, labels: BTreeMap<String, String>) -> Checked<BTreeMap<String, String>> {
+        let fits = |text: &str| text.len() <= LABEL_BYTES_MAX && !text.chars().any(char::is_control);
+        let is_own = |key: &str| !key.is_empty() && !key.to_ascii_lowercase().starts_with("hostcore.");
+        if let Some((key, value)) = labels.iter().find(|(key, value)| !is_own(key) || !fits(key) || !fits(value)) {
+            let expected = "a name (not hostcore.…, which is the machine's) and a text, of at most 100 bytes each";
+            return Err(self.invalid("host.labels", format!("{key:?} = {value:?}"), expected));
+        }
+        if labels.len() > LABELS_MAX {
+            return Err(self.invalid("host.labels", labels.len(), format!("at most {LABELS_MAX} labels")));
+        }
+        Ok(labels)
     }
 
     fn http(&self, file: file::Http) -> Checked<Option<SocketAddr>> {

@@ -6,6 +6,7 @@
 use super::place::{Source, Spans};
 use super::units::{Pace, Period, Size};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
@@ -64,6 +65,7 @@ pub const KEYS: &[&str] = &[
     "host.instance_memory",
     "host.calls_max",
     "host.cache_max",
+    "host.labels",
     "mesh",
     "mesh.nodes_max",
     "mesh.frame_max",
@@ -75,6 +77,9 @@ pub const KEYS: &[&str] = &[
     "mesh.parked_time",
     "mesh.ring_max",
 ];
+
+/// Tables whose keys are whatever their author wants.
+const FREE: &[&str] = &["host.labels"];
 
 /// The file. `None` is "not said here".
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -198,6 +203,7 @@ pub struct Host {
     pub instance_memory: Option<Size>,
     pub calls_max: Option<u64>,
     pub cache_max: Option<Size>,
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 /// The table `mesh`.
@@ -302,7 +308,7 @@ fn collect(prefix: &str, table: &DeTable<'_>, spans: &mut Spans) {
     for (key, value) in table {
         let path = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
         match value.get_ref() {
-            DeValue::Table(inner) => collect(&path, inner, spans),
+            DeValue::Table(inner) if !FREE.contains(&path.as_str()) => collect(&path, inner, spans),
             DeValue::Array(items) => {
                 for item in items.iter() {
                     if let DeValue::Table(inner) = item.get_ref() {
@@ -310,7 +316,8 @@ fn collect(prefix: &str, table: &DeTable<'_>, spans: &mut Spans) {
                     }
                 }
             }
-            DeValue::String(_)
+            DeValue::Table(_)
+            | DeValue::String(_)
             | DeValue::Integer(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)

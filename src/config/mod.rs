@@ -268,6 +268,7 @@ pub enum OverrideKey {
     BeaconEnabled,
     UpstreamUrl,
     HttpListen,
+    HostLabels,
 }
 
 impl OverrideKey {
@@ -285,6 +286,7 @@ impl OverrideKey {
             Self::BeaconEnabled => "beacon.enabled",
             Self::UpstreamUrl => "upstream.url",
             Self::HttpListen => "http.listen",
+            Self::HostLabels => "host.labels",
         }
     }
 }
@@ -348,6 +350,11 @@ impl File {
             OverrideKey::BeaconEnabled => self.beacon.enabled = first.map(|value| value == "true"),
             OverrideKey::UpstreamUrl => self.upstream.url = first.map(Secret),
             OverrideKey::HttpListen => self.http.listen = first,
+            // What has no value has an empty one.
+            OverrideKey::HostLabels => self.host.labels.get_or_insert_default().extend(values.iter().map(|label| {
+                let (key, value) = label.split_once('=').unwrap_or((label, ""));
+                (key.to_owned(), value.to_owned())
+            })),
         }
     }
 }

@@ -75,6 +75,10 @@ fn bounds_of_a_host_have_ranges() {
         ("instance_memory = 0", "host.instance_memory = 0"),
         ("calls_max = 0", "host.calls_max = 0 cannot be used: expected 1 to 10000"),
         ("cache_max = \"2000GiB\"", "host.cache_max = 2000GiB"),
+        (
+            "labels = { \"hostcore.os\" = \"a\" }",
+            "host.labels = \"hostcore.os\" = \"a\" cannot be used: expected a name",
+        ),
     ];
     for (text, expected) in refused {
         let message = error(&format!("[host]\n{text}"));

@@ -17,7 +17,7 @@ pub mod state;
 use crate::identity::NodeId;
 use crate::ports::{BadInterest, Client};
 use crate::store::Store;
-use control::{Books, Control, Facts};
+use control::{Books, Control, Facts, Map};
 use images::{Images, Shelf};
 use lattice_broker::env::Env;
 use runner::Runner;
@@ -39,6 +39,8 @@ pub struct Config {
     pub calls_max: u32,
     /// Bytes of compiled code on disk; 0 keeps none.
     pub cache_max: u64,
+    /// What the host says of itself, beside what its machine is.
+    pub labels: Map,
 }
 
 impl Default for Config {
@@ -50,6 +52,7 @@ impl Default for Config {
             instance_memory: 64 << 20,
             calls_max: 100,
             cache_max: 256 << 20,
+            labels: Map::new(),
         }
     }
 }
@@ -124,7 +127,7 @@ impl Host {
         };
         let records = state::Parts { env: env.clone(), me: node, store, client, reachable, limits };
         let state = State::start(records)?;
-        let books = Books::new(Arc::new(state.clone()));
+        let books = Books::labelled(Arc::new(state.clone()), facts.labels.clone());
         let changes = state.changes();
         let images = images.map(|shelf| {
             let (env, nodes, clients) = (env.clone(), Arc::clone(&nodes), Arc::clone(&clients));

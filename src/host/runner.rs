@@ -102,6 +102,9 @@ pub enum HttpError {
     /// It runs on another host, and has answered more than can be sent.
     #[error("the answer is too long from another host")]
     AnswerTooLong,
+    /// It runs on another host, which was lost before it had answered: whether it has done what was asked is not known.
+    #[error("the host was lost on which the component runs")]
+    Lost,
 }
 
 /// A component was not started, changed or stopped.

@@ -21,6 +21,7 @@ pub(super) fn facts(config: &Config, identity: &Identity, nats: SocketAddr) -> F
         lattice: config.host.lattice.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         nats: format!("nats://{nats}"),
+        labels: config.host.labels.clone(),
         payload_max: config.client.max_payload,
     }
 }

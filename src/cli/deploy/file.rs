@@ -33,14 +33,28 @@ pub(super) struct Component {
     config: Map,
     #[serde(default)]
     subscribe: Vec<String>,
-    http: Option<Http>,
+    #[serde(default)]
+    http: Https,
     memory: Option<Size>,
     time: Option<Period>,
 }
 
-/// Where HTTP is answered: an address, or that and labels of the hosts that listen.
+/// Where HTTP is answered: nowhere, at one place, or at several.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected an address as \"0.0.0.0:8000\", { address = …, on = { … } }, or a list of such"
+)]
+enum Https {
+    #[default]
+    None,
+    One(Http),
+    Many(Vec<Http>),
+}
+
+/// An address, or that and labels of the hosts that listen.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "expected an address as \"0.0.0.0:8000\", or { address = …, on = { … } }")]
+#[serde(untagged)]
 enum Http {
     Address(SocketAddr),
     On(HttpOn),
@@ -72,6 +86,16 @@ struct WrittenLink {
 
 fn default_name() -> String {
     "default".to_owned()
+}
+
+impl Https {
+    fn list(&self) -> &[Http] {
+        match self {
+            Self::None => &[],
+            Self::One(http) => std::slice::from_ref(http),
+            Self::Many(list) => list,
+        }
+    }
 }
 
 impl File {
@@ -128,20 +152,20 @@ impl File {
             app.configs.insert(subjects_config(id), subjects);
             app.links.push(link);
         }
-        if let Some(http) = &written.http {
-            self.add_server(app, id, http, &written.on);
+        for (number, http) in (1..).zip(written.http.list()) {
+            let provider = if number == 1 { format!("http-of-{id}") } else { format!("http-of-{id}-{number}") };
+            self.add_server(app, provider, id, http, &written.on);
         }
         app.components.insert(id.to_owned(), component);
         Ok(())
     }
 
     /// The server of a component: on the hosts that it may run on, unless others are named.
-    fn add_server(&self, app: &mut App, id: &str, http: &Http, on: &Map) {
+    fn add_server(&self, app: &mut App, provider: String, id: &str, http: &Http, on: &Map) {
         let (address, on) = match http {
             Http::Address(address) => (address, on),
             Http::On(HttpOn { address, on }) => (address, on),
         };
-        let provider = format!("http-of-{id}");
         let config = self.config(app, &provider, &[("address".to_owned(), address.to_string())].into());
         app.links.push(Link {
             id: link_id(&provider, "default", "wasi", "http"),
@@ -222,7 +246,7 @@ mod tests {
             [components.watch]
             image = "watch.wasm"
             per_host = 1
-            http = { address = "127.0.0.1:9000", on = { edge = "yes" } }
+            http = ["127.0.0.1:9000", { address = "127.0.0.1:9001", on = { edge = "yes" } }]
             [[links]]
             source = "hello"
             target = "kv"
@@ -246,6 +270,9 @@ mod tests {
                     "image": "wasmcloud+builtin://http-server/0.1.0", "config": [], "on": { "site": "north" },
                 },
                 "http-of-watch": {
+                    "image": "wasmcloud+builtin://http-server/0.1.0", "config": [], "on": {},
+                },
+                "http-of-watch-2": {
                     "image": "wasmcloud+builtin://http-server/0.1.0", "config": [], "on": { "edge": "yes" },
                 },
             },
@@ -253,6 +280,7 @@ mod tests {
                 "greeter.hello": { "greeting": "hi" },
                 "greeter.http-of-hello": { "address": "0.0.0.0:8000" },
                 "greeter.http-of-watch": { "address": "127.0.0.1:9000" },
+                "greeter.http-of-watch-2": { "address": "127.0.0.1:9001" },
                 "greeter.hello-default-wasi-keyvalue-target": { "bucket": "b" },
                 "subscriptions-of-hello": { "subscriptions": "greet.*,hello" },
             },
@@ -271,6 +299,11 @@ mod tests {
                     "source_id": "http-of-watch", "name": "default", "target": "watch", "wit_namespace": "wasi",
                     "wit_package": "http", "interfaces": ["incoming-handler"],
                     "source_config": ["greeter.http-of-watch"], "target_config": [],
+                },
+                {
+                    "source_id": "http-of-watch-2", "name": "default", "target": "watch", "wit_namespace": "wasi",
+                    "wit_package": "http", "interfaces": ["incoming-handler"],
+                    "source_config": ["greeter.http-of-watch-2"], "target_config": [],
                 },
                 {
                     "source_id": "hello", "name": "default", "target": "kv", "wit_namespace": "wasi",

@@ -62,7 +62,11 @@ impl Table for State {
 
 /// The records of the control interface. Clones are handles of the same ones.
 #[derive(Clone, Debug)]
-pub struct Books(Arc<dyn Table>);
+pub struct Books {
+    table: Arc<dyn Table>,
+    /// What the host says of itself, unless it is told otherwise.
+    given: Arc<Map>,
+}
 
 /// A component that this host runs, or will after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -130,19 +134,26 @@ struct Way {
 struct Card {
     lattice: String,
     machine: Map,
+    given: Map,
 }
 
 impl Books {
-    /// The books in `table`.
+    /// The books in `table`, of a host that says nothing of itself.
     #[must_use]
     pub fn new(table: Arc<dyn Table>) -> Self {
-        Self(table)
+        Self::labelled(table, Map::new())
+    }
+
+    /// The same of one that says `labels` of itself.
+    #[must_use]
+    pub fn labelled(table: Arc<dyn Table>, labels: Map) -> Self {
+        Self { table, given: Arc::new(labels) }
     }
 
     /// Whose books they are, here.
     #[must_use]
     pub fn me(&self) -> NodeId {
-        self.0.me()
+        self.table.me()
     }
 
     /// The configuration of that name.
@@ -164,7 +175,7 @@ impl Books {
     /// # Errors
     /// [`WriteError`]: the disk fails.
     pub fn delete_config(&self, name: &str) -> Result<(), WriteError> {
-        self.0.write(Key::shared(format!("{CONFIG}{name}")), None)
+        self.table.write(Key::shared(format!("{CONFIG}{name}")), None)
     }
 
     /// All links: by what tells them apart, then by their targets.
@@ -202,7 +213,7 @@ impl Books {
         let gone =
             |(interface, way): &&(String, Way)| way.target == link.target && !link.interfaces.contains(interface);
         for (interface, _) in before.iter().filter(gone) {
-            self.0.write(link_key(&link.id, interface), None)?;
+            self.table.write(link_key(&link.id, interface), None)?;
         }
         Ok(())
     }
@@ -234,15 +245,16 @@ impl Books {
     pub fn delete_link(&self, id: &LinkId) -> Result<Vec<Link>, WriteError> {
         let links: Vec<Link> = self.links().into_iter().filter(|link| link.id == *id).collect();
         for interface in links.iter().flat_map(|link| &link.interfaces) {
-            self.0.write(link_key(id, interface), None)?;
+            self.table.write(link_key(id, interface), None)?;
         }
         Ok(links)
     }
 
-    /// What this host says of itself: what the machine is, and what it was told.
+    /// What this host says of itself: what the machine is, what it was told, and what it says without.
     #[must_use]
     pub fn labels(&self) -> Map {
-        let mut labels = self.told_labels();
+        let mut labels = Map::clone(&self.given);
+        labels.extend(self.told_labels());
         labels.extend(machine());
         labels
     }
@@ -268,7 +280,7 @@ impl Books {
     /// What this host runs, by id.
     #[must_use]
     pub fn workloads(&self) -> BTreeMap<String, Workload> {
-        let found = self.0.list(Some(self.0.me()), RUN).into_iter();
+        let found = self.table.list(Some(self.table.me()), RUN).into_iter();
         found.filter_map(|(name, value)| Some((name[RUN.len()..].to_owned(), codec::decode(&value).ok()?))).collect()
     }
 
@@ -284,13 +296,13 @@ impl Books {
     /// [`WriteError`]: it is too large, or there is no room.
     pub fn remember(&self, id: &str, workload: &Workload) -> Result<(), WriteError> {
         let key = self.own(&format!("{RUN}{id}"));
-        if workload.count == 0 { self.0.write(key, None) } else { self.write(key, workload) }
+        if workload.count == 0 { self.table.write(key, None) } else { self.write(key, workload) }
     }
 
     /// The providers that this host runs, by id.
     #[must_use]
     pub fn providers(&self) -> BTreeMap<String, Provider> {
-        let found = self.0.list(Some(self.0.me()), PROVIDER).into_iter();
+        let found = self.table.list(Some(self.table.me()), PROVIDER).into_iter();
         let read =
             |(name, value): (String, Vec<u8>)| Some((name[PROVIDER.len()..].to_owned(), codec::decode(&value).ok()?));
         found.filter_map(read).collect()
@@ -307,14 +319,14 @@ impl Books {
     /// # Errors
     /// [`WriteError`]: it is too large, or there is no room.
     pub fn set_provider(&self, id: &str, provider: Option<&Provider>) -> Result<(), WriteError> {
-        self.0.write(self.own(&format!("{PROVIDER}{id}")), provider.map(codec::encode))
+        self.table.write(self.own(&format!("{PROVIDER}{id}")), provider.map(codec::encode))
     }
 
     /// The apps of a lattice, by name; `None` for one that cannot be read.
     #[must_use]
     pub fn apps(&self, lattice: &str) -> BTreeMap<String, Option<Kept>> {
         let prefix = app_name(lattice, "");
-        let found = self.0.list(None, &prefix).into_iter();
+        let found = self.table.list(None, &prefix).into_iter();
         let named = found.map(|(name, value)| (name[prefix.len()..].to_owned(), codec::decode(&value).ok()));
         // The name of another lattice may begin like that of this one, and a slash.
         named.filter(|(name, _)| !name.contains('/')).collect()
@@ -331,7 +343,7 @@ impl Books {
     /// # Errors
     /// [`WriteError`]: it is too large, or there is no room.
     pub fn set_app(&self, lattice: &str, name: &str, app: Option<&Kept>) -> Result<(), WriteError> {
-        self.0.write(Key::shared(app_name(lattice, name)), app.map(codec::encode))
+        self.table.write(Key::shared(app_name(lattice, name)), app.map(codec::encode))
     }
 
     /// Says that this node is a host of that lattice, or that it is none.
@@ -339,29 +351,37 @@ impl Books {
     /// # Errors
     /// [`WriteError`]: there is no room.
     pub fn enter(&self, lattice: Option<&str>) -> Result<(), WriteError> {
-        let card = lattice.map(|lattice| Card { lattice: lattice.to_owned(), machine: machine() });
-        self.0.write(self.own(HOST), card.as_ref().map(codec::encode))
+        let card = lattice.map(|lattice| Card {
+            lattice: lattice.to_owned(),
+            machine: machine(),
+            given: Map::clone(&self.given),
+        });
+        self.table.write(self.own(HOST), card.as_ref().map(codec::encode))
     }
 
     /// The hosts of that lattice, in reach or not, with what they run.
     #[must_use]
     pub fn hosts(&self, lattice: &str) -> BTreeMap<NodeId, Seen> {
-        let cards = self.0.owned(HOST).into_iter().filter(|(_, name, _)| name == HOST);
+        let cards = self.table.owned(HOST).into_iter().filter(|(_, name, _)| name == HOST);
         let cards = cards.filter_map(|(host, _, value)| Some((host, codec::decode::<Card>(&value).ok()?)));
         let cards = cards.filter(|(_, card)| card.lattice == lattice);
-        let mut hosts: BTreeMap<NodeId, Seen> =
-            cards.map(|(host, card)| (host, Seen { labels: card.machine, runs: BTreeMap::new() })).collect();
-        for (host, name, value) in self.0.owned(LABELS).into_iter().chain(self.0.owned(RUN)) {
-            let Some(seen) = hosts.get_mut(&host) else { continue };
+        let mut hosts: BTreeMap<NodeId, (Seen, Map)> = cards
+            .map(|(host, Card { machine, given, .. })| (host, (Seen { labels: given, ..Seen::default() }, machine)))
+            .collect();
+        for (host, name, value) in self.table.owned(LABELS).into_iter().chain(self.table.owned(RUN)) {
+            let Some((seen, _)) = hosts.get_mut(&host) else { continue };
             if let Some(id) = name.strip_prefix(RUN) {
                 seen.runs.extend(codec::decode(&value).ok().map(|workload| (id.to_owned(), workload)));
             } else if name == LABELS {
-                let told: Map = codec::decode(&value).unwrap_or_default();
-                // What the machine is cannot be told otherwise.
-                seen.labels = told.into_iter().chain(std::mem::take(&mut seen.labels)).collect();
+                seen.labels.extend(codec::decode::<Map>(&value).unwrap_or_default());
             }
         }
-        hosts
+        // What the machine is cannot be told otherwise.
+        let whole = |(host, (mut seen, machine)): (NodeId, (Seen, Map))| {
+            seen.labels.extend(machine);
+            (host, seen)
+        };
+        hosts.into_iter().map(whole).collect()
     }
 
     fn told_labels(&self) -> Map {
@@ -369,7 +389,7 @@ impl Books {
     }
 
     fn ways(&self) -> impl Iterator<Item = (LinkId, String, Way)> {
-        let found = self.0.list(None, LINK).into_iter();
+        let found = self.table.list(None, LINK).into_iter();
         found.filter_map(|(name, value)| {
             let (id, interface) = link_of(&name)?;
             Some((id, interface, codec::decode(&value).ok()?))
@@ -381,16 +401,16 @@ impl Books {
     }
 
     fn own(&self, name: &str) -> Key {
-        Key::owned(self.0.me(), name)
+        Key::owned(self.table.me(), name)
     }
 
     fn read<T: Decode<()>>(&self, key: &Key) -> Option<T> {
         // What a later version has written is as if it were not there.
-        codec::decode(&self.0.get(key)?).ok()
+        codec::decode(&self.table.get(key)?).ok()
     }
 
     fn write<T: Encode>(&self, key: Key, value: &T) -> Result<(), WriteError> {
-        self.0.write(key, Some(codec::encode(value)))
+        self.table.write(key, Some(codec::encode(value)))
     }
 }
 

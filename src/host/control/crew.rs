@@ -158,6 +158,16 @@ impl Crew {
         }
     }
 
+    /// The same, and tries again what is remembered and does not run: its image may have come, or memory may be free.
+    pub fn look_again(self: &Arc<Self>) {
+        {
+            let mut work = self.work();
+            let Work { waiting, tried, .. } = &mut *work;
+            tried.retain(|id, _| waiting.contains_key(id) || self.runner.runs(id));
+        }
+        self.look();
+    }
+
     /// Takes no more changes, and ends all that runs; what it runs stays remembered. Within `time` in any case.
     pub async fn stop(&self, time: Duration) {
         self.work().stopping = true;

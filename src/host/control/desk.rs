@@ -29,6 +29,8 @@ pub struct Facts {
     pub version: String,
     /// Where NATS clients find it.
     pub nats: String,
+    /// Its labels, unless it is told others.
+    pub labels: Map,
     /// Bytes of an answer, at most.
     pub payload_max: usize,
 }
@@ -177,7 +179,7 @@ impl Desk {
             // Components without a signature make none.
             Operation::ClaimsGet => Reply::with(json!([])).into(),
             Operation::RegistryPut(_) => {
-                Reply::failed("registries are not asked by this host: images come from files, as file:///path").into()
+                Reply::failed("registries are not asked by this host: images come from files, as file:///path, or from the hosts, as lattice://sha256:…").into()
             }
         }
     }

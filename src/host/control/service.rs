@@ -175,6 +175,7 @@ impl Service {
             }
             if heartbeat <= now {
                 heartbeat = now + HEARTBEAT;
+                self.crew.look_again();
                 self.events.tell(
                     "host_heartbeat",
                     self.desk.inventory(self.moment(&self.runner.running(), &self.servers.serving())),

@@ -62,6 +62,7 @@ pub(in crate::host) fn facts() -> Facts {
         lattice: "default".to_owned(),
         version: "0.1.0".to_owned(),
         nats: "nats://127.0.0.1:4222".to_owned(),
+        labels: Map::new(),
         payload_max: 4000,
     }
 }
@@ -340,7 +341,7 @@ fn what_is_wrong_is_named() {
         (
             "registry.put",
             r#"{"ghcr.io":{"username":"u","registryType":"oci"}}"#,
-            "registries are not asked by this host: images come from files, as file:///path",
+            "registries are not asked by this host: images come from files, as file:///path, or from the hosts, as lattice://sha256:…",
         ),
     ];
     for (operation, body, message) in refusals {

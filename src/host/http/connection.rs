@@ -234,6 +234,7 @@ impl From<HttpError> for Refused {
                 Self(StatusCode::PAYLOAD_TOO_LARGE, "a body that is too long for a component on another host")
             }
             HttpError::AnswerTooLong => Self(StatusCode::BAD_GATEWAY, "an answer that is too long from another host"),
+            HttpError::Lost => Self(StatusCode::BAD_GATEWAY, "the host was lost on which the component runs"),
             HttpError::Failed => Self(StatusCode::INTERNAL_SERVER_ERROR, "the component has failed"),
         }
     }

@@ -3,25 +3,42 @@
 //! A host that runs a component to which HTTP is linked, from wherever, listens for it as a member of a group, so that a request has one
 //! taker of those that could be. All of it is between nodes: clients of the lattice neither hear it nor can ask that way. A request
 //! and an answer are a message each, and as long as that may be.
+//!
+//! Who works on an answer for longer says so every second. Of whom nothing is heard for four seconds has been lost: a request that may be
+//! made twice without harm (GET, PUT and the like, RFC 9110 section 9.2.2) is then made again, of another host if there is one; for any other
+//! nobody knows whether it was carried out, and whoever has asked is told so.
 
 use super::connection::Shared;
-use super::wire::{decode_answer, decode_request, encode_answer, encode_request};
+use super::wire::{Word, decode_request, decode_word, encode_answer, encode_long, encode_request, encode_working};
 use crate::host::runner::{HttpError, HttpRequest, HttpResponse};
 use crate::ports::{BadInterest, Client, Deliveries, Delivery};
+use futures_util::FutureExt as _;
 use lattice_broker::env::{Env, Rng};
 use rand_core::Rng as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Requests and answers that wait until they are looked at.
 const PENDING_MAX: usize = 512;
-/// How long the answer of another host is waited for.
+/// How long the answer of other hosts is waited for, of all together.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often who works on an answer says so.
+const WORKING: Duration = Duration::from_secs(1);
+/// How long nothing may be heard.
+const SILENCE: Duration = Duration::from_secs(4);
+/// How fast what is long comes at the least, in bytes a second: it is not silence before that.
+const SLOW: usize = 8 << 10;
+/// From how many bytes on an answer is announced.
+const LONG: usize = 16 << 10;
+/// How often a request is made that may be made again.
+const TRIES: u32 = 3;
+/// Words of one host that wait until they are looked at.
+const WORDS_MAX: usize = 4;
 /// Bytes that a subject, its reply and a record's version take of a message.
 const MARGIN: usize = 1 << 10;
 
@@ -45,10 +62,10 @@ struct Asked {
     listening: bool,
     /// Who answers one request must not be able to answer another.
     numbers: Rng,
-    waiting: BTreeMap<u64, oneshot::Sender<Delivery>>,
+    waiting: BTreeMap<u64, mpsc::Sender<Delivery>>,
 }
 
-/// Forgets a request when its answer has come, or is waited for no more.
+/// Forgets a request when it is waited for no more.
 struct Question {
     number: u64,
     asked: Arc<Mutex<Asked>>,
@@ -88,17 +105,39 @@ impl Elsewhere {
         if body.len() > self.max {
             return Err(HttpError::RequestTooLong);
         }
+        let tries = if request.method().is_idempotent() { TRIES } else { 1 };
+        let tried = async {
+            for _ in 1..tries {
+                match self.ask_one(component, &body).await {
+                    Err(HttpError::Lost) => tracing::debug!(component, "a host was lost: another is asked"),
+                    done => return done,
+                }
+            }
+            self.ask_one(component, &body).await
+        };
+        self.env.timeout(PATIENCE, tried).await.unwrap_or(Err(HttpError::Late))
+    }
+
+    /// Has one host answer, whichever takes it.
+    async fn ask_one(&self, component: &str, body: &[u8]) -> Result<HttpResponse, HttpError> {
         // It is always a subject to subscribe to.
-        let (question, answer) = self.question().map_err(|_| HttpError::Missing)?;
+        let (question, mut words) = self.question().map_err(|_| HttpError::Missing)?;
         let reply = format!("{}.{}", self.inbox, question.number);
-        if self.client.publish(&self.subject(component), Some(reply.as_bytes()), &body) == 0 {
+        if self.client.publish(&self.subject(component), Some(reply.as_bytes()), body) == 0 {
             return Err(HttpError::Missing);
         }
-        drop(body);
-        let answer = self.env.timeout(PATIENCE, answer).await.map_err(|_| HttpError::Late)?;
-        let answer = answer.map_err(|_| HttpError::Busy)?;
-        // The one taker has gone in the meantime: then an answer without anything in it says so.
-        decode_answer(&answer.payload).unwrap_or(Err(HttpError::Missing))
+        let mut silence = silence(body.len());
+        loop {
+            let word = self.env.timeout(silence, words.recv()).await.map_err(|_| HttpError::Lost)?;
+            let word = word.ok_or(HttpError::Busy)?;
+            silence = match decode_word(&word.payload) {
+                Some(Word::Answer(answer)) => return answer,
+                Some(Word::Working) => SILENCE,
+                Some(Word::Long(bytes)) => self::silence(usize::try_from(bytes).unwrap_or(usize::MAX).min(self.max)),
+                // The one taker has gone in the meantime: then an answer without anything in it says so.
+                None => return Err(HttpError::Missing),
+            };
+        }
     }
 
     /// Has others ask for these components of this host, and for no others.
@@ -142,7 +181,7 @@ impl Elsewhere {
         format!("host.http.{}.{component}", self.lattice)
     }
 
-    fn question(&self) -> Result<(Question, oneshot::Receiver<Delivery>), BadInterest> {
+    fn question(&self) -> Result<(Question, mpsc::Receiver<Delivery>), BadInterest> {
         let mut asked = lock(&self.asked);
         if !asked.listening {
             let answers = self.client.subscribe(&format!("{}.*", self.inbox), None, PENDING_MAX)?;
@@ -150,11 +189,16 @@ impl Elsewhere {
             self.env.spawn(hand_out(answers, skip, Arc::clone(&self.asked), self.ended.clone()));
             asked.listening = true;
         }
-        let (answer, answered) = oneshot::channel();
+        let (word, words) = mpsc::channel(WORDS_MAX);
         let number = asked.numbers.next_u64();
-        asked.waiting.insert(number, answer);
-        Ok((Question { number, asked: Arc::clone(&self.asked) }, answered))
+        asked.waiting.insert(number, word);
+        Ok((Question { number, asked: Arc::clone(&self.asked) }, words))
     }
+}
+
+/// How long nothing may be heard while so many bytes are on their way.
+fn silence(bytes: usize) -> Duration {
+    SILENCE + Duration::from_secs((bytes / SLOW) as u64)
 }
 
 /// Hands answers to those who wait for them, until the host ends.
@@ -166,10 +210,10 @@ async fn hand_out(mut answers: Box<dyn Deliveries>, skip: usize, asked: Arc<Mute
             answer = poll_fn(|cx| answers.poll_next(cx)) => answer,
         };
         let number = answer.subject.get(skip..).and_then(|number| str::from_utf8(number).ok()?.parse().ok());
-        let waiting = number.and_then(|number: u64| lock(&asked).waiting.remove(&number));
+        let waiting = number.and_then(|number: u64| lock(&asked).waiting.get(&number).cloned());
         if let Some(waiting) = waiting {
-            // Nobody may be waiting any more.
-            drop(waiting.send(answer));
+            // Nobody may be waiting any more; and who says so much is not what was asked.
+            drop(waiting.try_send(answer));
         }
     }
 }
@@ -193,33 +237,40 @@ impl Serving {
             self.shared.env.spawn(self.shared.tasks.track_future(Arc::clone(&self).answer(request)));
         }
         // Nobody has begun with what waits: another host may.
-        while let Some(request) = poll_fn(|cx| Poll::Ready(ready(requests.poll_next(cx)))).await {
+        while let Some(request) = poll_fn(|cx| requests.poll_next(cx)).now_or_never() {
             self.reply(&request, &Err(HttpError::Missing));
         }
     }
 
     async fn answer(self: Arc<Self>, request: Delivery) {
-        let answer = match self.shared.take(request.payload.len()) {
-            Some(_room) => match decode_request(&request.payload) {
-                Some(asked) => self.shared.runner.answer(&self.component, asked).await,
-                None => Err(HttpError::Failed),
-            },
-            None => Err(HttpError::Busy),
+        let mut answering = pin!(self.work(&request.payload));
+        let answer = loop {
+            match self.shared.env.timeout(WORKING, &mut answering).await {
+                Ok(answer) => break answer,
+                Err(_) => self.say(&request, &encode_working()),
+            }
         };
         self.reply(&request, &answer);
     }
 
-    fn reply(&self, request: &Delivery, answer: &Result<HttpResponse, HttpError>) {
-        if let Some(reply) = request.reply.as_ref().and_then(|reply| str::from_utf8(reply).ok()) {
-            self.client.publish(reply, None, &encode_answer(answer, self.max));
-        }
+    async fn work(&self, request: &[u8]) -> Result<HttpResponse, HttpError> {
+        let _room = self.shared.take(request.len()).ok_or(HttpError::Busy)?;
+        let asked = decode_request(request).ok_or(HttpError::Failed)?;
+        self.shared.runner.answer(&self.component, asked).await
     }
-}
 
-fn ready<T>(poll: Poll<T>) -> Option<T> {
-    match poll {
-        Poll::Ready(it) => Some(it),
-        Poll::Pending => None,
+    fn reply(&self, request: &Delivery, answer: &Result<HttpResponse, HttpError>) {
+        let answer = encode_answer(answer, self.max);
+        if answer.len() > LONG {
+            self.say(request, &encode_long(answer.len()));
+        }
+        self.say(request, &answer);
+    }
+
+    fn say(&self, request: &Delivery, word: &[u8]) {
+        if let Some(reply) = request.reply.as_ref().and_then(|reply| str::from_utf8(reply).ok()) {
+            self.client.publish(reply, None, word);
+        }
     }
 }
 

@@ -21,6 +21,36 @@ struct Given {
     body: Vec<u8>,
 }
 
+/// What a host says to who has asked it.
+#[derive(Encode, Decode)]
+enum Said {
+    /// It is at work, and will say more.
+    Working,
+    /// What comes next has so many bytes, which may take their time.
+    Long(u64),
+    /// It is done.
+    Done(Result<Given, HttpError>),
+}
+
+/// What a host says to who has asked it, as it is understood.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// It is at work, and will say more.
+    Working,
+    /// An answer of so many bytes comes next.
+    Long(u64),
+    /// The answer.
+    Answer(Result<HttpResponse, HttpError>),
+}
+
+pub(super) fn encode_working() -> Vec<u8> {
+    codec::encode(&Said::Working)
+}
+
+pub(super) fn encode_long(bytes: usize) -> Vec<u8> {
+    codec::encode(&Said::Long(bytes as u64))
+}
+
 pub(super) fn encode_request(request: &HttpRequest) -> Vec<u8> {
     codec::encode(&Asked {
         method: request.method().to_string(),
@@ -47,20 +77,22 @@ pub(super) fn encode_answer(answer: &Result<HttpResponse, HttpError>, max: usize
         headers: list(response.headers()),
         body: response.body().to_vec(),
     });
-    let bytes = codec::encode(&given);
-    if bytes.len() <= max { bytes } else { codec::encode(&Err::<Given, _>(HttpError::AnswerTooLong)) }
+    let bytes = codec::encode(&Said::Done(given));
+    if bytes.len() <= max { bytes } else { codec::encode(&Said::Done(Err(HttpError::AnswerTooLong))) }
 }
 
-/// `None`: those are no answer.
-pub(super) fn decode_answer(bytes: &[u8]) -> Option<Result<HttpResponse, HttpError>> {
-    let Given { status, headers, body } = match codec::decode::<Result<Given, HttpError>>(bytes).ok()? {
-        Ok(given) => given,
-        Err(error) => return Some(Err(error)),
+/// `None`: those are no words.
+pub(super) fn decode_word(bytes: &[u8]) -> Option<Word> {
+    let Given { status, headers, body } = match codec::decode::<Said>(bytes).ok()? {
+        Said::Working => return Some(Word::Working),
+        Said::Long(bytes) => return Some(Word::Long(bytes)),
+        Said::Done(Err(error)) => return Some(Word::Answer(Err(error))),
+        Said::Done(Ok(given)) => given,
     };
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = StatusCode::from_u16(status).ok()?;
     *response.headers_mut() = map(headers)?;
-    Some(Ok(response))
+    Some(Word::Answer(Ok(response)))
 }
 
 fn list(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
@@ -92,11 +124,17 @@ mod tests {
             assert!(decode_request(&bytes[..len]).is_none(), "{len}");
         }
         let answer = Response::builder().status(418).header("x", "y").body(Bytes::from_static(b"short")).unwrap();
-        let back = decode_answer(&encode_answer(&Ok(answer.clone()), 1000)).unwrap().unwrap();
+        let said = |bytes: &[u8]| match decode_word(bytes).unwrap() {
+            Word::Answer(answer) => answer,
+            word => panic!("{word:?}"),
+        };
+        let back = said(&encode_answer(&Ok(answer.clone()), 1000)).unwrap();
         assert_eq!((back.status(), back.headers(), back.body()), (answer.status(), answer.headers(), answer.body()));
-        let error = |bytes: &[u8]| decode_answer(bytes).unwrap().unwrap_err();
+        let error = |bytes: &[u8]| said(bytes).unwrap_err();
         assert_eq!(error(&encode_answer(&Ok(answer), 10)), HttpError::AnswerTooLong);
         assert_eq!(error(&encode_answer(&Err(HttpError::Late), 10)), HttpError::Late);
-        assert!(decode_answer(b"").is_none() && decode_answer(&bytes).is_none());
+        assert!(matches!(decode_word(&encode_working()), Some(Word::Working)));
+        assert!(matches!(decode_word(&encode_long(70_000)), Some(Word::Long(70_000))));
+        assert!(decode_word(b"").is_none() && decode_word(&bytes).is_none());
     }
 }

@@ -45,7 +45,9 @@ impl Stage {
             hosts: hosts.iter().map(|host| (*host, Seen::default())).collect(),
             providers: BTreeMap::new(),
         };
-        Self { keeper: Keeper::new(start), view, start }
+        let mut stage = Self { keeper: Keeper::new(start), view, start };
+        assert_eq!(stage.look(secs(0)).acts, [], "nothing is done at once");
+        stage
     }
 
     fn look(&mut self, at: Duration) -> Look {
