@@ -8,11 +8,12 @@
 //! not written in this life it takes from the others, as its own memory.
 
 use super::clock::{Clock, Stamp, has_clock};
+use super::data::{Data, Look, Page};
 use super::hash::Hash;
 use super::record::{Entry, Key, Record, RecordError, TOMBSTONE_MS};
 use crate::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use std::ops::{Bound, RangeInclusive};
 
 /// Into how many parts keys are divided by their hash, each with a digest.
 pub const BUCKETS: usize = 64;
@@ -59,6 +60,8 @@ pub struct Replica {
     bytes: usize,
     /// Tombstones from before are forgotten.
     horizon_ms: u64,
+    /// What there is of data.
+    data: Data,
     /// This node's own keys that it has written in this life.
     written: BTreeSet<u64>,
     /// Records of others that were no records or had no room.
@@ -77,6 +80,7 @@ impl Replica {
             buckets: [0; BUCKETS],
             bytes: 0,
             horizon_ms: 0,
+            data: Data::new(),
             written: BTreeSet::new(),
             refused: 0,
         }
@@ -110,6 +114,40 @@ impl Replica {
         found
     }
 
+    /// What stands at the shared key of data `name`, and the records of all owners whose names are `name`, a byte 0 and something more.
+    #[must_use]
+    pub fn look(&self, name: &str) -> Look {
+        let shared = self.entries.get(&Key::shared(name).hash()).filter(|entry| entry.key.is_shared(name));
+        let value = shared.and_then(|entry| entry.record.value.clone());
+        let parts = self.data.parts(name).filter_map(|key| Some((key.clone(), self.get(&key)?.to_vec()))).collect();
+        Look { digest: shared.map_or(0, Entry::element), value, parts }
+    }
+
+    /// Names of shared data that begin with `prefix`, in no order that means anything, but in one that does not change: at most `max`
+    /// behind `after`, which is what the page before says.
+    #[must_use]
+    pub fn page(&self, prefix: &str, after: Option<u64>, max: usize) -> Page {
+        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let there = self.entries.range(behind).filter(|(_, Entry { key, record })| {
+            key.owner.is_none() && !record.is_tombstone() && key.name.starts_with(prefix)
+        });
+        let mut there = there.take(max.saturating_add(1));
+        let mut page = Page::default();
+        let mut last = 0;
+        for (hash, entry) in there.by_ref().take(max) {
+            page.names.push(entry.key.name.clone());
+            last = *hash;
+        }
+        page.next = there.next().map(|_| last);
+        page
+    }
+
+    /// The keys of data of `owner`.
+    #[must_use]
+    pub fn data_of(&self, owner: NodeId) -> Vec<Key> {
+        self.data.keys().filter(|key| key.owner == Some(owner)).collect()
+    }
+
     /// All entries, tombstones as well, in the order of the hashes of their keys.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
@@ -138,7 +176,9 @@ impl Replica {
             return Ok(None);
         }
         let over = before.map(|before| before.stamp);
-        self.stamped(wall_ms, key, value, over).map(Some)
+        let staged = self.stamped(wall_ms, key, value, over)?;
+        self.data.check(&staged, self.entries.get(&staged.key.hash()), self.limits)?;
+        Ok(Some(staged))
     }
 
     /// Puts what was staged in its place.
@@ -320,6 +360,7 @@ impl Replica {
         let bucket = &mut self.buckets[bucket_of(hash)];
         *bucket = bucket.wrapping_add(entry.element());
         self.bytes += entry.size();
+        self.data.put(&entry);
         self.entries.insert(hash, entry);
     }
 
@@ -332,6 +373,7 @@ impl Replica {
         let bucket = &mut self.buckets[bucket_of(hash)];
         *bucket = bucket.wrapping_sub(entry.element());
         self.bytes -= entry.size();
+        self.data.take(&entry);
         true
     }
 }
