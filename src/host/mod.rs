@@ -2,24 +2,27 @@
 //!
 //! It sees the lattice through the ports, as a client in the process would: `state/` keeps records that all nodes come to have
 //! alike, with no coordinator; `control/` is the control interface over them; `runner.rs` is what runs components, as
-//! a trait, and `engine/` is that with wasmtime; `http/` has components answer those who ask by HTTP. The node builds it, and ends it before the broker.
+//! a trait, and `engine/` is that with wasmtime; `http/` has components answer those who ask by HTTP, and `keyvalue/` keeps values
+//! for them. The node builds it, and ends it before the broker.
 
 pub mod control;
 pub mod double;
 #[cfg(feature = "components")]
 pub mod engine;
 pub mod http;
+pub mod keyvalue;
 pub mod runner;
 pub mod state;
 
 use crate::identity::NodeId;
 use crate::ports::{BadInterest, Client};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use control::{Books, Control, Facts};
 use lattice_broker::env::Env;
 use runner::Runner;
 use state::State;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Whether a node is a host, and of what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +85,8 @@ impl std::fmt::Debug for Parts {
 pub struct Host {
     state: State,
     control: Control,
+    /// Ends what tends the values of components.
+    stop: CancellationToken,
 }
 
 /// The host did not start.
@@ -90,6 +95,9 @@ pub enum StartError {
     /// The records cannot be read.
     #[error(transparent)]
     State(#[from] state::StartError),
+    /// The disk fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A subject that cannot be subscribed to.
     #[error(transparent)]
     Subject(#[from] BadInterest),
@@ -103,13 +111,19 @@ impl Host {
     pub fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { env, node, facts, store, nodes, clients, reachable, runner } = parts;
         let limits = state::Limits::default();
-        let client = Arc::clone(&nodes);
+        let (client, disk) = (Arc::clone(&nodes), Arc::clone(&store));
         let records = state::Parts { env: env.clone(), me: node, store, client, reachable, limits };
         let state = State::start(records)?;
+        let life = keyvalue::Life::begin(disk.as_ref(), &mut env.rng("keyvalue"))?;
+        let values = Arc::new(keyvalue::Store::new(Arc::new(state.clone()), life));
+        runner.provide(Arc::clone(&values));
         let books = Books::new(Arc::new(state.clone()));
         let changes = state.changes();
+        let tending = env.clone();
         let control = Control::start(control::Parts { env, facts, books, changes, nodes, client: clients, runner })?;
-        Ok(Self { state, control })
+        let stop = CancellationToken::new();
+        tending.spawn(keyvalue::tend(tending.clone(), disk, values, stop.clone()));
+        Ok(Self { state, control, stop })
     }
 
     /// The records.
@@ -121,6 +135,7 @@ impl Host {
     /// Ends what runs, which is remembered, and then the rest.
     pub async fn drain(&self) {
         self.control.stop().await;
+        self.stop.cancel();
         self.state.stop().await;
     }
 }
