@@ -10,7 +10,7 @@
 //! - Who writes a key after having seen what stands there is later, whatever the clocks say. A clock that is wrong decides only
 //!   between those who have not seen each other.
 //! - What is deleted is a record too, without a value. It is forgotten when two nodes have written something more than 90 days
-//!   later, or earlier, the oldest first, when there is no room: a part that was away for longer may bring back what was
+//!   later, or earlier, those of data and then the oldest first, when there is no room: a part that was away for longer may bring back what was
 //!   deleted meanwhile.
 //! - Whatever is no record, or has no room, is refused and counted; a node that is full is not alike until it has room.
 //!

@@ -1,7 +1,7 @@
 //! One node's copy of the records: what is written, what is merged, what is forgotten, and the digests of all that.
 //!
 //! Merging keeps the greater of two records, so that it does not matter in which order, how often, or over whom they come.
-//! Two rules stand beside that. Tombstones end after [`TOMBSTONE_MS`], or earlier, the oldest first, when there is no room. Their
+//! Two rules stand beside that. Tombstones end after [`TOMBSTONE_MS`], or earlier, those of data and then the oldest first, when there is no room. Their
 //! age is told by the records alone, so that all copies come to the same: it is that at the second latest of the times at which
 //! each writer wrote last by its own clock, which no single clock that is wrong can move. And a node that finds its own key written later than it has
 //! written it itself in this life (its disk was lost, or its clock was) writes it once more over that. What it has
@@ -214,7 +214,7 @@ impl Replica {
         }
         self.clock.observe(wall_ms, entry.record.stamp);
         if entry.record.is_forgotten(self.horizon_ms) {
-            return if self.take(hash, &entry.key) { Merged::Taken } else { Merged::Known };
+            return if self.forget(hash, &entry.key) { Merged::Taken } else { Merged::Known };
         }
         if self.written.contains(&hash) && entry.key.owner == Some(self.me) {
             let value = before.and_then(|before| before.record.value.clone());
@@ -251,7 +251,7 @@ impl Replica {
         let over = self.entries.iter().filter(|(_, entry)| entry.record.is_forgotten(self.horizon_ms));
         let over: Vec<(u64, Key)> = over.map(|(hash, entry)| (*hash, entry.key.clone())).collect();
         for (hash, key) in &over {
-            self.take(*hash, key);
+            self.forget(*hash, key);
         }
         over.into_iter().map(|(_, key)| key).collect()
     }
@@ -325,16 +325,17 @@ impl Replica {
         Err(RecordError::Full { key: entry.key.to_string(), records, bytes, records_max, bytes_max })
     }
 
-    /// Forgets as many tombstones, the oldest first, as it takes to have room for `entry`.
+    /// Forgets as many tombstones, those of data and then the oldest first, as it takes to have room for `entry`: who deletes much data
+    /// must not have others forget what was deleted of what the lattice is told to be.
     fn make_room(&mut self, entry: &Entry) {
         loop {
             let (records, bytes) = self.with(entry);
             if self.fits(records, bytes) {
                 return;
             }
-            let oldest = self.older_tombstones(entry).min_by_key(|(_, old)| old.record.stamp);
+            let oldest = self.older_tombstones(entry).min_by_key(|(_, old)| (!old.key.is_data(), old.record.stamp));
             let Some((hash, key)) = oldest.map(|(hash, old)| (hash, old.key.clone())) else { return };
-            self.take(hash, &key);
+            self.forget(hash, &key);
         }
     }
 
@@ -362,6 +363,13 @@ impl Replica {
         self.bytes += entry.size();
         self.data.put(&entry);
         self.entries.insert(hash, entry);
+    }
+
+    /// Has nothing be known of that key. False when there is no entry of it.
+    fn forget(&mut self, hash: u64, key: &Key) -> bool {
+        // Else all that was ever written would be remembered.
+        self.written.remove(&hash);
+        self.take(hash, key)
     }
 
     /// False when there is no entry of that key.

@@ -154,6 +154,23 @@ fn data_leaves_room_for_the_rest() {
     assert_eq!(copy.merge(NOW, theirs), Merged::Taken);
 }
 
+/// Goal: however much data is deleted, what was deleted of the rest is remembered.
+#[test]
+fn tombstones_of_data_give_way_first() {
+    let mut copy = Replica::new(node(1), Limits { records: 4, bytes: 10_000 });
+    let mut write = |key: Key, value: Option<Vec<u8>>| {
+        let staged = copy.stage(NOW, key, value).unwrap();
+        staged.into_iter().for_each(|entry| copy.commit(entry));
+        copy.entries().map(|entry| entry.key.name.clone()).filter(|name| name == "config/a").count()
+    };
+    write(Key::shared("config/a"), Some(vec![1]));
+    write(Key::shared("config/a"), None);
+    for n in 0..20 {
+        let key = Key::owned(node(1), format!("kv/{n}"));
+        assert_eq!(write(key.clone(), Some(vec![1])) + write(key, None), 2);
+    }
+}
+
 #[test]
 fn data_is_found_by_name_and_in_pages() {
     let mut copy = replica(9);
