@@ -6,7 +6,9 @@
 mod components;
 
 use lattice::host::engine::{Bounds, CallError, CodeCache, Engine, Inspection, Level, Limit, Settings};
+use lattice::host::keyvalue::{Buckets, Life, Memory, Store};
 use lattice::host::runner::{HttpError, HttpRequest, Limits, RunError, Runner, Spec};
+use lattice::identity::NodeId;
 use lattice::ports::{BadInterest, Client, Clients, Deliveries, Delivery};
 use lattice::wiring;
 use lattice_broker::env::Env;
@@ -41,6 +43,14 @@ impl Host {
         Engine::new(env.clone(), wiring::clients(broker), settings)
     }
 
+    /// Gives components a place to keep values in.
+    fn keep(&self) -> Arc<Store> {
+        let records = Memory::new(NodeId([1; 32]), lattice::host::state::Limits::default());
+        let store = Arc::new(Store::new(Arc::new(records), Life { disk: 1, number: 0 }));
+        self.engine.provide(Arc::clone(&store));
+        store
+    }
+
     fn image(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
@@ -56,6 +66,7 @@ impl Host {
             config: [("greeting".to_owned(), "hello".to_owned())].into(),
             limits: Limits::default(),
             subscriptions: vec![id.to_owned()],
+            buckets: Buckets::default(),
         }
     }
 
@@ -364,6 +375,62 @@ async fn hostile_components_run_into_their_limits() {
     let error = host.failure("error", &components::error()).await;
     assert_eq!(error.to_string(), "component error: returned the error \"it does not like this\"");
     host.until("bomb", |_| host.engine.memory_bytes() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_keeps_values_where_it_may() {
+    let bounds = Bounds { written_max: 700, ..Bounds::default() };
+    let mut host = Host::new(Settings { bounds, ..Settings::default() });
+    let spec = host.spec("keeper", &components::keeper());
+    host.engine.apply(spec.clone()).await.unwrap();
+    assert_eq!(host.ask("keeper", "gx").await, "denied");
+    let mut buckets = Buckets::default();
+    buckets.open("keeper", &[("buckets".to_owned(), "common, no bucket".to_owned())].into());
+    let spec = Spec { buckets, ..spec };
+    host.engine.apply(spec.clone()).await.unwrap();
+    assert_eq!(host.ask("keeper", "gx").await, "no such store");
+    let store = host.keep();
+    host.engine.apply(spec.clone()).await.unwrap();
+    for (asked, answer) in [
+        ("gx", "none"),
+        ("ex", "none"),
+        ("sxhello", "ok"),
+        ("gx", "hello"),
+        ("ex", "yes"),
+        ("ic", "1"),
+        ("ic", "2"),
+        ("gc", "2"),
+        ("bbin one", "in one"),
+        ("gb", "none"),
+        ("dx", "ok"),
+        ("gx", "none"),
+        ("l", "c"),
+        ("sxhello", "ok"),
+        (
+            "ix",
+            "x: its value is no decimal number from 0 to 18446744073709551615: set one, or delete it, to count there",
+        ),
+        ("ocommon", "ok"),
+        ("oother", "denied"),
+    ] {
+        assert_eq!(host.ask("keeper", asked).await, answer, "{asked}");
+    }
+    let told = host.ask("keeper", "ono bucket").await;
+    assert!(told.starts_with("bucket \"no bucket\": a name of 1 to 64 letters"), "{told}");
+    assert_eq!(store.get("keeper", "c"), Ok(Some(b"2".to_vec())));
+    store.set("keeper", "c", b"40".to_vec()).unwrap();
+    assert_eq!(host.ask("keeper", "ic").await, "41");
+
+    host.send("keeper", "ff");
+    let failed = host.until("keeper", |seen| seen.running.failed == 1).await.last_failure.unwrap().to_string();
+    assert_eq!(failed, "component keeper: more than 700 values written within one call (written_max)");
+    // What it may write at once outlives a change.
+    host.engine.apply(Spec { config: [].into(), ..spec }).await.unwrap();
+    let told = host.ask("keeper", "ff").await;
+    assert_eq!(told, "this component writes too fast: at most 100 values a second, 1000 at once");
+    host.send("keeper", "hh");
+    let seen = host.until("keeper", |seen| seen.running.failed == 2).await;
+    assert!(matches!(seen.last_failure, Some(CallError::Trap { .. })), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -196,6 +196,79 @@ async fn a_component_on_another_node() {
     assert_eq!((stopped.code, stopped.stdout.trim()), (Some(0), "echo has ended on b"), "{stopped:#?}");
 }
 
+/// Starts the component that keeps values on a host, heard at its name there.
+async fn start_keeper(client: &Client, node: &Node, id: &str) {
+    let image = file(&node.data(), "keeper.wasm", &components::keeper());
+    let mut events = client.subscribe("wasmbus.evt.default.component_scaled").await.unwrap();
+    let messages = json!({
+        "source_id": "nats", "target": id, "name": id, "wit_namespace": "wasmcloud", "wit_package": "messaging",
+        "interfaces": ["handler"], "source_config": [id],
+    });
+    ask(client, &format!("config.put.{id}"), json!({ "subscriptions": id })).await;
+    ask(client, "link.put", messages).await;
+    let host = node.status().id;
+    let body = json!({
+        "component_id": id, "component_ref": format!("file://{}", image.display()), "count": 1, "host_id": host,
+    });
+    ask(client, &format!("component.scale.{host}"), body).await;
+    events.next().await.unwrap();
+}
+
+/// Asks a component until it answers so.
+async fn until_answered(client: &Client, subject: &str, body: &str, expected: &str) {
+    let deadline = std::time::Instant::now() + LIMIT;
+    loop {
+        let told = answer(client, subject, body).await;
+        if told == expected {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{subject} answers {told:?} to {body:?}, not {expected:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Goal: what components keep is where a link says, is on all nodes, adds up, and outlives a kill.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_are_kept_on_all_nodes() {
+    let mut cluster = Cluster::line(2);
+    let client = connect(&cluster.nodes[0].url()).await;
+    start_keeper(&client, &cluster.nodes[0], "one").await;
+    start_keeper(&client, &cluster.nodes[1], "two").await;
+    assert_eq!(answer(&client, "one", "gx").await, "denied");
+    ask(&client, "config.put.common", json!({ "bucket": "common" })).await;
+    for id in ["one", "two"] {
+        let link = json!({
+            "source_id": id, "target": "keyvalue", "name": "default", "wit_namespace": "wasi",
+            "wit_package": "keyvalue", "interfaces": ["store", "atomics"], "target_config": ["common"],
+        });
+        ask(&client, "link.put", link).await;
+        until_answered(&client, id, "gx", "none").await;
+    }
+    for _ in 0..20 {
+        answer(&client, "one", "ic").await;
+        answer(&client, "two", "ic").await;
+    }
+    answer(&client, "two", "sxhello").await;
+    for id in ["one", "two"] {
+        until_answered(&client, id, "gc", "40").await;
+        until_answered(&client, id, "gx", "hello").await;
+    }
+    // Right after it has counted: its disk may not have it, but the other node has.
+    cluster.nodes[1].kill();
+    cluster.nodes[1].start(&[]);
+    until_answered(&client, "two", "gc", "40").await;
+    until_answered(&client, "one", "gc", "40").await;
+    assert_eq!(answer(&client, "two", "ic").await, "41");
+    until_answered(&client, "one", "gc", "41").await;
+    ask(
+        &client,
+        "link.del",
+        json!({"source_id": "one", "name": "default", "wit_namespace": "wasi", "wit_package": "keyvalue"}),
+    )
+    .await;
+    until_answered(&client, "one", "gx", "denied").await;
+}
+
 /// Goal: a node that shall not run components is no host, and the commands say so.
 #[test]
 fn a_node_that_is_no_host_says_so() {

@@ -13,6 +13,7 @@
 mod components;
 
 use lattice::host::engine::{CodeCache, Engine, Settings};
+use lattice::host::keyvalue::Buckets;
 use lattice::host::runner::{Limits, Runner, Spec};
 use lattice::wiring;
 use lattice_broker::env::Env;
@@ -90,6 +91,7 @@ impl Bench {
             config: [].into(),
             limits: Limits::default(),
             subscriptions: vec![id.to_owned()],
+            buckets: Buckets::default(),
         }
     }
 

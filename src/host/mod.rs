@@ -2,7 +2,9 @@
 //!
 //! It sees the lattice through the ports, as a client in the process would: `state/` keeps records that all nodes come to have
 //! alike, with no coordinator; `control/` is the control interface over them; `runner.rs` is what runs components, as
-//! a trait, and `engine/` is that with wasmtime; `images/` keeps what it is made of and hands it on; `http/` has components answer those who ask by HTTP. The node builds it, and ends it before the broker.
+//! a trait, and `engine/` is that with wasmtime; `images/` keeps what it is made of and hands it on; `apps/` is what is wanted in
+//! all; `http/` has components answer those who ask by HTTP, and `keyvalue/` keeps values for them. The node builds it, and ends it
+//! before the broker.
 
 pub mod apps;
 pub mod control;
@@ -11,18 +13,20 @@ pub mod double;
 pub mod engine;
 pub mod http;
 pub mod images;
+pub mod keyvalue;
 pub mod runner;
 pub mod state;
 
 use crate::identity::NodeId;
 use crate::ports::{BadInterest, Client};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use control::{Books, Control, Facts, Map};
 use images::{Images, Shelf};
 use lattice_broker::env::Env;
 use runner::Runner;
 use state::State;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Whether a node is a host, and of what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +103,8 @@ pub struct Host {
     state: State,
     images: Option<Images>,
     control: Control,
+    /// Ends what tends the values of components.
+    stop: CancellationToken,
 }
 
 /// The host did not start.
@@ -107,6 +113,9 @@ pub enum StartError {
     /// The records cannot be read.
     #[error(transparent)]
     State(#[from] state::StartError),
+    /// The disk fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A subject that cannot be subscribed to.
     #[error(transparent)]
     Subject(#[from] BadInterest),
@@ -125,20 +134,25 @@ impl Host {
             let reach = Arc::clone(&reach);
             Box::new(move || reach.count())
         };
+        let disk = Arc::clone(&store);
         let records = state::Parts { env: env.clone(), me: node, store, client, reachable, limits };
         let state = State::start(records)?;
-        let books = Books::labelled(Arc::new(state.clone()), facts.labels.clone());
-        let changes = state.changes();
+        let life = keyvalue::Life::begin(disk.as_ref(), &mut env.rng("keyvalue"))?;
+        let values = Arc::new(keyvalue::Store::new(Arc::new(state.clone()), life));
+        runner.provide(Arc::clone(&values));
         let images = images.map(|shelf| {
             let (env, nodes, clients) = (env.clone(), Arc::clone(&nodes), Arc::clone(&clients));
             let (host, lattice, payload_max) = (facts.id.clone(), facts.lattice.clone(), facts.payload_max);
             Images::start(images::Parts { env, host, lattice, payload_max, nodes, clients, shelf })
         });
         let images = images.transpose()?;
-        let (client, kept) = (clients, images.clone());
+        let books = Books::labelled(Arc::new(state.clone()), facts.labels.clone());
+        let (tending, changes, client, kept) = (env.clone(), state.changes(), clients, images.clone());
         let parts = control::Parts { env, facts, books, changes, nodes, client, runner, reach, images: kept };
         let control = Control::start(parts)?;
-        Ok(Self { state, images, control })
+        let stop = CancellationToken::new();
+        tending.spawn(keyvalue::tend(tending.clone(), disk, values, stop.clone()));
+        Ok(Self { state, images, control, stop })
     }
 
     /// The records.
@@ -153,6 +167,7 @@ impl Host {
         if let Some(images) = &self.images {
             images.stop();
         }
+        self.stop.cancel();
         self.state.stop().await;
     }
 }

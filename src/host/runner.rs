@@ -4,13 +4,17 @@
 //! others are told of it, is `control/`'s.
 
 use crate::codec::{Decode, Encode};
+use crate::host::keyvalue::{Buckets, Store};
 use bytes::Bytes;
 use lattice_broker::env::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Runs components. All calls for one component happen one after the other; the caller sees to that.
 pub trait Runner: Send + Sync + fmt::Debug + 'static {
+    /// Gives components that start from now on a place to keep values in. Without one they have none.
+    fn provide(&self, _store: Arc<Store>) {}
     /// Makes a component run as `spec` says: starts it, changes its number or its image, or stops it when `spec.count` is 0.
     /// Ready when that has happened. Messages that arrive meanwhile go to the instances that were there before.
     ///
@@ -46,6 +50,8 @@ pub struct Spec {
     pub limits: Limits,
     /// Which subjects it is called for when a message arrives (wasmcloud:messaging).
     pub subscriptions: Vec<String>,
+    /// Where it may keep values (wasi:keyvalue).
+    pub buckets: Buckets,
 }
 
 /// What one component may take.

@@ -1,4 +1,5 @@
-//! Components for tests and benchmarks, as text: each is `base.wat` or `http.wat` around a few instructions, in the world of `world.wit`.
+//! Components for tests and benchmarks, as text: each is `base.wat` or `http.wat` around a few instructions, or
+//! `keeper.wat`, in the world of `world.wit`.
 #![allow(dead_code, unreachable_pub, reason = "each of those who include this uses a part of it")]
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -7,6 +8,7 @@ use wit_parser::Resolve;
 const WORLDS: &str = include_str!("world.wit");
 const BASE: &str = include_str!("base.wat");
 const HTTP: &str = include_str!("http.wat");
+const KEEPER: &str = include_str!("keeper.wat");
 
 /// The result `ok`, which is all zeros.
 const OK: &str = "(i32.const 0)";
@@ -231,6 +233,11 @@ pub fn http_large(bytes: usize) -> Vec<u8> {
         "(global.set $end (i32.add (global.get $end) (i32.const {bytes})))
          (call $answer (local.get $out) (i32.const 200))"
     ))
+}
+
+/// Keeps values, as the first letter of a message says: `keeper.wat`.
+pub fn keeper() -> Vec<u8> {
+    encode("keeper", KEEPER)
 }
 
 /// Exports nothing.

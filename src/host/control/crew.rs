@@ -7,6 +7,7 @@ use super::books::{Books, Workload};
 use super::event::Events;
 use super::request::{Link, Map, ScaleComponent, UpdateComponent};
 use crate::host::images::{Digest, Images};
+use crate::host::keyvalue::Buckets;
 use crate::host::runner::{Limits, Runner, Spec};
 use lattice_broker::env::Env;
 use serde_json::{Value, json};
@@ -232,6 +233,7 @@ impl Crew {
             config: Map::new(),
             limits: Limits::default(),
             subscriptions: Vec::new(),
+            buckets: Buckets::default(),
         };
         let spec = if workload.count == 0 { spec.unwrap_or_else(stopped) } else { spec? };
         if spec.count > 0 {
@@ -274,6 +276,7 @@ impl Crew {
             config,
             limits: limits(&workload.limits).map_err(|error| error.to_string())?,
             subscriptions: self.subscriptions(id, links),
+            buckets: self.buckets(id, links),
         })
     }
 
@@ -290,6 +293,23 @@ impl Crew {
             subjects.extend(listed.filter(|subject| !subject.is_empty()).map(str::to_owned));
         }
         subjects.into_iter().collect()
+    }
+
+    /// What the component's links for values open to it; one whose configuration is not there opens nothing.
+    fn buckets(&self, id: &str, links: &[Link]) -> Buckets {
+        let keeps = |link: &&Link| {
+            let is_keyvalue = (&*link.id.wit_namespace, &*link.id.wit_package) == ("wasi", "keyvalue");
+            let is_given = |interface: &String| ["atomics", "batch", "store"].contains(&interface.as_str());
+            link.id.source_id == id && is_keyvalue && link.interfaces.iter().any(is_given)
+        };
+        let mut buckets = Buckets::default();
+        for link in links.iter().filter(keeps) {
+            let named = link.target_config.iter().map(|name| self.books.config(name));
+            if let Some(configs) = named.collect::<Option<Vec<Map>>>() {
+                buckets.open(id, &configs.into_iter().flatten().collect());
+            }
+        }
+        buckets
     }
 
     fn told(&self, id: &str, workload: &Workload) -> Value {

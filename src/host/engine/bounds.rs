@@ -47,6 +47,8 @@ pub struct Bounds {
     pub host_calls_max: u64,
     /// Messages that a component may publish within one call, requests included.
     pub published_max: u64,
+    /// Values that a component may write or delete within one call.
+    pub written_max: u64,
     /// Bytes that a component may hand to the host in one call to it.
     pub transfer_bytes_max: usize,
     /// Bytes of the body that a component may answer a request by HTTP with.
@@ -90,6 +92,7 @@ impl Bounds {
             call_max: Duration::from_secs(600),
             host_calls_max: 1_000_000,
             published_max: 1_000,
+            written_max: 1_000,
             transfer_bytes_max: 2 << 20,
             http_body_bytes_max: 4 << 20,
             http_wait: Duration::from_secs(10),

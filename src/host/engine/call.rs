@@ -113,6 +113,12 @@ pub enum Limit {
         /// The limit.
         max: u64,
     },
+    /// Values.
+    #[error("more than {max} values written within one call (written_max)")]
+    Written {
+        /// The limit.
+        max: u64,
+    },
 }
 
 /// Calls the component with `message`; without one, makes an instance and looks whether it could be called.

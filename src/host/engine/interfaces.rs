@@ -7,6 +7,7 @@
 
 mod config;
 mod http;
+mod keyvalue;
 mod logging;
 mod messaging;
 
@@ -62,6 +63,11 @@ const GIVEN: &[Given] = &[
     // Programs import the whole of it; who asks others is told that it is denied.
     Given { package: "wasi:http", interfaces: &["outgoing-handler", "types"], versions: Versions::Wasi02 },
     Given { package: "wasi:io", interfaces: &["error", "poll", "streams"], versions: Versions::Wasi02 },
+    Given {
+        package: "wasi:keyvalue",
+        interfaces: &["atomics", "batch", "store"],
+        versions: Versions::Exactly(keyvalue::VERSIONS),
+    },
     Given { package: "wasi:logging", interfaces: &["logging"], versions: Versions::Exactly(&["0.1.0-draft"]) },
     Given { package: "wasi:random", interfaces: &["insecure", "insecure-seed", "random"], versions: Versions::Wasi02 },
     Given {
@@ -124,6 +130,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasi(&mut linker)?;
     config::add(&mut linker)?;
+    keyvalue::add(&mut linker)?;
     logging::add(&mut linker)?;
     messaging::add(&mut linker)?;
     Ok(linker)

@@ -1,4 +1,5 @@
-//! Counts what one instance takes, and says when that is enough: memory (tables are memory, too), stack, calls to the host, messages.
+//! Counts what one instance takes, and says when that is enough: memory (tables are memory, too), stack, calls to the host, messages,
+//! values that are written.
 //!
 //! What stopped an instance is remembered here, since what wasmtime reports is often only how the code in it took the
 //! refusal. Time is `call.rs`'s business.
@@ -86,6 +87,8 @@ pub(super) struct Limiter {
     host_calls: u64,
     published_max: u64,
     published: u64,
+    written_max: u64,
+    written: u64,
     /// What it was refused last.
     hit: Option<Limit>,
 }
@@ -111,13 +114,16 @@ impl Limiter {
             host_calls: 0,
             published_max: bounds.published_max,
             published: 0,
+            written_max: bounds.written_max,
+            written: 0,
             hit: None,
         })
     }
 
-    /// Lets it publish nothing.
+    /// Lets it publish nothing, and write nothing.
     pub(super) fn silence(&mut self) {
         self.published_max = 0;
+        self.written_max = 0;
     }
 
     /// The limit that the instance ran into, if it did.
@@ -148,6 +154,18 @@ impl Limiter {
             return Ok(());
         }
         Err(self.stop(Limit::Published { max: self.published_max }))
+    }
+
+    /// Counts a value that is to be written or deleted.
+    ///
+    /// # Errors
+    /// As [`Limiter::host_call`].
+    pub(super) fn write(&mut self) -> Result<(), Limit> {
+        self.written += 1;
+        if self.written <= self.written_max {
+            return Ok(());
+        }
+        Err(self.stop(Limit::Written { max: self.written_max }))
     }
 
     /// Takes so much more memory, if there is as much.

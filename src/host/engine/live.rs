@@ -3,6 +3,7 @@
 //! It does not change: what is to be otherwise is another one, which takes its place.
 
 use super::bounds::{Allowed, Bounds};
+use super::data::Data;
 use super::image::Stamp;
 use super::interfaces::{self, HANDLER, HTTP_HANDLER};
 use super::limiter::Budget;
@@ -43,6 +44,7 @@ pub(super) struct Live {
     pub(super) code: Code,
     pub(super) config: BTreeMap<String, String>,
     pub(super) subjects: Subjects,
+    pub(super) data: Data,
     pub(super) allowed: Allowed,
     pub(super) bounds: Arc<Bounds>,
     pub(super) budget: Arc<Budget>,

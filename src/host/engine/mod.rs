@@ -8,6 +8,7 @@
 //!
 //! ```no_run
 //! use lattice::host::engine::{Bounds, CodeCache, Engine, Settings};
+//! use lattice::host::keyvalue::Buckets;
 //! use lattice::host::runner::{Limits, Runner, Spec};
 //! use lattice::wiring;
 //! use lattice_broker::{Broker, Config, env::Env};
@@ -31,6 +32,7 @@
 //!     config: [("greeting".to_owned(), "hello".to_owned())].into(),
 //!     limits: Limits::default(),
 //!     subscriptions: vec!["echo.>".to_owned()],
+//!     buckets: Buckets::default(),
 //! };
 //! // Ready when messages to `echo.>` reach it; a mistake is named, with what would be accepted.
 //! engine.apply(spec).await?;
@@ -58,6 +60,7 @@ mod cache;
 mod call;
 mod clocks;
 mod component;
+mod data;
 mod http;
 mod image;
 mod interfaces;
@@ -81,10 +84,12 @@ pub use call::{CallError, Limit};
 pub use log::{Level, Line};
 
 use super::images::Shelf;
+use super::keyvalue::Store;
 use super::runner::{HttpError, HttpRequest, HttpResponse, RunError, Runner, Running, Spec};
 use crate::ports::Clients;
 use bounds::Allowed;
 use component::{Component, PENDING_MAX};
+use data::{Data, Pace};
 use futures_util::future::join_all;
 use http::Exchange;
 use lattice_broker::env::{BoxFuture, Env};
@@ -94,7 +99,7 @@ use log::Log;
 use machine::Machine;
 use messages::{BadSubject, Messenger};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use subjects::Subjects;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -146,6 +151,8 @@ struct Inner {
     /// One for each call that may be in flight.
     turns: Arc<Semaphore>,
     components: Mutex<BTreeMap<String, Arc<Component>>>,
+    /// Where they keep values, once there is such a place.
+    values: OnceLock<Arc<Store>>,
     /// Cancelled when all are stopped, and replaced: what was on its way to be started then does not start.
     ended: Mutex<CancellationToken>,
     /// Alive while components run.
@@ -188,6 +195,7 @@ impl Engine {
             threads: threads.max(1),
             payload_max,
             components: Mutex::default(),
+            values: OnceLock::new(),
             machine: Mutex::default(),
             loading: Arc::default(),
         };
@@ -218,6 +226,11 @@ impl Engine {
 }
 
 impl Runner for Engine {
+    fn provide(&self, store: Arc<Store>) {
+        // The first one stays: what components have kept is there.
+        drop(self.inner.values.set(store));
+    }
+
     fn apply(&self, spec: Spec) -> BoxFuture<Result<(), RunError>> {
         let inner = self.inner.clone();
         Box::pin(async move {
@@ -352,11 +365,13 @@ impl Inner {
         let id: Arc<str> = former.map_or_else(|| spec.id.as_str().into(), |former| former.id.clone());
         let log = former.map(|former| former.log.clone());
         let log = log.unwrap_or_else(|| Arc::new(Log::new(id.clone(), &self.env, self.bounds.log_lines_per_second)));
+        let data = self.data(spec, former);
         Ok(Live {
             id,
             code,
             config: spec.config.clone(),
             subjects,
+            data,
             allowed,
             bounds: self.bounds.clone(),
             budget: self.budget.clone(),
@@ -367,6 +382,15 @@ impl Inner {
             start: former.map_or_else(|| self.env.now(), |former| former.start),
             env: self.env.clone(),
         })
+    }
+
+    fn data(&self, spec: &Spec, former: Option<&Live>) -> Data {
+        let pace = former.map(|former| former.data.pace.clone());
+        Data {
+            store: self.values.get().cloned(),
+            buckets: spec.buckets.clone(),
+            pace: pace.unwrap_or_else(|| Arc::new(Pace::new(self.env.now()))),
+        }
     }
 
     fn messenger(&self) -> Arc<Messenger> {

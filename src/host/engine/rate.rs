@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-/// Lets through `per_second` on average, and as many at once after a second of silence.
+/// Lets through `per_second` on average, and as many at once after a second of silence, or more after a longer one.
 #[derive(Debug)]
 pub(super) struct Rate {
     per_second: u32,
+    at_once: u32,
     /// Thousandths of what may pass at once.
     filled: u64,
     last: Instant,
@@ -26,15 +27,20 @@ pub(super) enum Pass {
 
 impl Rate {
     pub(super) fn new(per_second: u32, now: Instant) -> Self {
-        Self { per_second, filled: u64::from(per_second) * 1_000, last: now, refused: 0 }
+        Self::with_burst(per_second, per_second, now)
+    }
+
+    /// One that lets `at_once` through at once.
+    pub(super) fn with_burst(per_second: u32, at_once: u32, now: Instant) -> Self {
+        Self { per_second, at_once, filled: u64::from(at_once) * 1_000, last: now, refused: 0 }
     }
 
     /// Asks for one at `now`, which does not go back.
     pub(super) fn pass(&mut self, now: Instant) -> Pass {
         let millis = u64::try_from(now.saturating_duration_since(self.last).as_millis()).unwrap_or(u64::MAX);
         if millis > 0 {
-            let rate = u64::from(self.per_second);
-            self.filled = self.filled.saturating_add(millis.saturating_mul(rate)).min(rate * 1_000);
+            let more = millis.saturating_mul(self.per_second.into());
+            self.filled = self.filled.saturating_add(more).min(u64::from(self.at_once) * 1_000);
             self.last = now;
         }
         if self.filled < 1_000 {
@@ -63,5 +69,10 @@ mod tests {
         let later = start + Duration::from_secs(60);
         let passed = (0..50).filter(|_| rate.pass(later) != Pass::No).count();
         assert_eq!(passed, 10, "silence is not saved up");
+        let mut rate = Rate::with_burst(10, 30, start);
+        let passed = |rate: &mut Rate, now| (0..50).filter(|_| rate.pass(now) != Pass::No).count();
+        assert_eq!(passed(&mut rate, start), 30);
+        assert_eq!(passed(&mut rate, start + Duration::from_secs(1)), 10);
+        assert_eq!(passed(&mut rate, later), 30);
     }
 }

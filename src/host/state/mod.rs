@@ -10,7 +10,7 @@
 //! - Who writes a key after having seen what stands there is later, whatever the clocks say. A clock that is wrong decides only
 //!   between those who have not seen each other.
 //! - What is deleted is a record too, without a value. It is forgotten when two nodes have written something more than 90 days
-//!   later, or earlier, the oldest first, when there is no room: a part that was away for longer may bring back what was
+//!   later, or earlier, those of data and then the oldest first, when there is no room: a part that was away for longer may bring back what was
 //!   deleted meanwhile.
 //! - Whatever is no record, or has no room, is refused and counted; a node that is full is not alike until it has room.
 //!
@@ -18,12 +18,14 @@
 //!
 //! What is written is told to all nodes in reach at once (`exchange.rs`). Digests, told often after changes and seldom at rest
 //! (`pace.rs`), show what was missed; a repair between two nodes then moves that and nothing else (`repair.rs`), in messages
-//! of some 24 KiB (`wire.rs`). `service.rs` runs it on a node, `disk.rs` keeps it there.
+//! of some 24 KiB (`wire.rs`). `service.rs` runs it on a node, `disk.rs` keeps it there; `data.rs` sees to it
+//! that what components keep leaves room for the rest.
 //!
 //! Members are believed: a member may say that it is another. Only members can speak in the account where this is said, and of
 //! those only they that are limited to no account.
 
 pub mod clock;
+pub mod data;
 mod disk;
 pub mod exchange;
 mod hash;
@@ -37,8 +39,9 @@ mod tests;
 pub mod wire;
 
 pub use clock::{Clock, DRIFT_MAX_MS, Stamp};
+pub use data::{Look, Page};
 pub use exchange::{Counters, Exchange, Now, Output};
-pub use record::{Entry, Key, NAME_MAX, Record, RecordError, TOMBSTONE_MS, VALUE_MAX};
+pub use record::{DATA, Entry, Key, NAME_MAX, Record, RecordError, TOMBSTONE_MS, VALUE_MAX};
 pub use replica::{Limits, Merged, Replica};
 pub use service::{Parts, StartError, State, WriteError};
 pub use wire::{BadPacket, Message, PACKET_MAX, Packet};

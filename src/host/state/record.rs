@@ -17,6 +17,10 @@ pub const VALUE_MAX: usize = 12 << 10;
 /// was deleted meanwhile. One whose writer had no clock tells no age, and is kept as long as there is room.
 pub const TOMBSTONE_MS: u64 = 90 * 24 * 3600 * 1000;
 
+/// How the names of data begin: what components keep, and not what the lattice is told to be. All data together has half of the room,
+/// and changes of it are no news to those who look what is to run.
+pub const DATA: &str = "kv/";
+
 /// What a record is called.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Key {
@@ -78,6 +82,22 @@ pub enum RecordError {
         /// Their bytes.
         bytes_max: usize,
     },
+    /// Delete some data first.
+    #[error(
+        "{key} has no room: there are {records} records of {bytes} bytes of data, and at most {records_max} of {bytes_max} are written"
+    )]
+    Share {
+        /// The key.
+        key: String,
+        /// How many there are.
+        records: usize,
+        /// Their bytes.
+        bytes: usize,
+        /// How many may be.
+        records_max: usize,
+        /// Their bytes.
+        bytes_max: usize,
+    },
     /// A node wrote what belongs to another.
     #[error("{key} was written by {writer}, which does not own it")]
     Owner {
@@ -115,6 +135,18 @@ impl Key {
     #[must_use]
     pub fn owned(owner: NodeId, name: impl Into<String>) -> Self {
         Self { owner: Some(owner), name: name.into() }
+    }
+
+    /// Whether it is the shared one of that name.
+    #[must_use]
+    pub fn is_shared(&self, name: &str) -> bool {
+        self.owner.is_none() && self.name == name
+    }
+
+    /// Whether data is there: [`DATA`].
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        self.name.starts_with(DATA)
     }
 
     /// By which the key is found: the same everywhere.

@@ -1,18 +1,19 @@
 //! One node's copy of the records: what is written, what is merged, what is forgotten, and the digests of all that.
 //!
 //! Merging keeps the greater of two records, so that it does not matter in which order, how often, or over whom they come.
-//! Two rules stand beside that. Tombstones end after [`TOMBSTONE_MS`], or earlier, the oldest first, when there is no room. Their
+//! Two rules stand beside that. Tombstones end after [`TOMBSTONE_MS`], or earlier, those of data and then the oldest first, when there is no room. Their
 //! age is told by the records alone, so that all copies come to the same: it is that at the second latest of the times at which
 //! each writer wrote last by its own clock, which no single clock that is wrong can move. And a node that finds its own key written later than it has
 //! written it itself in this life (its disk was lost, or its clock was) writes it once more over that. What it has
 //! not written in this life it takes from the others, as its own memory.
 
 use super::clock::{Clock, Stamp, has_clock};
+use super::data::{Data, Look, Page};
 use super::hash::Hash;
 use super::record::{Entry, Key, Record, RecordError, TOMBSTONE_MS};
 use crate::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use std::ops::{Bound, RangeInclusive};
 
 /// Into how many parts keys are divided by their hash, each with a digest.
 pub const BUCKETS: usize = 64;
@@ -59,6 +60,8 @@ pub struct Replica {
     bytes: usize,
     /// Tombstones from before are forgotten.
     horizon_ms: u64,
+    /// What there is of data.
+    data: Data,
     /// This node's own keys that it has written in this life.
     written: BTreeSet<u64>,
     /// Records of others that were no records or had no room.
@@ -77,6 +80,7 @@ impl Replica {
             buckets: [0; BUCKETS],
             bytes: 0,
             horizon_ms: 0,
+            data: Data::new(),
             written: BTreeSet::new(),
             refused: 0,
         }
@@ -125,6 +129,40 @@ impl Replica {
         found
     }
 
+    /// What stands at the shared key of data `name`, and the records of all owners whose names are `name`, a byte 0 and something more.
+    #[must_use]
+    pub fn look(&self, name: &str) -> Look {
+        let shared = self.entries.get(&Key::shared(name).hash()).filter(|entry| entry.key.is_shared(name));
+        let value = shared.and_then(|entry| entry.record.value.clone());
+        let parts = self.data.parts(name).filter_map(|key| Some((key.clone(), self.get(&key)?.to_vec()))).collect();
+        Look { digest: shared.map_or(0, Entry::element), value, parts }
+    }
+
+    /// Names of shared data that begin with `prefix`, in no order that means anything, but in one that does not change: at most `max`
+    /// behind `after`, which is what the page before says.
+    #[must_use]
+    pub fn page(&self, prefix: &str, after: Option<u64>, max: usize) -> Page {
+        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let there = self.entries.range(behind).filter(|(_, Entry { key, record })| {
+            key.owner.is_none() && !record.is_tombstone() && key.name.starts_with(prefix)
+        });
+        let mut there = there.take(max.saturating_add(1));
+        let mut page = Page::default();
+        let mut last = 0;
+        for (hash, entry) in there.by_ref().take(max) {
+            page.names.push(entry.key.name.clone());
+            last = *hash;
+        }
+        page.next = there.next().map(|_| last);
+        page
+    }
+
+    /// The keys of data of `owner`.
+    #[must_use]
+    pub fn data_of(&self, owner: NodeId) -> Vec<Key> {
+        self.data.keys().filter(|key| key.owner == Some(owner)).collect()
+    }
+
     /// All entries, tombstones as well, in the order of the hashes of their keys.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
@@ -153,7 +191,9 @@ impl Replica {
             return Ok(None);
         }
         let over = before.map(|before| before.stamp);
-        self.stamped(wall_ms, key, value, over).map(Some)
+        let staged = self.stamped(wall_ms, key, value, over)?;
+        self.data.check(&staged, self.entries.get(&staged.key.hash()), self.limits)?;
+        Ok(Some(staged))
     }
 
     /// Puts what was staged in its place.
@@ -189,7 +229,7 @@ impl Replica {
         }
         self.clock.observe(wall_ms, entry.record.stamp);
         if entry.record.is_forgotten(self.horizon_ms) {
-            return if self.take(hash, &entry.key) { Merged::Taken } else { Merged::Known };
+            return if self.forget(hash, &entry.key) { Merged::Taken } else { Merged::Known };
         }
         if self.written.contains(&hash) && entry.key.owner == Some(self.me) {
             let value = before.and_then(|before| before.record.value.clone());
@@ -226,7 +266,7 @@ impl Replica {
         let over = self.entries.iter().filter(|(_, entry)| entry.record.is_forgotten(self.horizon_ms));
         let over: Vec<(u64, Key)> = over.map(|(hash, entry)| (*hash, entry.key.clone())).collect();
         for (hash, key) in &over {
-            self.take(*hash, key);
+            self.forget(*hash, key);
         }
         over.into_iter().map(|(_, key)| key).collect()
     }
@@ -300,16 +340,17 @@ impl Replica {
         Err(RecordError::Full { key: entry.key.to_string(), records, bytes, records_max, bytes_max })
     }
 
-    /// Forgets as many tombstones, the oldest first, as it takes to have room for `entry`.
+    /// Forgets as many tombstones, those of data and then the oldest first, as it takes to have room for `entry`: who deletes much data
+    /// must not have others forget what was deleted of what the lattice is told to be.
     fn make_room(&mut self, entry: &Entry) {
         loop {
             let (records, bytes) = self.with(entry);
             if self.fits(records, bytes) {
                 return;
             }
-            let oldest = self.older_tombstones(entry).min_by_key(|(_, old)| old.record.stamp);
+            let oldest = self.older_tombstones(entry).min_by_key(|(_, old)| (!old.key.is_data(), old.record.stamp));
             let Some((hash, key)) = oldest.map(|(hash, old)| (hash, old.key.clone())) else { return };
-            self.take(hash, &key);
+            self.forget(hash, &key);
         }
     }
 
@@ -335,7 +376,15 @@ impl Replica {
         let bucket = &mut self.buckets[bucket_of(hash)];
         *bucket = bucket.wrapping_add(entry.element());
         self.bytes += entry.size();
+        self.data.put(&entry);
         self.entries.insert(hash, entry);
+    }
+
+    /// Has nothing be known of that key. False when there is no entry of it.
+    fn forget(&mut self, hash: u64, key: &Key) -> bool {
+        // Else all that was ever written would be remembered.
+        self.written.remove(&hash);
+        self.take(hash, key)
     }
 
     /// False when there is no entry of that key.
@@ -347,6 +396,7 @@ impl Replica {
         let bucket = &mut self.buckets[bucket_of(hash)];
         *bucket = bucket.wrapping_sub(entry.element());
         self.bytes -= entry.size();
+        self.data.take(&entry);
         true
     }
 }

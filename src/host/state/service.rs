@@ -3,6 +3,7 @@
 //! Owns the task that brings [`Exchange`] its packets and its time. It speaks in an account of the nodes' own, where no
 //! client is: on `ALL` to all, and to each node on a subject with its key.
 
+use super::data::{Look, Page};
 use super::disk;
 use super::exchange::{Counters, Exchange, Now, Output};
 use super::record::{Key, RecordError};
@@ -61,11 +62,20 @@ struct Shared {
     store: Arc<dyn Store>,
     client: Arc<dyn Client>,
     exchange: Mutex<Exchange>,
-    /// Counts what has changed.
+    /// Counts what has changed, but for data.
     changes: watch::Sender<u64>,
+    /// There is something that may not survive a loss of power.
+    unflushed: Notify,
     /// The task has to look when it is due.
     written: Notify,
     stop: CancellationToken,
+}
+
+/// Which records have changed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Changed {
+    any: bool,
+    other_than_data: bool,
 }
 
 /// Nothing was written.
@@ -116,6 +126,7 @@ impl State {
             client,
             exchange: Mutex::new(exchange),
             changes: watch::channel(0).0,
+            unflushed: Notify::new(),
             written: Notify::new(),
             stop: CancellationToken::new(),
         });
@@ -159,7 +170,7 @@ impl State {
     /// [`WriteError`]; nothing has changed then.
     pub fn write(&self, key: Key, value: Option<Vec<u8>>) -> Result<(), WriteError> {
         let shared = &self.shared;
-        let now = now(&shared.env);
+        let (now, is_data) = (now(&shared.env), key.is_data());
         {
             let mut exchange = shared.exchange();
             let Some(entry) = exchange.stage(now, key, value)? else { return Ok(()) };
@@ -167,13 +178,31 @@ impl State {
             disk::keep(shared.store.as_ref(), &entry.key, Some(&entry.record))?;
             exchange.write(now, entry);
         }
-        shared.act();
-        shared.changed();
+        let others = shared.act();
+        shared.changed(Changed { any: true, other_than_data: !is_data || others.other_than_data });
         shared.written.notify_one();
         Ok(())
     }
 
-    /// Tells of each change, of this node and of others: the number of them so far, of which some may be left out.
+    /// What stands at a name of data, and the parts of owners there: [`super::Replica::look`].
+    #[must_use]
+    pub fn look(&self, name: &str) -> Look {
+        self.shared.exchange().replica().look(name)
+    }
+
+    /// Names of shared data: [`super::Replica::page`].
+    #[must_use]
+    pub fn page(&self, prefix: &str, after: Option<u64>, max: usize) -> Page {
+        self.shared.exchange().replica().page(prefix, after, max)
+    }
+
+    /// This node's own keys of data.
+    #[must_use]
+    pub fn own_data(&self) -> Vec<Key> {
+        self.shared.exchange().replica().data_of(self.shared.me)
+    }
+
+    /// Tells of each change of anything but data, of this node and of others: the number of them so far, of which some may be left out.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
@@ -219,18 +248,24 @@ impl Shared {
         self.exchange.lock().expect("no holder of this lock panics")
     }
 
-    fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
+    fn changed(&self, changed: Changed) {
+        if changed.any {
+            self.unflushed.notify_one();
+        }
+        if changed.other_than_data {
+            self.changes.send_modify(|count| *count += 1);
+        }
     }
 
-    /// Does all that is to be done; true when records have changed.
-    fn act(&self) -> bool {
-        let mut changed = false;
+    /// Does all that is to be done, and says which records have changed by it.
+    fn act(&self) -> Changed {
+        let mut changed = Changed::default();
         loop {
             let Some(output) = self.exchange().poll_output() else { return changed };
             match output {
                 Output::Keep(key, entry) => {
-                    changed = true;
+                    changed.any = true;
+                    changed.other_than_data |= !key.is_data();
                     let record = entry.as_ref().map(|entry| &entry.record);
                     // It is here nonetheless, and after a restart the others have it.
                     if let Err(error) = disk::keep(self.store.as_ref(), &key, record) {
@@ -295,21 +330,17 @@ async fn run(
             }
         }
         shared.exchange().tick(now);
-        if shared.act() {
-            shared.changed();
-        }
+        shared.changed(shared.act());
     }
 }
 
 /// Has what was written kept through a loss of power, many changes at a time.
 async fn flush(shared: Arc<Shared>) {
-    let mut changes = shared.changes.subscribe();
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,
-            changed = changes.changed() => if changed.is_err() { return },
+            () = shared.unflushed.notified() => {}
         }
-        changes.mark_unchanged();
         if let Err(error) = shared.store.flush_durable().await {
             tracing::warn!(%error, "records may not survive a loss of power");
         }

@@ -26,7 +26,7 @@ fn entry(key: Key, wall_ms: u64, writer: u8, value: Option<&str>) -> Entry {
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
     let one = (0..4_u8, any::<bool>(), 0..6_u64, 1..4_u8, proptest::option::of("[ab]{0,2}"));
     let one = one.prop_map(|(name, owned, at, writer, value)| {
-        let name = format!("key/{name}");
+        let name = format!("{}{name}", if name % 2 == 0 { DATA } else { "key/" });
         let key = if owned { Key::owned(node(writer), name) } else { Key::shared(name) };
         entry(key, NOW + at, writer, value.as_deref())
     });
@@ -41,7 +41,8 @@ fn merged(all: &[Entry]) -> Replica {
 
 fn same(a: &Replica, b: &Replica) -> bool {
     let both: (Vec<&Entry>, Vec<&Entry>) = (a.entries().collect(), b.entries().collect());
-    both.0 == both.1 && a.root() == b.root() && a.buckets() == b.buckets() && a.size() == b.size()
+    let data = |replica: &Replica| (1..4).map(|n| replica.data_of(node(n))).collect::<Vec<_>>();
+    both.0 == both.1 && data(a) == data(b) && a.root() == b.root() && a.buckets() == b.buckets() && a.size() == b.size()
 }
 
 proptest! {
@@ -127,6 +128,73 @@ fn what_is_too_large_is_refused_with_its_measure() {
     // What is deleted makes room, and its tombstone goes when there is no other.
     assert_eq!(write("a", None).unwrap(), (2, 292));
     assert_eq!(write("c", Some(vec![])).unwrap(), (2, 292));
+}
+
+/// Goal: data has half of the room for whoever writes it, and what others have written is taken nonetheless.
+#[test]
+fn data_leaves_room_for_the_rest() {
+    let mut copy = Replica::new(node(1), Limits { records: 4, bytes: 2_000 });
+    let mut write = |name: &str, value: Option<Vec<u8>>| {
+        let staged = copy.stage(NOW, Key::shared(name), value)?;
+        staged.into_iter().for_each(|entry| copy.commit(entry));
+        Ok::<_, RecordError>(())
+    };
+    write("kv/a", Some(vec![0; 500])).unwrap();
+    let refused = write("kv/b", Some(vec![0; 500])).unwrap_err().to_string();
+    let expected = "kv/b has no room: there are 1 records of 604 bytes of data, and at most 2 of 1000 are written";
+    assert_eq!(refused, expected);
+    write("kv/b", Some(vec![0; 100])).unwrap();
+    assert!(matches!(write("kv/c", Some(vec![])), Err(RecordError::Share { .. })));
+    write("kv/a", Some(vec![1; 600])).unwrap();
+    assert!(matches!(write("kv/a", Some(vec![1; 900])), Err(RecordError::Share { .. })));
+    write("config/a", Some(vec![0; 900])).unwrap();
+    write("kv/b", None).unwrap();
+    write("kv/c", Some(vec![])).unwrap();
+    let theirs = entry(Key::shared("kv/d"), NOW + 10, 2, Some("d"));
+    assert_eq!(copy.merge(NOW, theirs), Merged::Taken);
+}
+
+/// Goal: however much data is deleted, what was deleted of the rest is remembered.
+#[test]
+fn tombstones_of_data_give_way_first() {
+    let mut copy = Replica::new(node(1), Limits { records: 4, bytes: 10_000 });
+    let mut write = |key: Key, value: Option<Vec<u8>>| {
+        let staged = copy.stage(NOW, key, value).unwrap();
+        staged.into_iter().for_each(|entry| copy.commit(entry));
+        copy.entries().map(|entry| entry.key.name.clone()).filter(|name| name == "config/a").count()
+    };
+    write(Key::shared("config/a"), Some(vec![1]));
+    write(Key::shared("config/a"), None);
+    for n in 0..20 {
+        let key = Key::owned(node(1), format!("kv/{n}"));
+        assert_eq!(write(key.clone(), Some(vec![1])) + write(key, None), 2);
+    }
+}
+
+#[test]
+fn data_is_found_by_name_and_in_pages() {
+    let mut copy = replica(9);
+    let (a, b) = (Key::owned(node(1), "kv/s/n\0x"), Key::owned(node(2), "kv/s/n\0y"));
+    let others = ["kv/s/n", "kv/s/n2", "kv/s/n/0", "kv/s/m", "config/n"].map(Key::shared);
+    for key in others.iter().chain([&a, &b, &Key::owned(node(2), "kv/s/n2\0y"), &Key::shared("kv/s/n\0z")]) {
+        copy.merge(NOW, entry(key.clone(), NOW, key.owner.map_or(3, |owner| owner.0[0]), Some(&key.name)));
+    }
+    let look = copy.look("kv/s/n");
+    assert_eq!(look.value.as_deref(), Some(b"kv/s/n".as_slice()));
+    let value = |key: &Key| (key.clone(), key.name.clone().into_bytes());
+    assert_eq!(look.parts, [value(&a), value(&b)]);
+    copy.merge(NOW, entry(Key::shared("kv/s/n"), NOW + 1, 3, None));
+    copy.merge(NOW, entry(a.clone(), NOW + 1, 1, None));
+    let after = copy.look("kv/s/n");
+    assert!(after.value.is_none() && ![0, look.digest].contains(&after.digest), "a tombstone is something");
+    assert_eq!((after.parts, copy.look("kv/s/x")), (vec![value(&b)], Look::default()));
+    assert_eq!(copy.data_of(node(2)).len(), 2);
+
+    let first = copy.page("kv/s/", None, 3);
+    let second = copy.page("kv/s/", first.next, 3);
+    let mut names = [first.names, second.names].concat();
+    names.sort();
+    assert_eq!((names.len(), second.next), (4, None), "{names:?}");
 }
 
 #[test]
