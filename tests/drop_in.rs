@@ -3,7 +3,17 @@
 //! What the real server can answer as well is asked of both, so that the expectation is not ours alone.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
 
+#[path = "drop_in/cluster.rs"]
+mod cluster;
+#[path = "../broker/tests/support/jwt.rs"]
+mod jwt;
+#[path = "drop_in/operators.rs"]
+mod operators;
 mod support;
+#[path = "drop_in/tls.rs"]
+mod tls;
+#[path = "drop_in/websocket.rs"]
+mod websocket;
 
 use support::process::{Process, run};
 use support::whose::{BOTH, Client, OPEN, Whose, folder, path, write};

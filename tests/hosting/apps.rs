@@ -14,9 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than a host takes to be missed, and its share to be started elsewhere.
-const DETECTED: Duration = Duration::from_secs(5);
-
 fn app_file(node: &Node, at: SocketAddr, instances: u32) -> PathBuf {
     file(&node.data(), "web.wasm", &components::http_echo());
     let text = format!(
@@ -50,26 +47,28 @@ fn deploy(node: &Node, file: &std::path::Path, more: &[&str]) -> Finished {
     commanded(node, &[&["deploy", file.to_str().unwrap()], more].concat())
 }
 
-/// A client that asks 200 times a second until it is told to stop; when each failure was.
-fn load(at: SocketAddr, stop: &AtomicBool) -> (usize, Vec<Instant>) {
-    let (mut answered, mut failed) = (0, Vec::new());
-    let begun = Instant::now();
-    for n in 0u32.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
+/// Clients that ask so many times a second together.
+const CLIENTS: u32 = 40;
+const PER_SECOND: u32 = 200;
+
+/// One of these clients, until it is told to stop: how many answers it got, the longest time that one took, and what failed.
+fn load(at: SocketAddr, stop: &AtomicBool) -> (usize, Duration, Vec<String>) {
+    let (mut answered, mut longest, mut failed) = (0, Duration::ZERO, Vec::new());
+    while !stop.load(Ordering::Relaxed) {
         let sent = Instant::now();
         match try_get(at, "/x") {
             Ok(answer) if answer.code == 201 => answered += 1,
-            Ok(_) | Err(_) => failed.push(sent),
+            Ok(answer) => failed.push(format!("{} after {:?}: {}", answer.code, sent.elapsed(), answer.body)),
+            Err(error) => failed.push(format!("after {:?}: {error}", sent.elapsed())),
         }
-        thread::sleep((begun + Duration::from_millis(5) * n).saturating_duration_since(Instant::now()));
+        longest = longest.max(sent.elapsed());
+        thread::sleep((sent + Duration::from_secs(1) * CLIENTS / PER_SECOND).saturating_duration_since(Instant::now()));
     }
-    (answered, failed)
+    (answered, longest, failed)
 }
 
 /// Goal: an app of a component on two hosts and an HTTP server on a third answers all requests while one of the two is killed and comes
-/// back, but for those in the time in which it is missed; its instances are all there, soon, each time.
+/// back: those that the dead one had are asked again. Its instances are all there, soon, each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_is_served_while_a_host_dies() {
     let mut cluster = Cluster::line(3);
@@ -86,32 +85,28 @@ async fn an_app_is_served_while_a_host_dies() {
     wait_for("it is served", LIMIT, || try_get(at, "/x").ok().filter(|answer| answer.code == 201));
 
     let stop = AtomicBool::new(false);
-    let (answered, failed, killed) = thread::scope(|scope| {
-        let loads: Vec<_> = (0..2).map(|_| scope.spawn(|| load(at, &stop))).collect();
+    let (answered, longest, failed) = thread::scope(|scope| {
+        let loads: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| load(at, &stop))).collect();
         thread::sleep(Duration::from_secs(1));
-        let killed = Instant::now();
         cluster.nodes[2].kill();
+        let killed = Instant::now();
         let four_on_b = [("b".to_owned(), 4)];
         wait_for("b runs all four", LIMIT, || (instances(&cluster.nodes[0]) == four_on_b).then_some(()));
-        let took = killed.elapsed();
+        println!("all four on b {:?} after the kill", killed.elapsed());
         cluster.nodes[2].start(&[]);
         let two_each = [("b".to_owned(), 2), ("c".to_owned(), 2)];
         wait_for("both run two", LIMIT, || (instances(&cluster.nodes[0]) == two_each).then_some(()));
         thread::sleep(Duration::from_secs(1));
         stop.store(true, Ordering::Relaxed);
-        let (mut answered, mut failed) = (0, Vec::new());
-        for load in loads {
-            let (more, times) = load.join().unwrap();
-            answered += more;
-            failed.extend(times);
-        }
-        println!("{answered} answered, {} failed; all four on b {took:?} after the kill", failed.len());
-        (answered, failed, killed)
+        let all = loads.into_iter().map(|load| load.join().unwrap());
+        all.fold((0, Duration::ZERO, Vec::new()), |(sum, longest, mut failed), (answered, time, mut more)| {
+            failed.append(&mut more);
+            (sum + answered, longest.max(time), failed)
+        })
     });
+    println!("{answered} answered, the slowest after {longest:?}; {} failed", failed.len());
     assert!(answered > 500, "{answered}");
-    let late: Vec<_> = failed.iter().filter(|at| **at > killed + DETECTED).collect();
-    assert!(late.is_empty(), "{} of {} failed after it was missed", late.len(), failed.len());
-    assert!(failed.iter().all(|at| *at > killed.checked_sub(Duration::from_secs(2)).unwrap()), "none before the kill");
+    assert_eq!(failed, [""; 0], "of {answered}");
 
     let undeployed = commanded(&cluster.nodes[1], &["undeploy", "shop"]);
     assert_eq!((undeployed.code, undeployed.stdout.trim()), (Some(0), "shop has ended"), "{undeployed:#?}");

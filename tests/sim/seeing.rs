@@ -1,5 +1,4 @@
 //! What people can see of whole nodes in the simulator: ways of messages, and what has happened.
-#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use lattice::control::{Question, Seen, TraceRequest};
 use lattice::sim::Nodes;

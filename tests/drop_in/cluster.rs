@@ -1,13 +1,10 @@
 //! Several servers as one: a cluster of ours beside one of real nats-servers, told the same and asked the same.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
 
-mod support;
-
-use support::clients::{connect_all, joined, wait_told};
-use support::http::get;
-use support::process::Process;
-use support::whose::Whose;
-use support::{LIMIT, ports, scenario};
+use crate::support::clients::{connect_all, joined, wait_told};
+use crate::support::http::get;
+use crate::support::process::Process;
+use crate::support::whose::Whose;
+use crate::support::{LIMIT, ports, scenario};
 
 use async_nats::{Client, ConnectOptions};
 use futures_util::{FutureExt, StreamExt};

@@ -1,12 +1,10 @@
 //! The broker in the place of a nats-server with an operator: client libraries with credentials, and reloads.
 //!
 //! Each story is told to ours and to the real one.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
-
-#[path = "../broker/tests/support/jwt.rs"]
-mod jwt;
-mod support;
-
+use crate::jwt;
+use crate::support::LIMIT;
+use crate::support::process::Process;
+use crate::support::whose::{BOTH, Whose};
 use async_nats::{Client, ConnectOptions, Event};
 use futures_util::StreamExt as _;
 use nkeys::KeyPair;
@@ -14,9 +12,6 @@ use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use support::LIMIT;
-use support::process::Process;
-use support::whose::{BOTH, Whose};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 

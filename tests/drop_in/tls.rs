@@ -1,10 +1,8 @@
 //! TLS for clients in the place of a nats-server: upgrade, handshake first, certificates of clients, users by them, reload.
 //!
 //! Each story is told to ours and to the real one.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
-
-mod support;
-
+use crate::support::LIMIT;
+use crate::support::whose::{BOTH, OPEN, Whose, folder, path, write};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -12,8 +10,6 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use support::LIMIT;
-use support::whose::{BOTH, OPEN, Whose, folder, path, write};
 use tempfile::TempDir;
 
 /// Whoever signs, a server's certificate, and where they are.

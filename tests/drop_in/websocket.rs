@@ -1,21 +1,17 @@
 //! Clients by WebSocket in the place of a nats-server: a client library, cookies, users, origins, and how it ends.
 //!
 //! Each story is told to ours and to the real one. What the frames themselves may be is `broker/tests/websocket.rs`'s.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests talk to real processes in real time")]
 
-#[path = "../broker/tests/support/jwt.rs"]
-mod jwt;
-mod support;
-
+use crate::jwt;
+use crate::support::LIMIT;
+use crate::support::process::Process;
+use crate::support::whose::{BOTH, OPEN, Whose, folder, path, write};
 use async_nats::ConnectOptions;
 use futures_util::StreamExt as _;
 use nkeys::KeyPair;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use support::LIMIT;
-use support::process::Process;
-use support::whose::{BOTH, OPEN, Whose, folder, path, write};
 use tempfile::TempDir;
 
 /// A server that runs: where clients by WebSocket connect, and others.

@@ -1,5 +1,4 @@
 //! What two whole nodes in the simulator make of a network and a disk that do things which scenarios do not.
-#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use lattice::client::{Client, Options, ServerUrl};
 use lattice::control::InviteRequest;

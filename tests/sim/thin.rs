@@ -1,6 +1,6 @@
 //! What a link makes of thin and lossy lines: whole nodes in the simulator. `benches/thin` prints the same as a table.
 
-#[path = "../benches/thin/line.rs"]
+#[path = "../../benches/thin/line.rs"]
 mod line;
 
 use line::{Line, Seen, play};

@@ -1,5 +1,4 @@
 //! Who is a member, in a lattice that falls apart and heals: whole nodes in the simulator that admit and revoke.
-#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use lattice::control::{InviteRequest, RevokeRequest, RootRequest};
 use lattice::identity::{Applicant, Invite, Refusal, Roll, Rotation};

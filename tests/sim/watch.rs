@@ -1,5 +1,4 @@
 //! How two and three whole nodes in the simulator notice that a link is bad, what that costs, and what they do then.
-#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use lattice::mesh::heartbeat::Pace;
 use lattice::sim::{Nodes, Tune};

@@ -2,7 +2,6 @@
 //! other agree after the heal.
 //!
 //! `LATTICE_SIM_SEEDS` plays so many seeds instead.
-#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use lattice::host::double::Double;
 use lattice::host::runner::{Runner as _, Spec};

@@ -1,5 +1,4 @@
 //! How whole nodes in the simulator find each other: who links to whom when nobody has said so.
-#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use lattice::sim::Nodes;
 use lattice_broker::env::UdpSocket;
