@@ -4,8 +4,9 @@ use super::hosts::{Hosts, HostsArgs, Inventory, from_value};
 use super::output::{Output, Table};
 use super::{CliError, EXIT_OK, ps};
 use crate::config::units::Period;
-use crate::host::apps::spread::spread;
-use crate::host::apps::{Component, OF_APP, Spread};
+use crate::host::apps::spread::{fits, spread};
+use crate::host::apps::{Component, OF_APP, Server, Spread};
+use crate::host::control::Body;
 use crate::identity::NodeId;
 use lattice_broker::env::Env;
 use serde::{Deserialize, Serialize};
@@ -36,32 +37,41 @@ pub(super) struct UndeployArgs {
     hosts: HostsArgs,
 }
 
-/// How a component of an app is.
+/// How a component of an app is, or a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Standing {
     pub(super) app: String,
     pub(super) component: String,
     /// `4`, or `1 per host`.
     pub(super) wanted: String,
-    /// Instances that run for the app.
+    /// Instances that run for the app; of a server, hosts that listen.
     pub(super) runs: u32,
     /// The names of the hosts on which.
     pub(super) hosts: Vec<String>,
+    /// Hosts that it may run on.
+    pub(super) fitting: usize,
     /// Whether each host runs what it should.
     pub(super) settled: bool,
+    /// What hosts say that stands in the way.
+    pub(super) problems: Vec<String>,
 }
 
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { component, wanted, runs, .. } = self;
-        write!(f, "{component} has {runs} of {wanted}")
+        let Self { component, wanted, runs, fitting, problems, .. } = self;
+        match fitting {
+            0 => write!(f, "no host that answers has the labels that {component} is to run on")?,
+            _ => write!(f, "{component} has {runs} of {wanted}")?,
+        }
+        problems.iter().try_for_each(|problem| write!(f, " ({problem})"))
     }
 }
 
-/// An app as hosts tell it.
-#[derive(Deserialize)]
-struct Wanted {
-    components: BTreeMap<String, Component>,
+/// What is wanted of an app.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Wanted {
+    pub(super) components: BTreeMap<String, Component>,
+    pub(super) providers: BTreeMap<String, Server>,
 }
 
 #[derive(Serialize)]
@@ -70,33 +80,55 @@ struct Undeployed<'a> {
     undeployed: bool,
 }
 
-/// How the components of an app are, as the hosts say that have answered.
-pub(super) fn standing(
-    app: &str,
-    components: &BTreeMap<String, Component>,
-    inventories: &[Inventory],
-) -> Vec<Standing> {
+/// How all of an app is, as the hosts say that have answered.
+pub(super) fn standing(app: &str, wanted: &Wanted, inventories: &[Inventory]) -> Vec<Standing> {
+    let components =
+        wanted.components.iter().map(|(id, component)| component_standing(app, id, component, inventories));
+    let servers = wanted.providers.iter().map(|(id, server)| server_standing(app, id, server, inventories));
+    components.chain(servers).collect()
+}
+
+fn component_standing(app: &str, id: &str, wanted: &Component, inventories: &[Inventory]) -> Standing {
     let hosts: BTreeMap<NodeId, &Inventory> =
         inventories.iter().filter_map(|host| Some((host.host_id.parse().ok()?, host))).collect();
-    let labels = hosts.iter().map(|(id, host)| (*id, &host.labels)).collect();
-    let one = |(id, wanted): (&String, &Component)| {
-        let shares = spread(id, wanted, &labels);
-        let runs = |host: &Inventory| host.instances(app, id, &wanted.image);
-        let running = hosts.values().filter(|host| runs(host) > 0);
-        Standing {
-            app: app.to_owned(),
-            component: id.clone(),
-            wanted: match wanted.spread {
-                Spread::Instances(count) => count.to_string(),
-                Spread::PerHost(count) => format!("{count} per host"),
-            },
-            runs: hosts.values().map(|host| runs(host)).sum(),
-            hosts: running.map(|host| host.friendly_name.clone()).collect(),
-            settled: !shares.is_empty()
-                && hosts.iter().all(|(host, seen)| runs(seen) == shares.get(host).copied().unwrap_or_default()),
-        }
-    };
-    components.iter().map(one).collect()
+    let shares = spread(id, wanted, &hosts.iter().map(|(id, host)| (*id, &host.labels)).collect());
+    let runs = |host: &Inventory| host.instances(app, id, &wanted.image);
+    let is_right = |(host, seen): (&NodeId, &&Inventory)| runs(seen) == shares.get(host).copied().unwrap_or_default();
+    Standing {
+        app: app.to_owned(),
+        component: id.to_owned(),
+        wanted: match wanted.spread {
+            Spread::Instances(count) => count.to_string(),
+            Spread::PerHost(count) => format!("{count} per host"),
+        },
+        runs: hosts.values().map(|host| runs(host)).sum(),
+        hosts: hosts.values().filter(|host| runs(host) > 0).map(|host| host.friendly_name.clone()).collect(),
+        fitting: hosts.values().filter(|host| fits(&wanted.on, &host.labels)).count(),
+        settled: !shares.is_empty() && hosts.iter().all(is_right),
+        problems: Vec::new(),
+    }
+}
+
+fn server_standing(app: &str, id: &str, wanted: &Server, inventories: &[Inventory]) -> Standing {
+    let fitting: Vec<&Inventory> = inventories.iter().filter(|host| fits(&wanted.on, &host.labels)).collect();
+    let server = |host: &Inventory| host.providers.iter().find(|provider| provider.id == id).cloned();
+    let listens = |host: &&&Inventory| server(host).is_some_and(|server| !server.listening.is_empty());
+    let listening: Vec<&&Inventory> = fitting.iter().filter(listens).collect();
+    let problems = fitting.iter().filter_map(|host| Some((host, server(host)?.problems)));
+    Standing {
+        app: app.to_owned(),
+        component: id.to_owned(),
+        wanted: "1 per host".to_owned(),
+        runs: u32::try_from(listening.len()).unwrap_or(u32::MAX),
+        hosts: listening.iter().map(|host| host.friendly_name.clone()).collect(),
+        fitting: fitting.len(),
+        settled: !fitting.is_empty() && listening.len() == fitting.len(),
+        problems: problems
+            .flat_map(|(host, problems)| {
+                problems.into_iter().map(|problem| format!("{}: {problem}", host.friendly_name))
+            })
+            .collect(),
+    }
 }
 
 impl Inventory {
@@ -110,9 +142,19 @@ impl Inventory {
     }
 
     fn runs_for(&self, app: &str) -> bool {
-        let notes = self.components.iter().filter_map(|component| component.annotations.as_ref());
-        notes.filter_map(|notes| notes.get(OF_APP)).any(|of| of == app)
+        let components = self.components.iter().filter_map(|component| component.annotations.as_ref());
+        let providers = self.providers.iter().filter_map(|provider| provider.annotations.as_ref());
+        let mut notes = components.chain(providers);
+        notes.by_ref().filter_map(|notes| notes.get(OF_APP)).any(|of| of == app)
     }
+}
+
+/// Whether an app can have that name: it is a word of subjects.
+///
+/// # Errors
+/// Says what would be accepted.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    Body { operation: "app", host: "", bytes: b"" }.id("name", name).map_err(|error| error.to_string())
 }
 
 pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
@@ -120,8 +162,7 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
     let hosts = args.hosts.connect(env).await?;
     let apps: BTreeMap<String, Wanted> = from_value(hosts.ask_own("app.list", b"{}").await?.unwrap_or_default())?;
     let inventories = ps::inventories(&hosts, time).await?;
-    let all: Vec<Standing> =
-        apps.iter().flat_map(|(name, app)| standing(name, &app.components, &inventories)).collect();
+    let all: Vec<Standing> = apps.iter().flat_map(|(name, app)| standing(name, app, &inventories)).collect();
     if output.json {
         output.document(&all)?;
     } else if all.is_empty() {
@@ -134,7 +175,7 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
 
 fn table(all: &[Standing]) -> Table {
     let mut table = Table::new(&["APP", "COMPONENT", "WANTED", "RUNS", "STATE", "HOSTS"]);
-    for Standing { app, component, wanted, runs, hosts, settled } in all {
+    for Standing { app, component, wanted, runs, hosts, settled, .. } in all {
         // What others name must not touch the terminal.
         let [app, component, hosts] = [app, component, &hosts.join(", ")].map(|text| text.escape_debug().to_string());
         let state = if *settled { "settled" } else { "changing" }.to_owned();
@@ -144,6 +185,7 @@ fn table(all: &[Standing]) -> Table {
 }
 
 pub(super) async fn undeploy(env: &Env, args: &UndeployArgs, output: &Output) -> Result<u8, CliError> {
+    check_name(&args.name).map_err(CliError::usage)?;
     let (hosts, name, Period(patience)) = (args.hosts.connect(env).await?, &*args.name, args.timeout);
     hosts.ask_own(&format!("app.del.{name}"), b"{}").await?;
     let until = env.now() + patience;
@@ -153,7 +195,7 @@ pub(super) async fn undeploy(env: &Env, args: &UndeployArgs, output: &Output) ->
             break left.is_empty();
         }
         if env.now() >= until {
-            let left = left.join(", ");
+            let left = left.join(", ").escape_debug().to_string();
             return Err(CliError::new(format!("{name} is no more wanted, but runs on {left} after {patience:?}"))
                 .likely("calls of it go on")
                 .next("lattice ps   in a moment"));

@@ -2,7 +2,7 @@
 
 mod file;
 
-use super::apps::{Standing, standing};
+use super::apps::{Standing, Wanted, check_name, standing};
 use super::hosts::{Hosts, HostsArgs};
 use super::output::{Output, Tone, count};
 use super::pushing::{Image, push};
@@ -81,8 +81,8 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
         let mut failures = hosts.listen("component_scale_failed").await?;
         hosts.ask_own(&format!("app.put.{}", file.name), body.as_bytes()).await?;
         let Period(patience) = args.timeout;
-        let told = BTreeMap::new();
-        let mut wait = Wait { env, hosts: &hosts, app: &app, name: &file.name, output, told };
+        let wanted = Wanted { components: app.components.clone(), providers: app.providers.clone() };
+        let mut wait = Wait { env, hosts: &hosts, wanted, name: &file.name, output, told: BTreeMap::new() };
         components = wait.settled(&mut failures, patience).await?;
     }
     if output.json {
@@ -108,6 +108,7 @@ fn read(path: &Path) -> Result<Read, CliError> {
     };
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let file = File::parse(&text).map_err(wrong)?;
+    check_name(&file.name).map_err(wrong)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut images = BTreeMap::new();
     // What has a scheme is for hosts to find.
@@ -165,7 +166,9 @@ fn done(output: &Output, name: &str, components: &[Standing]) -> Result<(), CliE
         return Ok(());
     }
     for Standing { component, runs, hosts, .. } in components {
-        output.line(format!("{component} runs: {} on {}", count(*runs as usize, "instance"), hosts.join(", ")))?;
+        // What others name must not touch the terminal.
+        let hosts = hosts.join(", ").escape_debug().to_string();
+        output.line(format!("{component} runs: {} on {hosts}", count(*runs as usize, "instance")))?;
     }
     Ok(())
 }
@@ -174,7 +177,7 @@ fn done(output: &Output, name: &str, components: &[Standing]) -> Result<(), CliE
 struct Wait<'a> {
     env: &'a Env,
     hosts: &'a Hosts,
-    app: &'a App,
+    wanted: Wanted,
     name: &'a str,
     output: &'a Output,
     /// What was told of failures, once.
@@ -192,7 +195,11 @@ impl Wait<'_> {
         let until = env.now() + patience;
         loop {
             let inventories = ps::inventories(self.hosts, ps::WAIT).await?;
-            let now = standing(self.name, &self.app.components, &inventories);
+            let now = standing(self.name, &self.wanted, &inventories);
+            if let Some(nowhere) = now.iter().find(|one| one.fitting == 0).filter(|_| !patience.is_zero()) {
+                let error = CliError::new(format!("{} is wanted so from now on, but {nowhere}", self.name));
+                return Err(error.next("lattice up --label, or another `on` in the file"));
+            }
             if patience.is_zero() || now.iter().all(|component| component.settled) {
                 return Ok(now);
             }
@@ -216,20 +223,21 @@ impl Wait<'_> {
         let Ok(Failure { data: Failed { host_id, component_id, error } }) = serde_json::from_slice(payload) else {
             return;
         };
-        if !self.app.components.contains_key(&component_id) {
+        if !self.wanted.components.contains_key(&component_id) {
             return;
         }
         let host = names.get(&host_id).unwrap_or(&host_id).clone();
+        let [host, error] = [host, error].map(|text| text.escape_debug().to_string());
         let before = self.told.insert((component_id.clone(), host.clone()), error.clone());
         if before.is_none_or(|before| before != error) {
-            self.output.notice(format!("{component_id} on {host}: {error}").escape_debug());
+            self.output.notice(format!("{component_id} on {host}: {error}"));
         }
     }
 
     fn late(&self, now: &[Standing], patience: Duration) -> CliError {
         let missing: BTreeSet<String> =
             now.iter().filter(|component| !component.settled).map(Standing::to_string).collect();
-        let missing = missing.into_iter().collect::<Vec<_>>().join("; ");
+        let missing = missing.into_iter().collect::<Vec<_>>().join("; ").escape_debug().to_string();
         let error = CliError::new(format!("after {patience:?} {} is not as it is wanted: {missing}", self.name));
         let why = self.told.iter().map(|((component, host), error)| format!("{component} on {host}: {error}"));
         let why: Vec<String> = why.collect();

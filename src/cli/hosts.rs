@@ -86,6 +86,8 @@ pub(super) struct Provider {
     pub(super) id: String,
     pub(super) image_ref: String,
     #[serde(default)]
+    pub(super) annotations: Option<BTreeMap<String, String>>,
+    #[serde(default)]
     pub(super) listening: Vec<SocketAddr>,
     #[serde(default)]
     pub(super) problems: Vec<String>,

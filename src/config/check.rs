@@ -29,7 +29,7 @@ const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(25)..=Duration
 /// A message may be for all nodes at once, and a frame names each.
 const NODES_MAX: u64 = DESTINATIONS_MAX as u64;
 /// Labels of a host, and bytes of each name and text.
-const LABELS_MAX: usize = 64;
+const LABELS_MAX: usize = 48;
 const LABEL_BYTES_MAX: usize = 100;
 /// What a frame holds besides the message: kind, sequence numbers, destinations.
 const FRAME_OVERHEAD: usize = 64 << 10;

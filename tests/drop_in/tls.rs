@@ -129,7 +129,7 @@ fn upgrade(at: SocketAddr, config: Arc<ClientConfig>, connect: &str) -> String {
     greet(&mut encrypt(stream, config), connect)
 }
 
-fn start(whose: Whose, config: &str) -> (support::process::Process, SocketAddr) {
+fn start(whose: Whose, config: &str) -> (crate::support::process::Process, SocketAddr) {
     whose.start(&["-c", config])
 }
 
@@ -359,7 +359,7 @@ fn those_who_watch_see_what_was_agreed_on() {
     world.issue("joe", &[], |_| {});
     for whose in BOTH {
         let config = world.config("verify: true, timeout: 3", "https: \"127.0.0.1:-1\"");
-        let mut server = support::process::Process::start("nats-server", &mut whose.command(&["-c", &config]));
+        let mut server = crate::support::process::Process::start("nats-server", &mut whose.command(&["-c", &config]));
         let port = |line: &str, what: &str| line.split_once(what)?.1.rsplit_once(':')?.1.trim().parse::<u16>().ok();
         let https = server.wait_line("https", |line| port(line, "Starting https monitor on "));
         let nats = server.wait_line("nats", |line| port(line, "Listening for client connections on "));

@@ -119,6 +119,7 @@ async fn an_app_is_served_while_a_host_dies() {
 async fn an_app_by_commands() {
     let node = Node::alone("");
     label(&node, "worker").await;
+    label(&node, "edge").await;
     let none = commanded(&node, &["apps"]);
     assert_eq!((none.code, none.stdout.trim()), (Some(0), "no apps: `lattice deploy app.toml` has one run"));
     let at = local(free());
@@ -134,18 +135,27 @@ async fn an_app_by_commands() {
     );
     assert_eq!((&document["components"][0]["runs"], &document["deployed"]), (&json!(3), &json!(true)));
     let listed = commanded(&node, &["apps"]);
-    let rows = "APP   COMPONENT  WANTED  RUNS  STATE    HOSTS\nshop  web        3       3     settled  alone";
-    assert_eq!(listed.stdout.trim(), rows, "{listed:#?}");
+    let rows = [
+        "APP   COMPONENT    WANTED      RUNS  STATE    HOSTS",
+        "shop  web          3           3     settled  alone",
+        "shop  http-of-web  1 per host  1     settled  alone",
+    ];
+    assert_eq!(listed.stdout.lines().collect::<Vec<_>>(), rows, "{listed:#?}");
 
     let gone = "name = \"gone\"\n[components.none]\nimage = \"file:///no/such.wasm\"";
     let gone = deploy(&node, &file(&node.data(), "gone.toml", gone.as_bytes()), &["--timeout", "3s"]);
     assert!(gone.code == Some(1) && gone.stderr.contains("none has 0 of 1"), "{gone:#?}");
     assert!(gone.stderr.contains("none on alone: image file:///no/such.wasm: No such file"), "{gone:#?}");
+    let nowhere = "name = \"far\"\n[components.none2]\nimage = \"file:///no/such.wasm\"\non = { zone = \"far\" }";
+    let nowhere = deploy(&node, &file(&node.data(), "far.toml", nowhere.as_bytes()), &[]);
+    assert!(nowhere.code == Some(1) && nowhere.stderr.contains("no host that answers has the labels"), "{nowhere:#?}");
     let taken = "name = \"second\"\n[components.web]\nimage = \"file:///other.wasm\"";
     let taken = deploy(&node, &file(&node.data(), "taken.toml", taken.as_bytes()), &[]);
     assert!(taken.code == Some(1) && taken.stderr.contains("component web is of app shop already"), "{taken:#?}");
     let wrong = deploy(&node, &file(&node.data(), "wrong.toml", b"name = 3"), &[]);
     assert!(wrong.code == Some(2) && wrong.stderr.contains("invalid type: integer"), "{wrong:#?}");
+    let dotted = commanded(&node, &["undeploy", "my.shop"]);
+    assert!(dotted.code == Some(2) && dotted.stderr.contains("name is \"my.shop\""), "{dotted:#?}");
     let unknown = commanded(&node, &["undeploy", "shopping"]);
-    assert!(unknown.code == Some(1) && unknown.stderr.contains("there are gone, shop"), "{unknown:#?}");
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("there are far, gone, shop"), "{unknown:#?}");
 }

@@ -137,7 +137,7 @@ impl File {
             limits: Map::new(),
         };
         if !written.config.is_empty() {
-            component.config.push(self.config(app, id, &written.config));
+            component.config.push(self.config(app, id, &written.config)?);
         }
         let Component { memory, time, .. } = written;
         component.limits.extend(memory.map(|Size(bytes)| ("max_memory_limit".to_owned(), bytes.to_string())));
@@ -154,19 +154,19 @@ impl File {
         }
         for (number, http) in (1..).zip(written.http.list()) {
             let provider = if number == 1 { format!("http-of-{id}") } else { format!("http-of-{id}-{number}") };
-            self.add_server(app, provider, id, http, &written.on);
+            self.add_server(app, provider, id, http, &written.on)?;
         }
         app.components.insert(id.to_owned(), component);
         Ok(())
     }
 
     /// The server of a component: on the hosts that it may run on, unless others are named.
-    fn add_server(&self, app: &mut App, provider: String, id: &str, http: &Http, on: &Map) {
+    fn add_server(&self, app: &mut App, provider: String, id: &str, http: &Http, on: &Map) -> Result<(), String> {
         let (address, on) = match http {
             Http::Address(address) => (address, on),
             Http::On(HttpOn { address, on }) => (address, on),
         };
-        let config = self.config(app, &provider, &[("address".to_owned(), address.to_string())].into());
+        let config = self.config(app, &provider, &[("address".to_owned(), address.to_string())].into())?;
         app.links.push(Link {
             id: link_id(&provider, "default", "wasi", "http"),
             target: id.to_owned(),
@@ -176,6 +176,7 @@ impl File {
         });
         let image = format!("{REFERENCE}/0.1.0");
         app.providers.insert(provider, Server { image, config: Vec::new(), on: on.clone() });
+        Ok(())
     }
 
     fn add_link(&self, app: &mut App, written: &WrittenLink) -> Result<(), String> {
@@ -186,9 +187,9 @@ impl File {
         })?;
         let mut config = |end: &str, values: &Map| {
             let named = || self.config(app, &format!("{source}-{name}-{namespace}-{of}-{end}"), values);
-            (!values.is_empty()).then(named).into_iter().collect()
+            (!values.is_empty()).then(named).transpose().map(|name| name.into_iter().collect::<Vec<_>>())
         };
-        let (source_config, target_config) = (config("source", source_config), config("target", target_config));
+        let (source_config, target_config) = (config("source", source_config)?, config("target", target_config)?);
         app.links.push(Link {
             id: link_id(source, name, namespace, of),
             target: target.clone(),
@@ -200,10 +201,14 @@ impl File {
     }
 
     /// Adds a configuration, and returns the name that it has in the lattice: the app's, and its own.
-    fn config(&self, app: &mut App, own: &str, values: &Map) -> String {
+    fn config(&self, app: &mut App, own: &str, values: &Map) -> Result<String, String> {
         let name = format!("{}.{own}", self.name);
-        app.configs.insert(name.clone(), values.clone());
-        name
+        match app.configs.insert(name.clone(), values.clone()) {
+            Some(before) if before != *values => {
+                Err(format!("configuration {name} is said twice: another name for one of the links, or components"))
+            }
+            Some(_) | None => Ok(name),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::host::control::request::{BadRequest, Body, Link, LinkId, Map};
 use crate::host::control::{BadLimit, limits};
 use crate::host::http::{REFERENCE, is_http_server};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Instances of a component that can be asked for.
 pub const INSTANCES_MAX: u32 = 10_000;
@@ -127,6 +127,12 @@ pub enum BadApp {
     /// Nothing to run.
     #[error("the app has neither components nor providers")]
     Empty,
+    /// Two links that cannot be told from each other.
+    #[error("two links are {link}: another name for one of them, or one link with the interfaces of both")]
+    Twice {
+        /// What tells links apart.
+        link: String,
+    },
     /// An id that belongs to another app.
     #[error("{what} {id} is of app {app} already: another name, or `lattice undeploy {app}` first")]
     Taken {
@@ -177,7 +183,14 @@ impl App {
             }
         }
         self.configs.keys().try_for_each(|name| body.some("configs", name))?;
-        Ok(self.links.iter().try_for_each(|link| link.check(body))?)
+        let mut ids = BTreeSet::new();
+        for link in &self.links {
+            link.check(body)?;
+            if !ids.insert(&link.id) {
+                return Err(BadApp::Twice { link: link.id.to_string() });
+            }
+        }
+        Ok(())
     }
 
     /// As it is kept.
@@ -193,21 +206,9 @@ impl App {
 }
 
 impl Kept {
-    /// Whether it has nothing that `other`, which is called `app`, has as well.
-    ///
-    /// # Errors
-    /// [`BadApp::Taken`] names the first.
-    pub fn is_apart_from(&self, other: &Self, app: &str) -> Result<(), BadApp> {
-        let mine = self.names();
-        let theirs = other.names();
-        match mine.into_iter().find(|name| theirs.contains(name)) {
-            Some((what, id)) => Err(BadApp::Taken { what, id, app: app.to_owned() }),
-            None => Ok(()),
-        }
-    }
-
     /// All that it has, by what it is and by its name.
-    fn names(&self) -> Vec<(&'static str, String)> {
+    #[must_use]
+    pub fn names(&self) -> Vec<(&'static str, String)> {
         let components = self.components.keys().map(|id| ("component", id.clone()));
         let providers = self.providers.keys().map(|id| ("provider", id.clone()));
         let configs = self.configs.iter().map(|name| ("configuration", name.clone()));

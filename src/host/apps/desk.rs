@@ -6,7 +6,7 @@ use crate::host::control::request::{Body, Link, LinkId, Map};
 use crate::host::control::{Answer, BadRequest, Books, Desk, LinkError, Reply};
 use crate::host::state::WriteError;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const OPERATIONS: &[&str] = &["app.put.NAME", "app.plan.NAME", "app.get.NAME", "app.del.NAME", "app.list"];
@@ -35,6 +35,10 @@ enum Failed {
     Link(#[from] LinkError),
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error("app {name:?} is written by a later version of the program than that of this host")]
+    Later { name: String },
+    #[error("{0}")]
+    Desk(String),
     #[error("there is no app {name:?}: {}", there_are(.known))]
     Unknown { name: String, known: Vec<String> },
     #[error("unknown operation {operation}: this host answers {}", OPERATIONS.join(", "))]
@@ -68,9 +72,15 @@ fn carry_out(desk: &Desk, books: &Books, operation: &str, bytes: &[u8]) -> Resul
     };
     let body = Body { operation: &operation[..operation.len() - name.len() - 1], host: "", bytes };
     body.id("name", name)?;
+    let apps = books.apps(desk.lattice());
+    if let Some(None) = apps.get(name) {
+        return Err(Failed::Later { name: name.to_owned() });
+    }
     let known = || {
-        let known = books.apps(desk.lattice()).into_keys().collect();
-        books.app(desk.lattice(), name).ok_or_else(|| Failed::Unknown { name: name.to_owned(), known })
+        books.app(desk.lattice(), name).ok_or_else(|| {
+            let known = apps.keys().cloned().collect();
+            Failed::Unknown { name: name.to_owned(), known }
+        })
     };
     match verb {
         "get" => Ok(Reply::with(json!(known()?)).into()),
@@ -96,12 +106,19 @@ fn list(desk: &Desk, books: &Books) -> BTreeMap<String, Kept> {
     books.apps(desk.lattice()).into_iter().filter_map(|(name, app)| Some((name, app?))).collect()
 }
 
-/// Whether nothing of it is another's already.
+/// Whether nothing of it is another's already, and all of it can be kept.
 fn fits_in(desk: &Desk, books: &Books, name: &str, app: &App) -> Result<(), Failed> {
-    let kept = app.keep();
-    for (other, theirs) in list(desk, books).iter().filter(|(other, _)| *other != name) {
-        kept.is_apart_from(theirs, other)?;
+    let mine = app.keep().names();
+    for (other, theirs) in books.other_apps(desk.lattice(), name) {
+        // Configurations and links are those of all lattices.
+        let (lattice, app) = other.split_once('/').unwrap_or_default();
+        let is_shared = |what: &str| lattice == desk.lattice() || ["configuration", "link"].contains(&what);
+        let theirs = theirs.names();
+        if let Some((what, id)) = mine.iter().find(|name| is_shared(name.0) && theirs.contains(name)).cloned() {
+            return Err(BadApp::Taken { what, id, app: app.to_owned() }.into());
+        }
     }
+    books.fits(desk.lattice(), name, app)?;
     let before = books.app(desk.lattice(), name).unwrap_or_default();
     let new = app.links.iter().filter(|link| !before.links.contains(&link.id));
     Ok(new.into_iter().try_for_each(|link| books.is_free(link))?)
@@ -120,33 +137,49 @@ fn put(desk: &Desk, books: &Books, name: &str, app: &App) -> Result<Answer, Fail
     for link in app.links.iter().filter(|link| !links.contains(link)) {
         // Its calls may go elsewhere now.
         if before.links.contains(&link.id) {
-            told.events.extend(desk.delete_link(&link.id).events);
+            told.events.extend(done(desk.delete_link(&link.id))?);
         }
-        books.is_free(link)?;
-        told.events.extend(desk.put_link(link).events);
+        told.events.extend(done(desk.put_link(link))?);
     }
     books.set_app(desk.lattice(), name, Some(&after))?;
-    forget(desk, books, &before, &after, &mut told)?;
+    forget(desk, books, name, (&before, &after), &mut told)?;
     Ok(told)
 }
 
 fn delete(desk: &Desk, books: &Books, name: &str, app: &Kept) -> Result<Answer, Failed> {
     books.set_app(desk.lattice(), name, None)?;
     let mut told = Answer::from(Reply::done(format!("app {name} is no more wanted")));
-    forget(desk, books, app, &Kept::default(), &mut told)?;
+    forget(desk, books, name, (app, &Kept::default()), &mut told)?;
     Ok(told)
 }
 
-/// Removes the links and configurations of `before` that `after` has not.
-fn forget(desk: &Desk, books: &Books, before: &Kept, after: &Kept, told: &mut Answer) -> Result<(), Failed> {
-    for id in before.links.iter().filter(|id| !after.links.contains(id)) {
-        told.events.extend(desk.delete_link(id).events);
+/// Removes the links and configurations of `before` that `after` has not, but for those that another app has as well: two that were
+/// deployed apart from each other may have the same.
+fn forget(
+    desk: &Desk,
+    books: &Books,
+    name: &str,
+    (before, after): (&Kept, &Kept),
+    told: &mut Answer,
+) -> Result<(), Failed> {
+    let others = books.other_apps(desk.lattice(), name);
+    let is_free = |has: &dyn Fn(&Kept) -> bool| !has(after) && !others.iter().any(|(_, other)| has(other));
+    for id in before.links.iter().filter(|id| is_free(&|app| app.links.contains(id))) {
+        told.events.extend(done(desk.delete_link(id))?);
     }
-    for config in before.configs.iter().filter(|config| !after.configs.contains(config)) {
+    for config in before.configs.iter().filter(|config| is_free(&|app| app.configs.contains(config))) {
         books.delete_config(config)?;
         told.events.push(("config_deleted", json!({ "config_name": config })));
     }
     Ok(())
+}
+
+/// What is told of something that was done.
+fn done(answer: Answer) -> Result<Vec<(&'static str, Value)>, Failed> {
+    match answer.reply {
+        Some(reply) if !reply.success => Err(Failed::Desk(reply.message)),
+        Some(_) | None => Ok(answer.events),
+    }
 }
 
 /// What differs between what is there and `app`.

@@ -1,11 +1,11 @@
 //! What one host has to do now so that apps are as they are wanted: sans-IO, from a [`View`] and the time.
 //!
-//! What is missing is started a second after the hosts in reach are known, and tried again when it fails, less and less often. What is too much
-//! ends three seconds after that, and only once all others run theirs: so an instance is not given up before another one is
-//! there in its place. What no app wants any more ends at once.
+//! A host counts as lost, or as there, once it has been so for a second: one that comes and goes faster is what it was. What is missing is
+//! started then, and tried again when it fails, less and less often. What is too much ends two seconds later, and only once all
+//! others run theirs: so an instance is not given up before another one is there in its place. What no app wants any more ends at once.
 
 use super::OF_APP;
-use super::app::{Component, Kept, Server};
+use super::app::{Component, Kept, Server, Spread};
 use super::spread::{fits, spread};
 use crate::host::control::request::{ScaleComponent, StartProvider, StopProvider};
 use crate::host::control::{Map, Provider, Workload};
@@ -13,10 +13,10 @@ use crate::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// How long the hosts in reach must have been the same before something is started for that.
-const MISSING: Duration = Duration::from_secs(1);
-/// The same, before something is ended.
-const SURPLUS: Duration = Duration::from_secs(3);
+/// How long a host must have been in reach, or out of it, to count.
+const SETTLED: Duration = Duration::from_secs(1);
+/// How long the hosts that have a share must have counted before something is given up to them.
+const SURPLUS: Duration = Duration::from_secs(2);
 /// How long a host waits after its start before it takes part: others are not in reach at once, and what it ran before runs again by itself.
 const BOOT: Duration = Duration::from_secs(3);
 /// How long until what has failed is tried again: at first, and at most.
@@ -29,7 +29,7 @@ pub struct View {
     pub me: NodeId,
     /// The apps, by name; `None` for one that cannot be read, by a later version perhaps.
     pub apps: BTreeMap<String, Option<Kept>>,
-    /// The hosts in reach, this one among them.
+    /// The hosts, in reach or not, this one among them.
     pub hosts: BTreeMap<NodeId, Seen>,
     /// The providers of this host.
     pub providers: BTreeMap<String, Provider>,
@@ -40,8 +40,12 @@ pub struct View {
 pub struct Seen {
     /// Its labels.
     pub labels: Map,
-    /// What runs there.
+    /// Whether it can be reached now.
+    pub in_reach: bool,
+    /// What runs there, or will when it can.
     pub runs: BTreeMap<String, Workload>,
+    /// Those of them that do not run.
+    pub idle: BTreeSet<String>,
 }
 
 /// Something to be done, by the control interface's own means.
@@ -64,21 +68,46 @@ pub struct Look {
     pub again: Option<Instant>,
 }
 
-/// Remembers since when hosts are in reach, and what was tried.
+/// Remembers which hosts count, and what was tried.
 #[derive(Debug)]
 pub struct Keeper {
-    hosts: BTreeSet<NodeId>,
-    /// Since when these are the ones.
-    since: Instant,
+    hosts: BTreeMap<NodeId, Standing>,
+    /// When it takes part.
+    from: Instant,
     components: Attempts<Workload>,
     providers: Attempts<Provider>,
+}
+
+/// Whether a host counts.
+#[derive(Debug)]
+struct Standing {
+    counts: bool,
+    /// Since when.
+    since: Instant,
+    /// Since when it is otherwise than it counts.
+    differs: Option<Instant>,
 }
 
 /// How a component is wanted on this host.
 struct Wanted {
     workload: Workload,
+    /// Since when all hosts that have a share have counted.
+    since: Instant,
     /// All other hosts run theirs.
     others_do: bool,
+}
+
+impl Seen {
+    /// Whether it has a component as it is wanted, but for how many.
+    fn has(&self, id: &str, component: &Component) -> bool {
+        self.runs.get(id).is_some_and(|has| has.image == component.image)
+    }
+
+    /// Instances of a component that run.
+    fn count(&self, id: &str) -> u32 {
+        let runs = self.runs.get(id).filter(|_| !self.idle.contains(id));
+        runs.map_or(0, |runs| runs.count)
+    }
 }
 
 impl Keeper {
@@ -86,33 +115,29 @@ impl Keeper {
     #[must_use]
     pub fn new(now: Instant) -> Self {
         let (components, providers) = (Attempts::default(), Attempts::default());
-        Self { hosts: BTreeSet::new(), since: now + BOOT.saturating_sub(MISSING), components, providers }
+        Self { hosts: BTreeMap::new(), from: now + BOOT, components, providers }
     }
 
     /// What is to be done, as all is in `view`; components that are being changed, by `is_busy`, are left alone.
     pub fn look(&mut self, now: Instant, view: &View, is_busy: impl Fn(&str) -> bool) -> Look {
-        if !self.hosts.iter().eq(view.hosts.keys()) {
-            self.hosts = view.hosts.keys().copied().collect();
-            self.since = self.since.max(now);
-        }
         let mut look = Look::default();
-        let ready = self.since + MISSING;
-        if now < ready {
-            look.later(ready);
+        self.count(now, view, &mut look);
+        if now < self.from {
+            look.later(self.from);
             return look;
         }
-        let wanted = wanted(view);
-        let runs = view.hosts.get(&view.me).map(|me| &me.runs);
-        let none = BTreeMap::new();
-        let runs = runs.unwrap_or(&none);
-        let ids: BTreeSet<&String> = wanted.keys().chain(runs.keys()).collect();
+        let wanted = self.wanted(view);
+        let none = Seen::default();
+        let me = view.hosts.get(&view.me).unwrap_or(&none);
+        let ids: BTreeSet<&String> = wanted.keys().chain(me.runs.keys()).collect();
+        self.components.keep(|id| ids.contains(id));
         for id in ids.into_iter().filter(|id| !is_busy(id)) {
             let goal = match wanted.get(id) {
-                Some(wanted) => self.goal(now, wanted, runs.get(id), &mut look),
-                None => runs.get(id).filter(|has| is_orphan(view, &has.annotations)).map(nothing_of),
+                Some(wanted) => goal(now, id, wanted, me, &mut look),
+                None => me.runs.get(id).filter(|has| is_orphan(view, &has.annotations)).map(nothing_of),
             };
             match goal {
-                None => self.components.forget(id),
+                None => self.components.keep(|tried| tried != id),
                 Some(goal) => match self.components.may(now, id, &goal) {
                     Ok(()) => look.acts.push(scale(id, goal)),
                     Err(at) => look.later(at),
@@ -123,33 +148,60 @@ impl Keeper {
         look
     }
 
-    /// What a component is to be changed to, if it must be.
-    fn goal(&self, now: Instant, wanted: &Wanted, has: Option<&Workload>, look: &mut Look) -> Option<Workload> {
-        let Wanted { workload: goal, others_do } = wanted;
-        let count = has.map_or(0, |has| has.count);
-        let is_other = goal.count > 0 && has.is_some_and(|has| Workload { count: goal.count, ..has.clone() } != *goal);
-        if is_other || count < goal.count {
-            return Some(goal.clone());
+    /// Notes which hosts count now.
+    fn count(&mut self, now: Instant, view: &View, look: &mut Look) {
+        for host in view.hosts.keys() {
+            let counts = *host == view.me;
+            self.hosts.entry(*host).or_insert(Standing { counts, since: now, differs: None });
         }
-        // What somebody runs by hand where the app does not want it is theirs.
-        let is_its = has.is_some_and(|has| has.annotations.get(OF_APP) == goal.annotations.get(OF_APP));
-        if count == goal.count || !is_its {
-            return None;
+        for (host, standing) in &mut self.hosts {
+            let is_there = *host == view.me || view.hosts.get(host).is_some_and(|seen| seen.in_reach);
+            if is_there == standing.counts {
+                standing.differs = None;
+                continue;
+            }
+            let since = *standing.differs.get_or_insert(now);
+            // Nobody is asked of one that has said that it is a host no more.
+            if now >= since + SETTLED || !view.hosts.contains_key(host) {
+                *standing = Standing { counts: is_there, since: now, differs: None };
+            } else {
+                look.later(since + SETTLED);
+            }
         }
-        let ready = self.since + SURPLUS;
-        if now < ready {
-            look.later(ready);
+        self.hosts.retain(|host, standing| standing.counts || view.hosts.contains_key(host));
+    }
+
+    /// How all components of all apps are wanted on this host. Of two apps that have the same one the first by name decides.
+    fn wanted(&self, view: &View) -> BTreeMap<String, Wanted> {
+        let count = |host: &NodeId| self.hosts.get(host).filter(|standing| standing.counts);
+        let there = view.hosts.iter().filter(|(host, _)| count(host).is_some());
+        let hosts: BTreeMap<NodeId, &Map> = there.map(|(host, seen)| (*host, &seen.labels)).collect();
+        let mut wanted = BTreeMap::new();
+        for (app, kept) in &view.apps {
+            for (id, component) in kept.iter().flat_map(|kept| &kept.components) {
+                wanted.entry(id.clone()).or_insert_with(|| {
+                    let shares = spread(id, component, &hosts);
+                    let does = |(host, share): (&NodeId, &u32)| {
+                        let runs = view.hosts.get(host).filter(|seen| seen.has(id, component));
+                        *host == view.me || runs.is_some_and(|seen| seen.count(id) >= *share)
+                    };
+                    let is_each_its_own = matches!(component.spread, Spread::PerHost(_));
+                    let since = shares.keys().filter_map(|host| Some(count(host)?.since)).max();
+                    Wanted {
+                        workload: workload(app, component, shares.get(&view.me).copied().unwrap_or_default()),
+                        since: since.unwrap_or(self.from),
+                        others_do: is_each_its_own || shares.iter().all(does),
+                    }
+                });
+            }
         }
-        (*others_do && now >= ready).then(|| goal.clone())
+        wanted
     }
 
     fn look_at_providers(&mut self, now: Instant, view: &View, look: &mut Look) {
         let wanted = wanted_providers(view);
-        for (id, goal) in &wanted {
-            if view.providers.get(id) == Some(goal) {
-                self.providers.forget(id);
-                continue;
-            }
+        self.providers.keep(|id| wanted.get(id).is_some_and(|goal| view.providers.get(id) != Some(goal)));
+        for (id, goal) in wanted.iter().filter(|(id, goal)| view.providers.get(*id) != Some(goal)) {
             match self.providers.may(now, id, goal) {
                 Ok(()) => look.acts.push(start(id, goal)),
                 Err(at) => look.later(at),
@@ -201,29 +253,31 @@ impl<T: Clone + PartialEq> Attempts<T> {
         Ok(())
     }
 
-    fn forget(&mut self, id: &str) {
-        self.0.remove(id);
+    /// Forgets the others.
+    fn keep(&mut self, keeps: impl Fn(&String) -> bool) {
+        self.0.retain(|id, _| keeps(id));
     }
 }
 
-/// How all components of all apps are wanted on this host. Of two apps that have the same one the first by name decides.
-fn wanted(view: &View) -> BTreeMap<String, Wanted> {
-    let hosts: BTreeMap<NodeId, &Map> = view.hosts.iter().map(|(host, seen)| (*host, &seen.labels)).collect();
-    let mut wanted = BTreeMap::new();
-    for (app, kept) in &view.apps {
-        for (id, component) in kept.iter().flat_map(|kept| &kept.components) {
-            wanted.entry(id.clone()).or_insert_with(|| {
-                let shares = spread(id, component, &hosts);
-                let does = |(host, count): (&NodeId, &u32)| {
-                    let has = view.hosts.get(host).and_then(|seen| seen.runs.get(id));
-                    *host == view.me || has.is_some_and(|has| has.count >= *count && has.image == component.image)
-                };
-                let count = shares.get(&view.me).copied().unwrap_or_default();
-                Wanted { workload: workload(app, component, count), others_do: shares.iter().all(does) }
-            });
-        }
+/// What a component is to be changed to, if it must be.
+fn goal(now: Instant, id: &str, wanted: &Wanted, me: &Seen, look: &mut Look) -> Option<Workload> {
+    let Wanted { workload: goal, since, others_do } = wanted;
+    let (has, count) = (me.runs.get(id), me.count(id));
+    let ready = *since + SURPLUS;
+    let may_end = *others_do && now >= ready;
+    if has.is_some() && count >= goal.count && now < ready {
+        look.later(ready);
     }
-    wanted
+    // Another image takes the place of as many as run, until others do.
+    let goal = Workload { count: if may_end { goal.count } else { goal.count.max(count) }, ..goal.clone() };
+    let is_its = has.is_none_or(|has| has.annotations.contains_key(OF_APP));
+    match has {
+        None => (goal.count > 0).then_some(goal),
+        // What somebody runs by hand where no app wants it is theirs.
+        Some(_) if wanted.workload.count == 0 && !is_its => None,
+        Some(_) if wanted.workload.count == 0 => may_end.then_some(goal),
+        Some(has) => (*has != goal || count < goal.count).then_some(goal),
+    }
 }
 
 fn wanted_providers(view: &View) -> BTreeMap<String, Provider> {

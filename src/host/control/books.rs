@@ -6,8 +6,8 @@
 
 use super::request::{Link, LinkId, Map};
 use crate::codec::{self, Decode, Encode};
-use crate::host::apps::{Kept, Seen};
-use crate::host::state::{Key, State, WriteError};
+use crate::host::apps::{App, Kept, Seen};
+use crate::host::state::{Key, State, WriteError, fits};
 use crate::identity::NodeId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +20,7 @@ const RUN: &str = "run/";
 const PROVIDER: &str = "provider/";
 const APP: &str = "app/";
 const HOST: &str = "host";
+const IDLE: &str = "idle/";
 
 /// Where records are: [`State`], or what a test puts in its place.
 pub trait Table: Send + Sync + fmt::Debug + 'static {
@@ -296,7 +297,21 @@ impl Books {
     /// [`WriteError`]: it is too large, or there is no room.
     pub fn remember(&self, id: &str, workload: &Workload) -> Result<(), WriteError> {
         let key = self.own(&format!("{RUN}{id}"));
-        if workload.count == 0 { self.table.write(key, None) } else { self.write(key, workload) }
+        if workload.count == 0 {
+            self.table.write(key, None)?
+        } else {
+            self.write(key, workload)?
+        }
+        self.table.write(self.own(&format!("{IDLE}{id}")), None)
+    }
+
+    /// Tells the others that nothing runs yet of what is remembered, after a start: they go on with what is theirs until it does.
+    ///
+    /// # Errors
+    /// [`WriteError`]: there is no room.
+    pub fn all_idle(&self) -> Result<(), WriteError> {
+        let mut ids = self.workloads().into_keys();
+        ids.try_for_each(|id| self.write(self.own(&format!("{IDLE}{id}")), &()))
     }
 
     /// The providers that this host runs, by id.
@@ -330,6 +345,27 @@ impl Books {
         let named = found.map(|(name, value)| (name[prefix.len()..].to_owned(), codec::decode(&value).ok()));
         // The name of another lattice may begin like that of this one, and a slash.
         named.filter(|(name, _)| !name.contains('/')).collect()
+    }
+
+    /// What the apps of all lattices have, but for one of them: by their names.
+    #[must_use]
+    pub fn other_apps(&self, lattice: &str, name: &str) -> Vec<(String, Kept)> {
+        let own = app_name(lattice, name);
+        let others = self.table.list(None, APP).into_iter().filter(|(name, _)| *name != own);
+        others.filter_map(|(name, value)| Some((name[APP.len()..].to_owned(), codec::decode(&value).ok()?))).collect()
+    }
+
+    /// Whether an app, its configurations and its links can be records.
+    ///
+    /// # Errors
+    /// [`WriteError`] names the first that is too large, or has too long a name.
+    pub fn fits(&self, lattice: &str, name: &str, app: &App) -> Result<(), WriteError> {
+        fits(&Key::shared(app_name(lattice, name)), &codec::encode(&app.keep()))?;
+        for (config, values) in &app.configs {
+            fits(&Key::shared(format!("{CONFIG}{config}")), &codec::encode(values))?;
+        }
+        let names = app.links.iter().flat_map(|link| link.interfaces.iter().map(|of| link_key(&link.id, of)));
+        Ok(names.into_iter().try_for_each(|key| fits(&key, &[]))?)
     }
 
     /// The app of that name.
@@ -368,9 +404,12 @@ impl Books {
         let mut hosts: BTreeMap<NodeId, (Seen, Map)> = cards
             .map(|(host, Card { machine, given, .. })| (host, (Seen { labels: given, ..Seen::default() }, machine)))
             .collect();
-        for (host, name, value) in self.table.owned(LABELS).into_iter().chain(self.table.owned(RUN)) {
+        let said = [LABELS, RUN, IDLE].into_iter().flat_map(|prefix| self.table.owned(prefix));
+        for (host, name, value) in said {
             let Some((seen, _)) = hosts.get_mut(&host) else { continue };
-            if let Some(id) = name.strip_prefix(RUN) {
+            if let Some(id) = name.strip_prefix(IDLE) {
+                seen.idle.insert(id.to_owned());
+            } else if let Some(id) = name.strip_prefix(RUN) {
                 seen.runs.extend(codec::decode(&value).ok().map(|workload| (id.to_owned(), workload)));
             } else if name == LABELS {
                 seen.labels.extend(codec::decode::<Map>(&value).unwrap_or_default());

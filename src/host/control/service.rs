@@ -134,9 +134,10 @@ impl Control {
 
 impl Service {
     async fn run(self, mut ears: Ears, mut changes: watch::Receiver<u64>) {
-        if let Err(error) = self.books.enter(Some(self.desk.lattice())) {
-            tracing::warn!(%error, "the other hosts do not count this one in");
+        if let Err(error) = self.books.all_idle() {
+            tracing::warn!(%error, "the other hosts may think that all runs here again");
         }
+        self.enter();
         self.events.tell("host_started", self.desk.started());
         self.desk.running_providers().into_iter().for_each(|data| self.events.tell("provider_started", data));
         self.crew.look();
@@ -147,6 +148,8 @@ impl Service {
         let mut serve = Some(self.env.now());
         // When apps are looked at; with every change, and when hosts may have come or gone.
         let (mut keeper, mut keep) = (Keeper::new(self.env.now()), Some(self.env.now()));
+        // As the records say, until they change.
+        let mut view = None;
         while stop.is_none() {
             let next = [look, serve, keep].into_iter().flatten().fold(heartbeat, Instant::min);
             timer.as_mut().reset(next);
@@ -165,10 +168,10 @@ impl Service {
                 changes.mark_unchanged();
                 self.crew.look();
                 serve = Some(now);
-                keep = Some(now);
+                (keep, view) = (Some(now), None);
             }
             if keep.take_if(|at| *at <= now).is_some() {
-                keep = self.keep(now, &mut keeper);
+                keep = self.keep(now, &mut keeper, &mut view);
             }
             if serve.take_if(|at| *at <= now).is_some() && !self.servers.look() {
                 serve = Some(now + RETRY);
@@ -176,6 +179,7 @@ impl Service {
             if heartbeat <= now {
                 heartbeat = now + HEARTBEAT;
                 self.crew.look_again();
+                self.enter();
                 self.events.tell(
                     "host_heartbeat",
                     self.desk.inventory(self.moment(&self.runner.running(), &self.servers.serving())),
@@ -212,9 +216,12 @@ impl Service {
     }
 
     /// Does what apps want of this host; returns when to look again.
-    fn keep(&self, now: Instant, keeper: &mut Keeper) -> Option<Instant> {
-        let view = self.view();
-        let Look { acts, again } = keeper.look(now, &view, |id| self.crew.is_busy(id));
+    fn keep(&self, now: Instant, keeper: &mut Keeper, view: &mut Option<View>) -> Option<Instant> {
+        let view = view.get_or_insert_with(|| self.view());
+        for (host, seen) in &mut view.hosts {
+            seen.in_reach = self.reach.reaches(host);
+        }
+        let Look { acts, again } = keeper.look(now, view, |id| self.crew.is_busy(id));
         for act in acts {
             match act {
                 Act::Scale(scale) => {
@@ -233,10 +240,16 @@ impl Service {
     }
 
     fn view(&self) -> View {
-        let me = self.books.me();
-        let mut hosts = self.books.hosts(self.desk.lattice());
-        hosts.retain(|host, _| *host == me || self.reach.reaches(host));
-        View { me, apps: self.books.apps(self.desk.lattice()), hosts, providers: self.books.providers() }
+        let lattice = self.desk.lattice();
+        let (apps, hosts) = (self.books.apps(lattice), self.books.hosts(lattice));
+        View { me: self.books.me(), apps, hosts, providers: self.books.providers() }
+    }
+
+    /// Says that this is a host, unless it has been said.
+    fn enter(&self) {
+        if let Err(error) = self.books.enter(Some(self.desk.lattice())) {
+            tracing::warn!(%error, "the other hosts do not count this one in");
+        }
     }
 
     fn tell(&self, events: Vec<(&'static str, Value)>) {

@@ -38,7 +38,7 @@ const LONG: usize = 16 << 10;
 /// How often a request is made that may be made again.
 const TRIES: u32 = 3;
 /// Words of one host that wait until they are looked at.
-const WORDS_MAX: usize = 4;
+const WORDS_MAX: usize = 256;
 /// Bytes that a subject, its reply and a record's version take of a message.
 const MARGIN: usize = 1 << 10;
 
@@ -135,7 +135,8 @@ impl Elsewhere {
                 Some(Word::Working) => SILENCE,
                 Some(Word::Long(bytes)) => self::silence(usize::try_from(bytes).unwrap_or(usize::MAX).min(self.max)),
                 // The one taker has gone in the meantime: then an answer without anything in it says so.
-                None => return Err(HttpError::Missing),
+                None if word.payload.is_empty() => return Err(HttpError::Missing),
+                None => return Err(HttpError::Failed),
             };
         }
     }

@@ -41,7 +41,7 @@ pub mod wire;
 pub use clock::{Clock, DRIFT_MAX_MS, Stamp};
 pub use data::{Look, Page};
 pub use exchange::{Counters, Exchange, Now, Output};
-pub use record::{DATA, Entry, Key, NAME_MAX, Record, RecordError, TOMBSTONE_MS, VALUE_MAX};
+pub use record::{DATA, Entry, Key, NAME_MAX, Record, RecordError, TOMBSTONE_MS, VALUE_MAX, fits};
 pub use replica::{Limits, Merged, Replica};
 pub use service::{Parts, StartError, State, WriteError};
 pub use wire::{BadPacket, Message, PACKET_MAX, Packet};

@@ -157,6 +157,20 @@ impl Key {
     }
 }
 
+/// Whether a value can be kept at a key, where there is room.
+///
+/// # Errors
+/// [`RecordError::Name`], [`RecordError::Value`].
+pub fn fits(key: &Key, value: &[u8]) -> Result<(), RecordError> {
+    if !(1..=NAME_MAX).contains(&key.name.len()) {
+        return Err(RecordError::Name { len: key.name.len() });
+    }
+    if value.len() > VALUE_MAX {
+        return Err(RecordError::Value { key: key.to_string(), len: value.len() });
+    }
+    Ok(())
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.owner {
@@ -207,12 +221,7 @@ impl Entry {
     /// [`RecordError`] names what cannot be.
     pub(super) fn check(&self) -> Result<(), RecordError> {
         let Self { key, record } = self;
-        if !(1..=NAME_MAX).contains(&key.name.len()) {
-            return Err(RecordError::Name { len: key.name.len() });
-        }
-        if let Some(value) = record.value.as_ref().filter(|value| value.len() > VALUE_MAX) {
-            return Err(RecordError::Value { key: key.to_string(), len: value.len() });
-        }
+        fits(key, record.value.as_deref().unwrap_or_default())?;
         if record.stamp.wall_ms >= WALL_MAX_MS {
             return Err(RecordError::Stamp { key: key.to_string(), wall_ms: record.stamp.wall_ms });
         }

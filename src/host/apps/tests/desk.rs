@@ -121,3 +121,43 @@ fn an_app_does_not_take_a_link_over() {
     talk.refused("app.put.greeter", &greeter(), "sends incoming-handler to elsewhere already");
     assert_eq!((talk.1.apps("default").len(), talk.1.config("hello-words")), (0, None));
 }
+
+/// Goal: what cannot be kept is refused before anything of it is.
+#[test]
+fn an_app_that_is_too_large_leaves_nothing_behind() {
+    let talk = Talk::new();
+    let mut large = greeter();
+    let component = json!({ "image": "x".repeat(200), "spread": { "instances": 1 } });
+    for n in 0..70 {
+        large["components"][format!("c{n}")] = component.clone();
+    }
+    talk.refused("app.put.greeter", &large, "the value of app/default/greeter has");
+    let mut large = greeter();
+    large["configs"]["hello-words"]["long"] = json!("x".repeat(13_000));
+    talk.refused("app.plan.greeter", &large, "the value of config/hello-words has");
+    let mut long = greeter();
+    long["links"][0]["source_id"] = json!("s".repeat(100));
+    long["links"][0]["name"] = json!("n".repeat(100));
+    long["links"][0]["wit_package"] = json!("p".repeat(100));
+    talk.refused("app.put.greeter", &long, "the name of a record has");
+    let mut twice = greeter();
+    let mut link = twice["links"][0].clone();
+    link["interfaces"] = json!(["other"]);
+    twice["links"].as_array_mut().unwrap().push(link);
+    talk.refused("app.put.greeter", &twice, "two links are default of web for wasi:http");
+    assert_eq!((talk.1.links().len(), talk.1.config("hello-words"), talk.1.apps("default").len()), (0, None, 0));
+}
+
+/// Goal: of two apps that were deployed apart from each other, and have a link and a configuration in common, one can be given up
+/// without the other's harm.
+#[test]
+fn what_two_apps_have_stays_for_the_other() {
+    let talk = Talk::new();
+    talk.app("app.put.greeter", &greeter());
+    let kept = talk.1.app("default", "greeter").unwrap();
+    talk.1.set_app("default", "second", Some(&kept)).unwrap();
+    assert_eq!(talk.app("app.del.second", &json!({})).events, []);
+    assert_eq!((talk.1.links().len(), talk.1.config("hello-words").unwrap().len()), (1, 2));
+    assert_eq!(talk.app("app.del.greeter", &json!({})).events.len(), 2);
+    assert_eq!((talk.1.links().len(), talk.1.config("hello-words")), (0, None));
+}

@@ -28,6 +28,10 @@ fn workload(count: u32) -> Workload {
     Workload { image: "file:///a".to_owned(), count, annotations: of_app("app"), ..Workload::default() }
 }
 
+fn seen() -> Seen {
+    Seen { in_reach: true, ..Seen::default() }
+}
+
 /// A host that looks, in a lattice that the test changes.
 struct Stage {
     keeper: Keeper,
@@ -42,7 +46,7 @@ impl Stage {
         let view = View {
             me: ME,
             apps: [("app".to_owned(), Some(app))].into(),
-            hosts: hosts.iter().map(|host| (*host, Seen::default())).collect(),
+            hosts: hosts.iter().map(|host| (*host, seen())).collect(),
             providers: BTreeMap::new(),
         };
         let mut stage = Self { keeper: Keeper::new(start), view, start };
@@ -58,6 +62,10 @@ impl Stage {
         let runs = &mut self.view.hosts.get_mut(&host).unwrap().runs;
         runs.clear();
         runs.extend(workload.map(|workload| ("c".to_owned(), workload)));
+    }
+
+    fn reaches(&mut self, host: NodeId, in_reach: bool) {
+        self.view.hosts.get_mut(&host).unwrap().in_reach = in_reach;
     }
 
     /// Looks, and expects that component `c` is to have so many instances, or that nothing is to be done.
@@ -109,6 +117,7 @@ fn what_is_being_changed_is_left_alone() {
     assert_eq!(look.acts, []);
 }
 
+/// Goal: who has too much keeps it until another has run its share for a while, and takes it back when that one is lost.
 #[test]
 fn an_instance_is_given_up_only_when_another_is_there() {
     let mut stage = Stage::of(kept(Spread::Instances(4)), &[ME]);
@@ -116,32 +125,88 @@ fn an_instance_is_given_up_only_when_another_is_there() {
     stage.runs(ME, Some(workload(4)));
     stage.expect(secs(4), None);
 
-    stage.view.hosts.insert(OTHER, Seen::default());
-    stage.expect(secs(10), None);
-    stage.expect(secs(14), None);
+    stage.view.hosts.insert(OTHER, seen());
+    [10, 11, 14].into_iter().for_each(|at| stage.expect(secs(at), None));
     stage.runs(OTHER, Some(workload(2)));
-    stage.expect(secs(15), Some(2));
+    stage.view.hosts.get_mut(&OTHER).unwrap().idle.insert("c".to_owned());
+    stage.expect(secs(15), None);
+    stage.view.hosts.get_mut(&OTHER).unwrap().idle.clear();
+    stage.expect(secs(16), Some(2));
     stage.runs(ME, Some(workload(2)));
-    stage.expect(secs(16), None);
+    stage.expect(secs(17), None);
 
-    // It has gone, and comes back soon: nothing has happened.
-    stage.view.hosts.remove(&OTHER);
+    stage.reaches(OTHER, false);
     stage.expect(secs(20), None);
-    stage.view.hosts.insert(OTHER, Seen::default());
-    stage.runs(OTHER, Some(workload(2)));
-    stage.expect(secs(20) + Duration::from_millis(900), None);
-    // It has gone for good.
+    stage.expect(secs(21), Some(4));
+    stage.runs(ME, Some(workload(4)));
+    stage.reaches(OTHER, true);
+    // It counts again at 23, and has so for long enough at 25.
+    [22, 23, 24].into_iter().for_each(|at| stage.expect(secs(at), None));
+    stage.expect(secs(25), Some(2));
+    // One that has said that it goes is not waited for.
+    stage.runs(ME, Some(workload(2)));
     stage.view.hosts.remove(&OTHER);
-    stage.expect(secs(30), None);
-    stage.expect(secs(31), Some(4));
+    stage.expect(secs(30), Some(4));
 }
 
+/// Goal: a host that comes and goes all the time is what it was, and keeps nobody from anything.
+#[test]
+fn a_host_that_flaps_disturbs_nobody() {
+    let mut stage = Stage::of(kept(Spread::Instances(4)), &[ME, OTHER]);
+    stage.expect(secs(3), Some(2));
+    stage.runs(ME, Some(workload(2)));
+    stage.runs(OTHER, Some(workload(2)));
+    for tick in 0..100 {
+        stage.reaches(OTHER, tick % 2 == 0);
+        stage.expect(secs(10) + Duration::from_millis(400) * tick, None);
+    }
+    stage.view.apps.insert("app".to_owned(), Some(kept(Spread::Instances(6))));
+    stage.reaches(OTHER, true);
+    stage.expect(secs(51), Some(3));
+    stage.view.apps.clear();
+    stage.runs(ME, Some(workload(3)));
+    stage.reaches(OTHER, false);
+    stage.expect(secs(52), Some(0));
+}
+
+/// Goal: another image takes the place of all that runs, also of what is too much, which goes once the others have it.
 #[test]
 fn another_image_is_there_before_the_surplus_of_the_old_one_goes() {
+    let mut stage = Stage::of(kept(Spread::Instances(2)), &[ME, OTHER]);
+    let old = Workload { image: "file:///old".to_owned(), ..workload(5) };
+    stage.runs(ME, Some(old.clone()));
+    stage.runs(OTHER, Some(old));
+    stage.expect(secs(3), Some(5));
+    stage.runs(ME, Some(workload(5)));
+    stage.expect(secs(10), None);
+    stage.runs(OTHER, Some(workload(1)));
+    stage.expect(secs(11), Some(1));
+}
+
+/// Goal: what runs for an app that was given up goes, also where another app wants the same, and this host has no share of it.
+#[test]
+fn what_another_app_has_started_is_not_left_behind() {
+    let mut app = kept(Spread::Instances(1));
+    app.components.get_mut("c").unwrap().on = [("zone".to_owned(), "there".to_owned())].into();
+    let mut stage = Stage::of(app, &[ME, OTHER]);
+    stage.view.hosts.get_mut(&OTHER).unwrap().labels = [("zone".to_owned(), "there".to_owned())].into();
+    stage.runs(ME, Some(Workload { annotations: of_app("old"), ..workload(1) }));
+    stage.expect(secs(3), None);
+    stage.runs(OTHER, Some(workload(1)));
+    stage.expect(secs(4), Some(0));
+    stage.runs(ME, Some(Workload { annotations: Map::new(), ..workload(1) }));
+    stage.expect(secs(5), None);
+}
+
+/// Goal: what is remembered and does not run is started, and what nobody wants of that is forgotten.
+#[test]
+fn what_does_not_run_is_started() {
     let mut stage = Stage::of(kept(Spread::PerHost(1)), &[ME]);
-    stage.runs(ME, Some(Workload { image: "file:///old".to_owned(), ..workload(1) }));
-    stage.expect(secs(0), None);
+    stage.runs(ME, Some(workload(1)));
+    stage.view.hosts.get_mut(&ME).unwrap().idle.insert("c".to_owned());
     stage.expect(secs(3), Some(1));
+    stage.view.apps.clear();
+    stage.expect(secs(4), Some(0));
 }
 
 #[test]
