@@ -199,7 +199,7 @@ async fn start_keeper(client: &Client, node: &Node, id: &str) {
     let image = file(&node.data(), "keeper.wasm", &components::keeper());
     let mut events = client.subscribe("wasmbus.evt.default.component_scaled").await.unwrap();
     let messages = json!({
-        "source_id": "nats", "target": id, "name": "default", "wit_namespace": "wasmcloud", "wit_package": "messaging",
+        "source_id": "nats", "target": id, "name": id, "wit_namespace": "wasmcloud", "wit_package": "messaging",
         "interfaces": ["handler"], "source_config": [id],
     });
     ask(client, &format!("config.put.{id}"), json!({ "subscriptions": id })).await;

@@ -60,6 +60,8 @@ impl World {
     fn heal(&mut self) {
         self.0.iter_mut().for_each(|node| (node.part, node.killed) = (0, 0));
         (0..self.0.len()).chain(0..self.0.len()).for_each(|n| self.tell(n));
+        // Time passes, and what was heard is on the disks.
+        self.0.iter_mut().for_each(|node| node.disk = node.memory.entries());
     }
 
     /// Puts a node into another part, where all hear of each other.
@@ -82,7 +84,10 @@ impl World {
     /// Ends the life of a node without its latest write, which others have heard of; or without its disk.
     fn kill(&mut self, n: usize, loses_disk: bool) {
         let part = self.0[n].part;
-        if self.0.iter().filter(|node| node.part == part).count() < 2 || self.0[n].killed >= 3 {
+        let is_alone = self.0.iter().filter(|node| node.part == part).count() < 2;
+        // What was on no disk yet is gone when all who knew of it are killed before they have told it.
+        let others_were = self.0.iter().enumerate().any(|(other, node)| other != n && node.killed > 0);
+        if is_alone || others_were || self.0[n].killed >= 3 {
             return;
         }
         let Node { id, mut life, killed, .. } = self.0[n];
