@@ -60,6 +60,8 @@ impl World {
     fn heal(&mut self) {
         self.0.iter_mut().for_each(|node| (node.part, node.killed) = (0, 0));
         (0..self.0.len()).chain(0..self.0.len()).for_each(|n| self.tell(n));
+        // Time passes, and what was heard is on the disks.
+        self.0.iter_mut().for_each(|node| node.disk = node.memory.entries());
     }
 
     /// Puts a node into another part, where all hear of each other.
