@@ -212,10 +212,9 @@ impl Check {
         if *url.credentials() != Credentials::None {
             return Err(self.invalid(KEY, path.display(), "left out where the url has credentials of its own"));
         }
-        let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
-        let made = read.and_then(|text| Credentials::from_creds(&text).map_err(|error| error.to_string()));
+        let read = gateway::credentials_in(path);
         let expected = |why| format!("a file of credentials as nsc writes it ({why})");
-        made.map(drop).map_err(|why| self.invalid(KEY, path.display(), expected(why)))
+        read.map(drop).map_err(|why| self.invalid(KEY, path.display(), expected(why)))
     }
 
     fn client(&self, file: file::Client, default: Client) -> Checked<Client> {

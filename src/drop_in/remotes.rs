@@ -5,9 +5,9 @@ use super::grammar::{Block, Entry, Item, Value};
 use super::leafnodes::compression;
 use super::read::Faults;
 use super::tls::{self, Outgoing};
-use crate::gateway::UpstreamUrl;
+use crate::gateway::{UpstreamUrl, credentials_in};
 use lattice_broker::{Credentials, UserKey, is_filter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A server, or several of one cluster, of which this one is a leaf node.
@@ -119,9 +119,8 @@ fn place(key: &str, entry: &Entry, said: &mut Said, faults: &mut Faults) -> bool
 
 /// A file that can be used now; it may be another one when the link is made.
 fn creds(path: String, entry: &Entry, faults: &mut Faults) -> Option<PathBuf> {
-    let read = std::fs::read_to_string(&path).map_err(|error| error.to_string());
-    let made = read.and_then(|text| Credentials::from_creds(&text).map_err(|error| error.to_string()));
-    made.map_err(|error| faults.error(&entry.place, format!("{}: {path}: {error}", entry.key))).ok()?;
+    let read = credentials_in(Path::new(&path));
+    read.map_err(|error| faults.error(&entry.place, format!("{}: {path}: {error}", entry.key))).ok()?;
     Some(path.into())
 }
 

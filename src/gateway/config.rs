@@ -5,7 +5,7 @@ use super::open::Encryption;
 use crate::nats_url::ServerUrl;
 use lattice_broker::{Credentials, UpstreamId, UserKey};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -207,6 +207,15 @@ fn without_credentials(text: &str) -> String {
         (start, Some(at)) if start <= at => format!("{}…{}", &text[..start], &text[at..]),
         (_, Some(_) | None) => text.to_owned(),
     }
+}
+
+/// The credentials in a file, as nsc writes it.
+///
+/// # Errors
+/// Why it cannot be read, or what is wrong with it, without a word of what is in it.
+pub fn credentials_in(path: &Path) -> Result<Credentials, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    Credentials::from_creds(&text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The gateway's task: dials the upstream for ever, runs one link at a time, and says so when that changes.
 
 use super::Gateway;
-use super::config::UpstreamUrl;
+use super::config::{UpstreamUrl, credentials_in};
 use super::link::{self, End};
 use super::open::{Opened, open};
 use crate::identity::printable;
@@ -173,9 +173,7 @@ impl Driver<'_> {
         let Some(file) = &self.gateway.config.credentials_file else {
             return Ok(Dialled { opened, credentials: url.credentials().clone() });
         };
-        let read = std::fs::read_to_string(file).map_err(|error| error.to_string());
-        let credentials = read.and_then(|text| Credentials::from_creds(&text).map_err(|error| error.to_string()));
-        let credentials = credentials.map_err(|why| Failure::Dial(format!("{}: {why}", file.display())))?;
+        let credentials = credentials_in(file).map_err(|why| Failure::Dial(format!("{}: {why}", file.display())))?;
         Ok(Dialled { opened, credentials })
     }
 

@@ -11,7 +11,7 @@ mod link;
 mod open;
 mod state;
 
-pub use config::{Config, ConfigError, UpstreamUrl};
+pub use config::{Config, ConfigError, UpstreamUrl, credentials_in};
 pub use open::{Encryption, system_roots};
 
 use crate::ports::{Bus, InterestChange, Message, Neighbor, NeighborKind, Pick, UpstreamId, Waiting};
