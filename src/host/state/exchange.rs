@@ -33,8 +33,8 @@ const EXPIRY: Duration = Duration::from_secs(3600);
 /// What is to be done.
 #[derive(Debug, PartialEq)]
 pub enum Output {
-    /// Keep what stands at that key now, on disk; nothing stands there when there is no entry.
-    Keep(Key, Option<Entry>),
+    /// Keep on disk what stands at that key, or nothing when nothing does: as it is when it is written, since it may be later than this by then.
+    Keep(Key),
     /// Say that to all.
     ToAll(Packet),
     /// Say that to one.
@@ -117,12 +117,18 @@ impl Exchange {
         &self.replica
     }
 
-    /// Takes in what was read from disk.
+    /// Takes in what was read from disk, best what stands before what was deleted. Returns the keys of which nothing is to be on the disk any more:
+    /// of tombstones for which there is no room.
     ///
     /// # Errors
-    /// As [`Replica::restore`].
-    pub fn restore(&mut self, now: Now, entry: Entry) -> Result<(), RecordError> {
-        self.replica.restore(now.wall_ms, entry)
+    /// As [`Replica::restore`]: what stands there is not taken in.
+    pub fn restore(&mut self, now: Now, entry: Entry) -> Result<Vec<Key>, RecordError> {
+        let deleted = entry.record.is_tombstone().then(|| entry.key.clone());
+        match (self.replica.restore(now.wall_ms, entry), deleted) {
+            (Ok(()), _) => Ok(self.replica.forgotten()),
+            (Err(RecordError::Full { .. }), Some(key)) => Ok(vec![key]),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Stamps what is to stand at `key`; `None` when it does already. Nothing has changed until [`Exchange::write`].
@@ -136,6 +142,7 @@ impl Exchange {
     /// Puts in its place what was staged, and kept on disk since, and tells the others.
     pub fn write(&mut self, now: Now, entry: Entry) {
         self.replica.commit(entry.clone());
+        self.keep_forgotten();
         self.tell(entry);
         self.pace.hurry(now.at, &mut self.rng);
     }
@@ -202,7 +209,7 @@ impl Exchange {
         if self.expire_at <= now.at {
             self.expire_at = now.at + EXPIRY;
             let gone = self.replica.expire();
-            self.outputs.extend(gone.into_iter().map(|key| Output::Keep(key, None)));
+            self.outputs.extend(gone.into_iter().map(Output::Keep));
         }
         if self.running.as_ref().is_some_and(|running| running.until <= now.at) {
             self.running = None;
@@ -298,21 +305,27 @@ impl Exchange {
                 Merged::Taken => {
                     changed = true;
                     self.counters.taken += 1;
-                    let stands = self.replica.by_hash(key.hash()).cloned();
-                    self.outputs.push_back(Output::Keep(key, stands));
+                    self.outputs.push_back(Output::Keep(key));
                 }
                 Merged::Reasserted(entry) => {
                     changed = true;
-                    self.outputs.push_back(Output::Keep(key, Some(entry.clone())));
+                    self.outputs.push_back(Output::Keep(key));
                     self.tell(entry);
                 }
                 Merged::Refused(error) => tracing::debug!(%error, "a record was not taken"),
             }
+            self.keep_forgotten();
         }
         if changed {
             self.pace.hurry(now.at, &mut self.rng);
         }
         changed
+    }
+
+    /// What was forgotten for want of room goes from the disk as well, which would be full of it in time.
+    fn keep_forgotten(&mut self) {
+        let gone = self.replica.forgotten();
+        self.outputs.extend(gone.into_iter().map(Output::Keep));
     }
 
     fn tell(&mut self, entry: Entry) {
