@@ -21,17 +21,20 @@ pub(super) fn keep(store: &dyn Store, key: &Key, record: Option<&Record>) -> Res
     }
 }
 
-/// Reads all records; what cannot be read as one is left out and counted.
+/// Reads all records; what cannot be read as one is left out and counted. `take` may remove what it is given.
 ///
 /// # Errors
-/// [`StoreError`]: the disk fails.
-pub(super) fn load(store: &dyn Store, mut take: impl FnMut(Entry)) -> Result<usize, StoreError> {
+/// [`StoreError`]: the disk fails, or `take` does.
+pub(super) fn load(
+    store: &dyn Store,
+    mut take: impl FnMut(Entry) -> Result<(), StoreError>,
+) -> Result<usize, StoreError> {
     let (mut after, mut unreadable): (Option<Vec<u8>>, usize) = (None, 0);
     loop {
         let page = store.scan(PREFIX, after.as_deref(), PAGE)?;
         for (name, value) in &page {
             match (codec::decode::<Key>(&name[PREFIX.len()..]), codec::decode::<Record>(value)) {
-                (Ok(key), Ok(record)) => take(Entry { key, record }),
+                (Ok(key), Ok(record)) => take(Entry { key, record })?,
                 (Err(_), _) | (_, Err(_)) => unreadable += 1,
             }
         }
@@ -72,7 +75,11 @@ mod tests {
         }
         store.put(b"state/what", b"?").unwrap();
         let mut read = Vec::new();
-        assert_eq!(load(&store, |entry| read.push(entry)), Ok(1));
+        let take = |entry| {
+            read.push(entry);
+            Ok(())
+        };
+        assert_eq!(load(&store, take), Ok(1));
         assert_eq!(read, entries);
         entries.iter().for_each(|entry| keep(&store, &entry.key, None).unwrap());
         assert_eq!(store.scan(b"state/", None, 9).unwrap().len(), 1);

@@ -117,12 +117,18 @@ impl Exchange {
         &self.replica
     }
 
-    /// Takes in what was read from disk.
+    /// Takes in what was read from disk, best what stands before what was deleted. Returns the keys of which nothing is to be on the disk any more:
+    /// of tombstones for which there is no room.
     ///
     /// # Errors
-    /// As [`Replica::restore`].
-    pub fn restore(&mut self, now: Now, entry: Entry) -> Result<(), RecordError> {
-        self.replica.restore(now.wall_ms, entry)
+    /// As [`Replica::restore`]: what stands there is not taken in.
+    pub fn restore(&mut self, now: Now, entry: Entry) -> Result<Vec<Key>, RecordError> {
+        let deleted = entry.record.is_tombstone().then(|| entry.key.clone());
+        match (self.replica.restore(now.wall_ms, entry), deleted) {
+            (Ok(()), _) => Ok(self.replica.forgotten()),
+            (Err(RecordError::Full { .. }), Some(key)) => Ok(vec![key]),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Stamps what is to stand at `key`; `None` when it does already. Nothing has changed until [`Exchange::write`].
@@ -136,6 +142,7 @@ impl Exchange {
     /// Puts in its place what was staged, and kept on disk since, and tells the others.
     pub fn write(&mut self, now: Now, entry: Entry) {
         self.replica.commit(entry.clone());
+        self.keep_forgotten();
         self.tell(entry);
         self.pace.hurry(now.at, &mut self.rng);
     }
@@ -308,11 +315,18 @@ impl Exchange {
                 }
                 Merged::Refused(error) => tracing::debug!(%error, "a record was not taken"),
             }
+            self.keep_forgotten();
         }
         if changed {
             self.pace.hurry(now.at, &mut self.rng);
         }
         changed
+    }
+
+    /// What was forgotten for want of room goes from the disk as well, which would be full of it in time.
+    fn keep_forgotten(&mut self) {
+        let gone = self.replica.forgotten();
+        self.outputs.extend(gone.into_iter().map(|key| Output::Keep(key, None)));
     }
 
     fn tell(&mut self, entry: Entry) {

@@ -10,8 +10,9 @@
 //! - Who writes a key after having seen what stands there is later, whatever the clocks say. A clock that is wrong decides only
 //!   between those who have not seen each other.
 //! - What is deleted is a record too, without a value. It is forgotten when two nodes have written something more than 90 days
-//!   later, or earlier, those of data and then the oldest first, when there is no room: a part that was away for longer may bring back what was
-//!   deleted meanwhile.
+//!   later, or earlier, those of data and then the oldest first, when there is no room (`tombstones.rs`): a part that was away for longer, or for more
+//!   deletions than are remembered, may bring back what was deleted meanwhile.
+//! - Copies that have room for all are alike in the end; what holds where they have not says `replica.rs`.
 //! - Whatever is no record, or has no room, is refused and counted; a node that is full is not alike until it has room.
 //!
 //! # How they come to be alike
@@ -36,6 +37,7 @@ pub mod replica;
 pub mod service;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 pub mod wire;
 
 pub use clock::{Clock, DRIFT_MAX_MS, Stamp};

@@ -1,16 +1,22 @@
 //! One node's copy of the records: what is written, what is merged, what is forgotten, and the digests of all that.
 //!
 //! Merging keeps the greater of two records, so that it does not matter in which order, how often, or over whom they come.
-//! Two rules stand beside that. Tombstones end after [`TOMBSTONE_MS`], or earlier, those of data and then the oldest first, when there is no room. Their
+//! Two rules stand beside that. Tombstones end after [`TOMBSTONE_MS`], or earlier, as `tombstones.rs` says, when there is no room. Their
 //! age is told by the records alone, so that all copies come to the same: it is that at the second latest of the times at which
 //! each writer wrote last by its own clock, which no single clock that is wrong can move. And a node that finds its own key written later than it has
 //! written it itself in this life (its disk was lost, or its clock was) writes it once more over that. What it has
 //! not written in this life it takes from the others, as its own memory.
+//!
+//! Copies are alike in the end when all records have room, tombstones as well. Where they have not, copies go on apart without a circle: each keeps what
+//! stands and the latest deletions, no copy takes and forgets the same for ever, and what steers the lattice is alike as long as it and the data that
+//! stands have room. Of data one copy may then have for ever, until something is deleted or written anew, what another refuses: a value that is older
+//! than all deletions that the other remembers. And a value whose deletion all have forgotten is back on all when one brings it.
 
 use super::clock::{Clock, Stamp, has_clock};
 use super::data::{Data, Look, Page};
 use super::hash::Hash;
 use super::record::{Entry, Key, Record, RecordError, TOMBSTONE_MS};
+use super::tombstones::Tombstones;
 use crate::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeInclusive};
@@ -62,6 +68,10 @@ pub struct Replica {
     horizon_ms: u64,
     /// What there is of data.
     data: Data,
+    /// What was deleted.
+    tombstones: Tombstones,
+    /// Keys that were forgotten for the sake of what was put last.
+    forgotten: Vec<Key>,
     /// This node's own keys that it has written in this life.
     written: BTreeSet<u64>,
     /// Records of others that were no records or had no room.
@@ -81,6 +91,8 @@ impl Replica {
             bytes: 0,
             horizon_ms: 0,
             data: Data::new(),
+            tombstones: Tombstones::new(),
+            forgotten: Vec::new(),
             written: BTreeSet::new(),
             refused: 0,
         }
@@ -201,8 +213,7 @@ impl Replica {
         if entry.key.owner == Some(self.me) {
             self.written.insert(entry.key.hash());
         }
-        self.make_room(&entry);
-        self.put(entry);
+        self.put_in_room(entry);
     }
 
     /// Takes in what was read from this node's disk.
@@ -210,11 +221,21 @@ impl Replica {
     /// # Errors
     /// [`RecordError`]: it is no record, or there is no room.
     pub fn restore(&mut self, wall_ms: u64, entry: Entry) -> Result<(), RecordError> {
+        let hash = entry.key.hash();
         self.admit(&entry)?;
         self.clock.observe(wall_ms, entry.record.stamp);
-        self.make_room(&entry);
-        self.put(entry);
+        if self.tombstones.is_surplus(hash, &entry, self.entries.get(&hash), self.rest_max()) {
+            self.forgotten = vec![entry.key];
+        } else {
+            self.put_in_room(entry);
+        }
         Ok(())
+    }
+
+    /// Keys of tombstones that were forgotten since the latest [`Replica::commit`], [`Replica::restore`] or [`Replica::merge`] that put something: it
+    /// needed their room. They are told once, and are to go from the disk.
+    pub fn forgotten(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Takes in what another node has sent.
@@ -228,15 +249,16 @@ impl Replica {
             return self.refuse(error);
         }
         self.clock.observe(wall_ms, entry.record.stamp);
-        if entry.record.is_forgotten(self.horizon_ms) {
+        if entry.record.is_forgotten(self.horizon_ms)
+            || self.tombstones.is_surplus(hash, &entry, before, self.rest_max())
+        {
             return if self.forget(hash, &entry.key) { Merged::Taken } else { Merged::Known };
         }
         if self.written.contains(&hash) && entry.key.owner == Some(self.me) {
             let value = before.and_then(|before| before.record.value.clone());
             return match self.stamped(wall_ms, entry.key, value, Some(entry.record.stamp)) {
                 Ok(entry) => {
-                    self.make_room(&entry);
-                    self.put(entry.clone());
+                    self.put_in_room(entry.clone());
                     Merged::Reasserted(entry)
                 }
                 Err(error) => self.refuse(error),
@@ -245,8 +267,7 @@ impl Replica {
         if let Err(error) = self.admit(&entry) {
             return self.refuse(error);
         }
-        self.make_room(&entry);
-        self.put(entry);
+        self.put_in_room(entry);
         Merged::Taken
     }
 
@@ -319,20 +340,14 @@ impl Replica {
         Merged::Refused(error)
     }
 
-    /// Whether there is room for it, by forgetting tombstones that are older if need be. A tombstone in the place of a
+    /// Whether there is room for it, by forgetting tombstones that give way to it if need be. A tombstone in the place of a
     /// record needs none: deleting is possible when all is full.
     fn admit(&self, entry: &Entry) -> Result<(), RecordError> {
         let before = self.entries.get(&entry.key.hash());
         if let Some(other) = before.filter(|before| before.key != entry.key) {
             return Err(RecordError::Collision { key: entry.key.to_string(), other: other.key.to_string() });
         }
-        let (records, bytes) = self.with(entry);
-        if self.fits(records, bytes) || (before.is_some() && entry.record.is_tombstone()) {
-            return Ok(());
-        }
-        let older = self.older_tombstones(entry);
-        let (spare, spared) = older.fold((0, 0), |(count, sum), (_, old)| (count + 1, sum + old.size()));
-        if self.fits(records - spare, bytes - spared) {
+        if (before.is_some() && entry.record.is_tombstone()) || self.room_for(entry).1 {
             return Ok(());
         }
         let Limits { records: records_max, bytes: bytes_max } = self.limits;
@@ -340,18 +355,45 @@ impl Replica {
         Err(RecordError::Full { key: entry.key.to_string(), records, bytes, records_max, bytes_max })
     }
 
-    /// Forgets as many tombstones, those of data and then the oldest first, as it takes to have room for `entry`: who deletes much data
-    /// must not have others forget what was deleted of what the lattice is told to be.
-    fn make_room(&mut self, entry: &Entry) {
-        loop {
-            let (records, bytes) = self.with(entry);
-            if self.fits(records, bytes) {
-                return;
+    /// Puts `entry` in its place, and forgets what gives way to it.
+    fn put_in_room(&mut self, entry: Entry) {
+        self.forgotten = self.make_room(&entry);
+        self.put(entry);
+    }
+
+    /// Forgets as many tombstones as it takes to have room for `entry`, and returns their keys.
+    fn make_room(&mut self, entry: &Entry) -> Vec<Key> {
+        let mut forgotten = Vec::new();
+        for hash in self.room_for(entry).0 {
+            if let Some(key) = self.entries.get(&hash).map(|old| old.key.clone()) {
+                self.forget(hash, &key);
+                forgotten.push(key);
             }
-            let oldest = self.older_tombstones(entry).min_by_key(|(_, old)| (!old.key.is_data(), old.record.stamp));
-            let Some((hash, key)) = oldest.map(|(hash, old)| (hash, old.key.clone())) else { return };
-            self.forget(hash, &key);
         }
+        forgotten
+    }
+
+    /// The hashes of the tombstones that it takes to have room for `entry`, and whether there is room then.
+    fn room_for(&self, entry: &Entry) -> (Vec<u64>, bool) {
+        let hash = entry.key.hash();
+        let (mut records, mut bytes) = self.with(entry);
+        let surplus = self.tombstones.surplus(hash, entry, self.entries.get(&hash), self.rest_max());
+        let mut gone: Vec<u64> = surplus.iter().map(|(hash, _)| *hash).collect();
+        records -= gone.len();
+        bytes -= surplus.iter().map(|(_, size)| size).sum::<usize>();
+        for (old, size) in self.tombstones.giving_way(hash, entry).filter(|found| !surplus.contains(found)) {
+            if self.fits(records, bytes) {
+                break;
+            }
+            (records, bytes) = (records - 1, bytes - size);
+            gone.push(old);
+        }
+        (gone, self.fits(records, bytes))
+    }
+
+    /// How many tombstones there may be of what is no data.
+    fn rest_max(&self) -> usize {
+        (self.limits.records / 2).max(1)
     }
 
     /// How much there is with `entry` in its place.
@@ -365,11 +407,6 @@ impl Replica {
         records <= self.limits.records && bytes <= self.limits.bytes
     }
 
-    fn older_tombstones<'a>(&'a self, than: &'a Entry) -> impl Iterator<Item = (u64, &'a Entry)> {
-        let is_older = move |old: &Entry| old.record.is_tombstone() && old.record.stamp < than.record.stamp;
-        self.range(0..=u64::MAX).filter(move |(_, old)| is_older(old) && old.key != than.key)
-    }
-
     fn put(&mut self, entry: Entry) {
         let hash = entry.key.hash();
         self.take(hash, &entry.key);
@@ -377,6 +414,7 @@ impl Replica {
         *bucket = bucket.wrapping_add(entry.element());
         self.bytes += entry.size();
         self.data.put(&entry);
+        self.tombstones.put(hash, &entry);
         self.entries.insert(hash, entry);
     }
 
@@ -397,6 +435,7 @@ impl Replica {
         *bucket = bucket.wrapping_sub(entry.element());
         self.bytes -= entry.size();
         self.data.take(&entry);
+        self.tombstones.take(hash, &entry);
         true
     }
 }

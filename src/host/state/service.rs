@@ -108,15 +108,7 @@ impl State {
     pub fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { env, me, store, client, reachable, limits } = parts;
         let mut exchange = Exchange::new(now(&env), me, limits, env.rng("state"));
-        let mut refused = 0;
-        let unreadable = disk::load(store.as_ref(), |entry| {
-            if exchange.restore(now(&env), entry).is_err() {
-                refused += 1;
-            }
-        })?;
-        if unreadable + refused > 0 {
-            tracing::warn!(unreadable, refused, "records on disk were left out; the other nodes may have them");
-        }
+        restore(&mut exchange, now(&env), store.as_ref())?;
         let all = client.subscribe(ALL, None, PENDING_MAX)?;
         let own = client.subscribe(&subject(me), None, PENDING_MAX)?;
         let shared = Arc::new(Shared {
@@ -290,6 +282,29 @@ impl Shared {
     }
 }
 
+/// Reads what is on the disk: first what stands, then what was deleted, as far as there is room. The rest of that goes from the disk.
+fn restore(exchange: &mut Exchange, now: Now, store: &dyn Store) -> Result<(), StoreError> {
+    let (mut unreadable, mut refused) = (0, 0);
+    for deleted in [false, true] {
+        unreadable = disk::load(store, |entry| {
+            if entry.record.is_tombstone() != deleted {
+                return Ok(());
+            }
+            match exchange.restore(now, entry) {
+                Ok(gone) => gone.iter().try_for_each(|key| disk::keep(store, key, None)),
+                Err(_) => {
+                    refused += 1;
+                    Ok(())
+                }
+            }
+        })?;
+    }
+    if unreadable + refused > 0 {
+        tracing::warn!(unreadable, refused, "records on disk were left out; the other nodes may have them");
+    }
+    Ok(())
+}
+
 /// Where a node is spoken to.
 fn subject(node: NodeId) -> String {
     format!("state.to.{node}")
@@ -344,5 +359,57 @@ async fn flush(shared: Arc<Shared>) {
         if let Err(error) = shared.store.flush_durable().await {
             tracing::warn!(%error, "records may not survive a loss of power");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+    use rand_core::SeedableRng as _;
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do, and there is no other way to one")]
+    fn now(wall_ms: u64) -> Now {
+        Now { at: std::time::Instant::now(), wall_ms: 1_800_000_000_000 + wall_ms }
+    }
+
+    fn exchange(limits: Limits) -> Exchange {
+        Exchange::new(now(0), NodeId([1; 32]), limits, lattice_broker::env::Rng::seed_from_u64(1))
+    }
+
+    fn on_disk(store: &MemoryStore) -> usize {
+        store.scan(b"state/", None, usize::MAX).unwrap().len()
+    }
+
+    /// Goal: the disk has no more records than memory, however much is set and deleted; also one that had more before.
+    #[test]
+    fn what_is_forgotten_leaves_the_disk() {
+        let (limits, store) = (Limits { records: 256, bytes: 1 << 20 }, MemoryStore::default());
+        let mut exchange = exchange(limits);
+        let mut write = |n: u64, key: Key, value: Option<Vec<u8>>| {
+            let entry = exchange.stage(now(n), key, value).unwrap().unwrap();
+            disk::keep(&store, &entry.key, Some(&entry.record)).unwrap();
+            exchange.write(now(n), entry);
+            while let Some(output) = exchange.poll_output() {
+                if let Output::Keep(key, entry) = output {
+                    disk::keep(&store, &key, entry.as_ref().map(|entry| &entry.record)).unwrap();
+                }
+            }
+        };
+        write(0, Key::shared("config/a"), Some(vec![1]));
+        for n in 1..10_000 {
+            let key = Key::shared(format!("kv/session/{n}"));
+            write(n, key.clone(), Some(vec![1; 100]));
+            write(n, key, None);
+        }
+        assert_eq!(on_disk(&store), limits.records);
+        let (root, mut small) = (exchange.replica().root(), self::exchange(Limits { records: 16, ..limits }));
+        let mut same = self::exchange(limits);
+        restore(&mut same, now(0), &store).unwrap();
+        assert_eq!((same.replica().root(), on_disk(&store)), (root, limits.records));
+        restore(&mut small, now(0), &store).unwrap();
+        assert_eq!((small.replica().size().0, on_disk(&store)), (16, 16));
+        assert!(small.replica().get(&Key::shared("config/a")).is_some());
+        assert!(small.replica().by_hash(Key::shared("kv/session/9999").hash()).is_some(), "the latest are remembered");
     }
 }

@@ -171,6 +171,76 @@ fn tombstones_of_data_give_way_first() {
     }
 }
 
+/// Goal: what steers the lattice is taken by a copy that is full of later deletions of data, from others and from its disk, and the
+/// deletions do not drive it out again.
+#[test]
+fn deletions_of_data_keep_nothing_out() {
+    let (config, run) = (entry(Key::shared("config/b"), NOW, 2, Some("b")), Key::owned(node(1), "run/a"));
+    let deletions = (0..4).map(|n| entry(Key::shared(format!("kv/{n}")), NOW + 10 + n, 2, None));
+    let deletions: Vec<Entry> = deletions.collect();
+    let full = || {
+        let mut copy = Replica::new(node(1), Limits { records: 4, bytes: 10_000 });
+        deletions.iter().for_each(|entry| copy.restore(NOW, entry.clone()).unwrap());
+        copy
+    };
+    let mut copy = full();
+    assert_eq!(copy.merge(NOW, config.clone()), Merged::Taken);
+    assert_eq!((copy.forgotten(), copy.size().0), (vec![Key::shared("kv/0")], 4));
+    assert_eq!(copy.merge(NOW, entry(Key::shared("config/c"), NOW, 2, None)), Merged::Taken);
+    for entry in deletions.iter().chain([&entry(Key::shared("kv/9"), NOW + 99, 2, Some("late"))]) {
+        copy.merge(NOW, entry.clone());
+        assert!(copy.by_hash(config.key.hash()).is_some());
+        assert!(copy.by_hash(Key::shared("config/c").hash()).is_some(), "{}", entry.key);
+    }
+    let mut copy = full();
+    copy.restore(NOW, entry(run.clone(), NOW - 9, 1, Some("a"))).unwrap();
+    assert_eq!((copy.forgotten(), copy.get(&run)), (vec![Key::shared("kv/0")], Some(b"a".as_slice())));
+    // An older value is no reason to forget a later deletion: it may be what was deleted.
+    let old = copy.merge(NOW, entry(Key::shared("kv/old"), NOW, 2, Some("old")));
+    assert!(matches!(old, Merged::Refused(RecordError::Full { .. })), "{old:?}");
+}
+
+/// Goal: what was deleted of the rest keeps no data out, and who still has more of it is not listened to for ever.
+#[test]
+fn deletions_of_the_rest_have_half_of_the_room() {
+    let mut copy = Replica::new(node(1), Limits { records: 8, bytes: 10_000 });
+    let deletion = |n: u64| entry(Key::shared(format!("config/{n}")), NOW + n, 2, None);
+    for n in 10..20 {
+        assert_eq!(copy.merge(NOW, deletion(n)), Merged::Taken);
+    }
+    assert_eq!(copy.entries().map(|entry| entry.record.stamp.wall_ms - NOW).min(), Some(16));
+    assert_eq!((copy.merge(NOW, deletion(15)), copy.size().0), (Merged::Known, 4));
+    // It ends what it is for nonetheless.
+    copy.merge(NOW, entry(Key::shared("config/1"), NOW, 2, Some("1")));
+    assert_eq!((copy.merge(NOW, deletion(1)), copy.size().0), (Merged::Taken, 4));
+    for n in 0..4 {
+        let staged = copy.stage(NOW + 30, Key::shared(format!("kv/{n}")), Some(vec![1])).unwrap();
+        staged.into_iter().for_each(|entry| copy.commit(entry));
+    }
+    assert_eq!(copy.size().0, 8);
+}
+
+proptest! {
+    /// Goal: two copies that have not room for all stop giving each other things, whatever they are told first.
+    #[test]
+    fn copies_without_room_come_to_rest(all in entries(), more in entries()) {
+        let copy = |entries: &[Entry]| {
+            let mut copy = Replica::new(node(9), Limits { records: 4, bytes: 10_000 });
+            entries.iter().for_each(|entry| drop(copy.merge(NOW, entry.clone())));
+            copy
+        };
+        let mut copies = [copy(&all), copy(&more), copy(&[more, all].concat())];
+        let mut give = |from: usize, to: usize| {
+            let entries: Vec<Entry> = copies[from].entries().cloned().collect();
+            entries.into_iter().filter(|entry| copies[to].merge(NOW, entry.clone()) == Merged::Taken).count()
+        };
+        let rounds = (0..100).take_while(|_| {
+            [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)].map(|(from, to)| give(from, to)).iter().sum::<usize>() > 0
+        });
+        prop_assert!(rounds.count() < 100);
+    }
+}
+
 #[test]
 fn data_is_found_by_name_and_in_pages() {
     let mut copy = replica(9);
