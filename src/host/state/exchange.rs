@@ -33,8 +33,8 @@ const EXPIRY: Duration = Duration::from_secs(3600);
 /// What is to be done.
 #[derive(Debug, PartialEq)]
 pub enum Output {
-    /// Keep what stands at that key now, on disk; nothing stands there when there is no entry.
-    Keep(Key, Option<Entry>),
+    /// Keep on disk what stands at that key, or nothing when nothing does: as it is when it is written, since it may be later than this by then.
+    Keep(Key),
     /// Say that to all.
     ToAll(Packet),
     /// Say that to one.
@@ -209,7 +209,7 @@ impl Exchange {
         if self.expire_at <= now.at {
             self.expire_at = now.at + EXPIRY;
             let gone = self.replica.expire();
-            self.outputs.extend(gone.into_iter().map(|key| Output::Keep(key, None)));
+            self.outputs.extend(gone.into_iter().map(Output::Keep));
         }
         if self.running.as_ref().is_some_and(|running| running.until <= now.at) {
             self.running = None;
@@ -305,12 +305,11 @@ impl Exchange {
                 Merged::Taken => {
                     changed = true;
                     self.counters.taken += 1;
-                    let stands = self.replica.by_hash(key.hash()).cloned();
-                    self.outputs.push_back(Output::Keep(key, stands));
+                    self.outputs.push_back(Output::Keep(key));
                 }
                 Merged::Reasserted(entry) => {
                     changed = true;
-                    self.outputs.push_back(Output::Keep(key, Some(entry.clone())));
+                    self.outputs.push_back(Output::Keep(key));
                     self.tell(entry);
                 }
                 Merged::Refused(error) => tracing::debug!(%error, "a record was not taken"),
@@ -326,7 +325,7 @@ impl Exchange {
     /// What was forgotten for want of room goes from the disk as well, which would be full of it in time.
     fn keep_forgotten(&mut self) {
         let gone = self.replica.forgotten();
-        self.outputs.extend(gone.into_iter().map(|key| Output::Keep(key, None)));
+        self.outputs.extend(gone.into_iter().map(Output::Keep));
     }
 
     fn tell(&mut self, entry: Entry) {

@@ -315,7 +315,9 @@ impl Replica {
         self.entries.get(&hash)
     }
 
-    fn record(&self, key: &Key) -> Option<&Record> {
+    /// What stands at `key`, a tombstone as well.
+    #[must_use]
+    pub fn record(&self, key: &Key) -> Option<&Record> {
         self.entries.get(&key.hash()).filter(|entry| entry.key == *key).map(|entry| &entry.record)
     }
 

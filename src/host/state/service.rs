@@ -253,21 +253,26 @@ impl Shared {
     fn act(&self) -> Changed {
         let mut changed = Changed::default();
         loop {
-            let Some(output) = self.exchange().poll_output() else { return changed };
+            let mut exchange = self.exchange();
+            let Some(output) = exchange.poll_output() else { return changed };
             match output {
-                Output::Keep(key, entry) => {
+                Output::Keep(key) => {
                     changed.any = true;
                     changed.other_than_data |= !key.is_data();
-                    let record = entry.as_ref().map(|entry| &entry.record);
+                    // With the records held: another who writes there in between would find its later record gone from the disk.
+                    let kept = disk::keep(self.store.as_ref(), &key, exchange.replica().record(&key));
+                    drop(exchange);
                     // It is here nonetheless, and after a restart the others have it.
-                    if let Err(error) = disk::keep(self.store.as_ref(), &key, record) {
+                    if let Err(error) = kept {
                         tracing::warn!(%key, %error, "a record of another node is not on disk");
                     }
                 }
                 Output::ToAll(packet) => {
+                    drop(exchange);
                     self.client.publish(ALL, None, &packet.encode());
                 }
                 Output::To(node, packet) => {
+                    drop(exchange);
                     self.client.publish(&subject(node), None, &packet.encode());
                 }
             }
@@ -391,8 +396,8 @@ mod tests {
             disk::keep(&store, &entry.key, Some(&entry.record)).unwrap();
             exchange.write(now(n), entry);
             while let Some(output) = exchange.poll_output() {
-                if let Output::Keep(key, entry) = output {
-                    disk::keep(&store, &key, entry.as_ref().map(|entry| &entry.record)).unwrap();
+                if let Output::Keep(key) = output {
+                    disk::keep(&store, &key, exchange.replica().record(&key)).unwrap();
                 }
             }
         };

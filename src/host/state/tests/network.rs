@@ -245,8 +245,13 @@ impl Network {
     fn act(&mut self, n: usize) {
         while let Some(output) = self.nodes[n].exchange.poll_output() {
             match output {
-                Output::Keep(key, Some(entry)) => drop(self.nodes[n].disk.insert(key, entry.record)),
-                Output::Keep(key, None) => drop(self.nodes[n].disk.remove(&key)),
+                Output::Keep(key) => {
+                    let Node { exchange, disk, .. } = &mut self.nodes[n];
+                    match exchange.replica().record(&key).cloned() {
+                        Some(record) => drop(disk.insert(key, record)),
+                        None => drop(disk.remove(&key)),
+                    }
+                }
                 Output::ToAll(packet) => {
                     self.count(&packet);
                     (0..self.nodes.len()).for_each(|to| self.send(n, to, &packet));
