@@ -7,7 +7,8 @@
 //! # What holds
 //!
 //! - A component reads what it has written on the same node at once, and elsewhere in a moment, or after the heal.
-//! - Of two that set or delete the same key without having seen each other, the later stands, as with all records.
+//! - Of two that set or delete the same key without having seen each other, the later stands, as with all records. To set what is
+//!   there already is later, too; to delete what is deleted already is nothing.
 //! - **Increments alone lose nothing**, wherever and in however many parts they are made: each node counts for itself, and the value
 //!   is the sum. What `increment` returns is the sum that this node knows.
 //! - `set` begins the count anew, from the number that was set; `delete` ends it. Increments that are made elsewhere at that time, by

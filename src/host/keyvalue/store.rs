@@ -177,7 +177,8 @@ impl Store {
         Ok(self.standing(&name(bucket, key)?).base.is_some())
     }
 
-    /// Has `value` be at `key`, which is the end of what was counted there.
+    /// Has `value` be at `key`, which is the end of what was counted there. The same value once more is written as well: it is later than what
+    /// another part of the lattice may have set meanwhile.
     ///
     /// # Errors
     /// [`Error`], but for those of numbers.
@@ -188,15 +189,12 @@ impl Store {
         }
         let _writing = self.writing();
         let standing = self.standing(&name);
-        if standing.counted().is_none() && standing.is(&value) {
-            return Ok(());
-        }
         self.write(&name, Some(Base::Value { over: standing.digest, bytes: value }))?;
         self.forget(&standing);
         Ok(())
     }
 
-    /// Has nothing be at `key`.
+    /// Has nothing be at `key`. To delete what is deleted is no record: what another part of the lattice has set meanwhile, stays.
     ///
     /// # Errors
     /// [`Error::Bucket`], [`Error::Key`]; [`Error::Write`] when the disk fails.
@@ -330,11 +328,6 @@ impl Standing {
             (Base::Value { .. }, Some(counted), Some(from)) => Some(sum(from.saturating_add(counted))),
             (Base::Value { bytes, .. }, _, _) => Some(bytes),
         }
-    }
-
-    /// Whether that value was set.
-    fn is(&self, value: &[u8]) -> bool {
-        matches!(&self.base, Some(Base::Value { bytes, .. }) if bytes == value)
     }
 }
 

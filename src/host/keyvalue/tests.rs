@@ -168,6 +168,20 @@ fn a_value_is_set_read_listed_and_deleted() {
     assert_eq!((node.get("a"), store.exists(B, "ä/ö"), node.keys()), (None, Ok(true), vec!["ä/ö".to_owned()]));
 }
 
+/// Goal: of two parts that set a key, the one that sets it last has it, also when that is what it has already.
+#[test]
+fn the_same_value_once_more_is_later() {
+    let mut world = World::new(2);
+    let set = |world: &World, n: usize, value: &str| world.0[n].store.set(B, "a", value.as_bytes().to_vec()).unwrap();
+    set(&world, 1, "x");
+    world.tell(1);
+    world.0[0].part = 1;
+    set(&world, 0, "y");
+    set(&world, 1, "x");
+    world.heal();
+    assert_eq!(world.all("a"), [Some("x".to_owned()), Some("x".to_owned())]);
+}
+
 #[test]
 fn long_lists_come_in_pages() {
     let node = Node::new(1);
