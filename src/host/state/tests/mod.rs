@@ -194,7 +194,7 @@ fn deletions_of_data_keep_nothing_out() {
     }
     let mut copy = full();
     copy.restore(NOW, entry(run.clone(), NOW - 9, 1, Some("a"))).unwrap();
-    assert_eq!((copy.get(&run), copy.forgotten()), (Some(b"a".as_slice()), vec![Key::shared("kv/0")]));
+    assert_eq!((copy.forgotten(), copy.get(&run)), (vec![Key::shared("kv/0")], Some(b"a".as_slice())));
     // An older value is no reason to forget a later deletion: it may be what was deleted.
     let old = copy.merge(NOW, entry(Key::shared("kv/old"), NOW, 2, Some("old")));
     assert!(matches!(old, Merged::Refused(RecordError::Full { .. })), "{old:?}");
