@@ -93,6 +93,7 @@ fn component_standing(app: &str, id: &str, wanted: &Component, inventories: &[In
         inventories.iter().filter_map(|host| Some((host.host_id.parse().ok()?, host))).collect();
     let shares = spread(id, wanted, &hosts.iter().map(|(id, host)| (*id, &host.labels)).collect());
     let runs = |host: &Inventory| host.instances(app, id, &wanted.image);
+    let running = hosts.values().filter(|host| runs(host) > 0);
     let is_right = |(host, seen): (&NodeId, &&Inventory)| runs(seen) == shares.get(host).copied().unwrap_or_default();
     Standing {
         app: app.to_owned(),
@@ -102,11 +103,18 @@ fn component_standing(app: &str, id: &str, wanted: &Component, inventories: &[In
             Spread::PerHost(count) => format!("{count} per host"),
         },
         runs: hosts.values().map(|host| runs(host)).sum(),
-        hosts: hosts.values().filter(|host| runs(host) > 0).map(|host| host.friendly_name.clone()).collect(),
+        hosts: names(running.copied()),
         fitting: hosts.values().filter(|host| fits(&wanted.on, &host.labels)).count(),
         settled: !shares.is_empty() && hosts.iter().all(is_right),
         problems: Vec::new(),
     }
+}
+
+/// By the alphabet.
+fn names<'a>(hosts: impl Iterator<Item = &'a Inventory>) -> Vec<String> {
+    let mut names: Vec<String> = hosts.map(|host| host.friendly_name.clone()).collect();
+    names.sort();
+    names
 }
 
 fn server_standing(app: &str, id: &str, wanted: &Server, inventories: &[Inventory]) -> Standing {
@@ -120,7 +128,7 @@ fn server_standing(app: &str, id: &str, wanted: &Server, inventories: &[Inventor
         component: id.to_owned(),
         wanted: "1 per host".to_owned(),
         runs: u32::try_from(listening.len()).unwrap_or(u32::MAX),
-        hosts: listening.iter().map(|host| host.friendly_name.clone()).collect(),
+        hosts: names(listening.iter().map(|host| **host)),
         fitting: fitting.len(),
         settled: !fitting.is_empty() && listening.len() == fitting.len(),
         problems: problems

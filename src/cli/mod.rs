@@ -202,30 +202,7 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
     }
     let mut builder = match command {
         Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
-        Command::Invite(_)
-        | Command::Join(_)
-        | Command::Status(_)
-        | Command::Peers(_)
-        | Command::Routes(_)
-        | Command::Trace(_)
-        | Command::Events(_)
-        | Command::Members(_)
-        | Command::Revoke(_)
-        | Command::Root(_)
-        | Command::Pub(_)
-        | Command::Sub(_)
-        | Command::Request(_)
-        | Command::Reply(_)
-        | Command::Push(_)
-        | Command::Images(_)
-        | Command::Start(_)
-        | Command::Stop(_)
-        | Command::Ps(_)
-        | Command::Deploy(_)
-        | Command::Apps(_)
-        | Command::Undeploy(_)
-        | Command::Netsim(_)
-        | Command::NatsServer(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build().map_err(|error| CliError::new(format!("cannot start: {error}")))?;
     let result = runtime.block_on(async {

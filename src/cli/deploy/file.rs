@@ -235,9 +235,7 @@ mod tests {
         File::parse(text)?.app(|image| format!("file:///{image}"))
     }
 
-    #[test]
-    fn an_app_is_all_that_its_file_says() {
-        let text = r#"
+    const GREETER: &str = r#"
             name = "greeter"
             [components.hello]
             image = "hello.wasm"
@@ -259,7 +257,9 @@ mod tests {
             interfaces = ["store"]
             target_config = { bucket = "b" }
         "#;
-        let expected = json!({
+
+    fn greeter() -> serde_json::Value {
+        json!({
             "components": {
                 "hello": {
                     "image": "file:///hello.wasm", "spread": { "instances": 3 }, "on": { "site": "north" },
@@ -316,8 +316,12 @@ mod tests {
                     "target_config": ["greeter.hello-default-wasi-keyvalue-target"],
                 },
             ],
-        });
-        assert_eq!(json!(app(text).unwrap()), expected);
+        })
+    }
+
+    #[test]
+    fn an_app_is_all_that_its_file_says() {
+        assert_eq!(json!(app(GREETER).unwrap()), greeter());
     }
 
     #[test]

@@ -193,9 +193,9 @@ fn what_another_app_has_started_is_not_left_behind() {
     stage.runs(ME, Some(Workload { annotations: of_app("old"), ..workload(1) }));
     stage.expect(secs(3), None);
     stage.runs(OTHER, Some(workload(1)));
-    stage.expect(secs(4), Some(0));
+    stage.expect(secs(5), Some(0));
     stage.runs(ME, Some(Workload { annotations: Map::new(), ..workload(1) }));
-    stage.expect(secs(5), None);
+    stage.expect(secs(6), None);
 }
 
 /// Goal: what is remembered and does not run is started, and what nobody wants of that is forgotten.
