@@ -75,7 +75,11 @@ pub trait Clients: Send + Sync + fmt::Debug + 'static {
 pub trait Client: Send + Sync + fmt::Debug + 'static {
     /// Publishes `body`, without headers; returns how many takers there were (a node elsewhere is one, however many it has).
     /// Never waits; what is longer than the broker allows is not published and has no taker.
-    fn publish(&self, subject: &str, reply: Option<&[u8]>, body: &[u8]) -> usize;
+    fn publish(&self, subject: &str, reply: Option<&[u8]>, body: &[u8]) -> usize {
+        self.publish_headed(subject, reply, &[], body)
+    }
+    /// The same, with a block of headers: `NATS/1.0`, a line for each, and an empty line; or none. Both count by their length.
+    fn publish_headed(&self, subject: &str, reply: Option<&[u8]>, headers: &[u8], body: &[u8]) -> usize;
     /// Registers interest in `filter`, alone or as a member of `queue`. Dropping the result ends it. When `pending_max`
     /// messages wait, new ones are dropped.
     ///

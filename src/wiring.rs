@@ -94,8 +94,15 @@ impl Clients for BrokerClients {
 struct BrokerClient(Mutex<Local>);
 
 impl Client for BrokerClient {
-    fn publish(&self, subject: &str, reply: Option<&[u8]>, body: &[u8]) -> usize {
-        let message = Message { subject: subject.as_bytes(), reply, header_len: 0, body };
+    fn publish_headed(&self, subject: &str, reply: Option<&[u8]>, headers: &[u8], body: &[u8]) -> usize {
+        let joined;
+        let whole = if headers.is_empty() {
+            body
+        } else {
+            joined = [headers, body].concat();
+            &joined
+        };
+        let message = Message { subject: subject.as_bytes(), reply, header_len: headers.len(), body: whole };
         self.0.lock().expect("publishing does not panic").publish(&message)
     }
 

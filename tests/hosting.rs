@@ -5,6 +5,8 @@
 
 #[path = "hosting/apps.rs"]
 mod apps;
+#[path = "hosting/calls.rs"]
+mod calls;
 mod components;
 mod support;
 

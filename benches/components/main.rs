@@ -14,6 +14,7 @@ mod components;
 
 use lattice::host::engine::{CodeCache, Engine, Settings};
 use lattice::host::keyvalue::Buckets;
+use lattice::host::links::Links;
 use lattice::host::runner::{Limits, Runner, Spec};
 use lattice::wiring;
 use lattice_broker::env::Env;
@@ -73,6 +74,7 @@ impl Bench {
         self.memory().await;
         self.starts().await;
         self.calls(calls).await;
+        self.nested(calls).await;
     }
 
     fn engine(&self) -> Engine {
@@ -92,6 +94,7 @@ impl Bench {
             limits: Limits::default(),
             subscriptions: vec![id.to_owned()],
             buckets: Buckets::default(),
+            links: Links::default(),
         }
     }
 
@@ -150,6 +153,32 @@ impl Bench {
         let each = (self.env.now() - start) / calls;
         println!("| a call, many at once | one every {:.1} µs |", each.as_secs_f64() * 1e6);
         engine.stop().await;
+    }
+
+    /// Calls that call another component in turn: on the same node, and on another engine, by the lattice.
+    async fn nested(&mut self, calls: u32) {
+        let (near, far) = (self.engine(), self.engine());
+        let mut links = Links::default();
+        links.add("shop:stock/mirrors".to_owned(), "mirror");
+        near.apply(Spec { links, ..self.spec("asker", &components::asker()) }).await.unwrap();
+        let mirror = |bench: &Self| Spec { subscriptions: Vec::new(), ..bench.spec("mirror", &components::mirror()) };
+        far.apply(mirror(self)).await.unwrap();
+        let mut answers = self.local.subscribe(b"answers", None, 10).unwrap();
+        let ask = Message { subject: b"asker", reply: Some(b"answers"), header_len: 0, body: b"n" };
+        for place in ["elsewhere", "on the node"] {
+            let mut took = Vec::new();
+            for _ in 0..calls {
+                let start = self.env.now();
+                self.local.publish(&ask);
+                answers.next().await;
+                took.push(self.env.now() - start);
+            }
+            println!("| the same, which calls another component {place} in turn | {} |", times(&mut took));
+            near.apply(mirror(self)).await.unwrap();
+        }
+        for engine in [near, far] {
+            engine.stop().await;
+        }
     }
 
     /// What the process grows by with the first component, and with so many, all in the middle of a call.

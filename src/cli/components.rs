@@ -42,6 +42,7 @@ pub(super) fn runner(
         cache: cache(env, config, folder)?,
         payload_max: config.client.max_payload,
         images: images.cloned(),
+        lattice: config.host.lattice.clone(),
         ..Settings::default()
     };
     Ok(Some(Arc::new(Engine::new(env.clone(), wiring::clients(broker), settings))))

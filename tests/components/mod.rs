@@ -1,5 +1,5 @@
-//! Components for tests and benchmarks, as text: each is `base.wat` or `http.wat` around a few instructions, or
-//! `keeper.wat`, in the world of `world.wit`.
+//! Components for tests and benchmarks, as text: each is `base.wat` or `http.wat` around a few instructions, or one
+//! of the others, in the world of `world.wit`.
 #![allow(dead_code, unreachable_pub, reason = "each of those who include this uses a part of it")]
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -9,6 +9,9 @@ const WORLDS: &str = include_str!("world.wit");
 const BASE: &str = include_str!("base.wat");
 const HTTP: &str = include_str!("http.wat");
 const KEEPER: &str = include_str!("keeper.wat");
+const STOCK: &str = include_str!("stock.wat");
+const MIRROR: &str = include_str!("mirror.wat");
+const ASKER: &str = include_str!("asker.wat");
 
 /// The result `ok`, which is all zeros.
 const OK: &str = "(i32.const 0)";
@@ -238,6 +241,44 @@ pub fn http_large(bytes: usize) -> Vec<u8> {
 /// Keeps values, as the first letter of a message says: `keeper.wat`.
 pub fn keeper() -> Vec<u8> {
     encode("keeper", KEEPER)
+}
+
+/// Counts things for others: `stock.wat`.
+pub fn stock() -> Vec<u8> {
+    encode("stock", STOCK)
+}
+
+/// Returns what it is called with: `mirror.wat`.
+pub fn mirror() -> Vec<u8> {
+    encode("mirror", MIRROR)
+}
+
+/// Calls others, as the first letter of a message says: `asker.wat`.
+pub fn asker() -> Vec<u8> {
+    encode("asker", ASKER)
+}
+
+/// Has one more of the thing `things` counted by another component when it is asked by HTTP, and answers with status 200, or with 503 when
+/// that says an error.
+pub fn front() -> Vec<u8> {
+    let import = r#"(import "shop:stock/counts@0.1.0" "add" (func $add (param i32 i32 i64 i32)))
+  (memory (export "memory") 128)
+  (data (i32.const 512) "things")"#;
+    let handle = "(call $add (i32.const 512) (i32.const 6) (i64.const 1) (i32.const 64))
+        (call $answer (local.get $out) (select (i32.const 503) (i32.const 200) (i32.load8_u (i32.const 64))))";
+    let module = HTTP.replace(r#"(memory (export "memory") 128)"#, import).replace("HANDLE", handle);
+    encode("front", &module)
+}
+
+/// Imports from others what cannot be carried.
+pub fn handed() -> Vec<u8> {
+    let module = r#"(module
+        (import "shop:stock/handles@0.1.0" "[constructor]handle" (func (result i32)))
+        (memory (export "memory") 1)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (unreachable))
+        (func (export "wasmcloud:messaging/handler@0.2.0#handle-message")
+          (param i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0)))"#;
+    encode("handed", module)
 }
 
 /// Exports nothing.

@@ -8,6 +8,7 @@ use super::event::Events;
 use super::request::{Link, Map, ScaleComponent, UpdateComponent};
 use crate::host::images::{Digest, Images};
 use crate::host::keyvalue::Buckets;
+use crate::host::links::Links;
 use crate::host::runner::{Limits, Runner, Spec};
 use lattice_broker::env::Env;
 use serde_json::{Value, json};
@@ -234,6 +235,7 @@ impl Crew {
             limits: Limits::default(),
             subscriptions: Vec::new(),
             buckets: Buckets::default(),
+            links: Links::default(),
         };
         let spec = if workload.count == 0 { spec.unwrap_or_else(stopped) } else { spec? };
         if spec.count > 0 {
@@ -277,6 +279,7 @@ impl Crew {
             limits: limits(&workload.limits).map_err(|error| error.to_string())?,
             subscriptions: self.subscriptions(id, links),
             buckets: self.buckets(id, links),
+            links: calls(id, links),
         })
     }
 
@@ -348,6 +351,18 @@ fn changed(before: Option<Workload>, change: Change) -> Option<Workload> {
         }
         Change::Start | Change::Refresh => before,
     }
+}
+
+/// Whom a component calls, for each interface of its links; links of another name than `default` are chosen by nobody yet.
+fn calls(id: &str, links: &[Link]) -> Links {
+    let mut calls = Links::default();
+    for link in links.iter().filter(|link| link.id.source_id == id && link.id.name == "default") {
+        let package = format!("{}:{}", link.id.wit_namespace, link.id.wit_package);
+        for interface in &link.interfaces {
+            calls.add(format!("{package}/{interface}"), &link.target);
+        }
+    }
+    calls
 }
 
 /// Reads what a component may take.

@@ -51,6 +51,10 @@ pub struct Bounds {
     pub written_max: u64,
     /// Bytes that a component may hand to the host in one call to it.
     pub transfer_bytes_max: usize,
+    /// Bytes of the parameters, and of the results, of a call from component to component.
+    pub carried_bytes_max: usize,
+    /// Bytes of memory that those may take while they are handed over: a byte in a list is 40 of them.
+    pub values_bytes_max: u64,
     /// Bytes of the body that a component may answer a request by HTTP with.
     pub http_body_bytes_max: usize,
     /// How long a request by HTTP may wait for its turn.
@@ -94,6 +98,8 @@ impl Bounds {
             published_max: 1_000,
             written_max: 1_000,
             transfer_bytes_max: 2 << 20,
+            carried_bytes_max: 4 << 20,
+            values_bytes_max: 16 << 20,
             http_body_bytes_max: 4 << 20,
             http_wait: Duration::from_secs(10),
             waiting_max: 1_024,

@@ -113,6 +113,12 @@ pub enum Limit {
         /// The limit.
         max: u64,
     },
+    /// Bytes of the values of a call between components.
+    #[error("more than {max} bytes of values in a call between components (carried_bytes_max)")]
+    Values {
+        /// The limit.
+        max: usize,
+    },
     /// Values.
     #[error("more than {max} values written within one call (written_max)")]
     Written {
@@ -128,13 +134,13 @@ pub enum Limit {
 /// # Errors
 /// [`CallError`]: as good as all of it is the component's doing.
 pub(super) async fn call(live: &Arc<Live>, message: Option<Message>) -> Result<(), CallError> {
-    // An error says that there are none to be had ever, which nobody says.
-    let _turn = live.turns.acquire().await;
+    let turn = live.turn().await;
     let _ticking = live.machine.ticking();
     let reply = message.as_ref().and_then(|message| message.reply.clone());
     let id = live.id.clone();
     let limited = |limit| CallError::Limit { id: id.clone(), limit, then: String::new() };
     let mut store = store(live, reply, 0).map_err(limited)?;
+    store.data_mut().turn = turn;
     if message.is_none() {
         // It is to be seen whether it could be called, and nobody else shall notice.
         store.data_mut().limiter.silence();
@@ -156,7 +162,7 @@ pub(super) async fn call(live: &Arc<Live>, message: Option<Message>) -> Result<(
 pub(super) fn store(live: &Arc<Live>, reply: Option<Box<str>>, beside: u64) -> Result<Store<State>, Limit> {
     let mut store = Store::new(&live.machine.engine, State::new(live, reply, beside)?);
     store.limiter(|state| &mut state.limiter);
-    store.set_hostcall_fuel(live.bounds.transfer_bytes_max);
+    store.set_hostcall_fuel(live.transfer_max());
     store.set_max_component_handles(live.bounds.handles_max);
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);

@@ -6,12 +6,14 @@
 
 use super::call::{self, CallError};
 use super::http::{self, Exchange};
+use super::invoke::{self, Invocation};
 use super::live::Live;
 use super::lock;
 use super::queue::Queue;
 use super::rate::{Pass, Rate};
 use super::work::Work;
-use crate::ports::Deliveries;
+use super::wrpc::Serving;
+use crate::ports::{Deliveries, Delivery};
 use arc_swap::ArcSwap;
 use lattice_broker::env::Env;
 use std::collections::BTreeMap;
@@ -49,8 +51,9 @@ pub(super) struct Component {
     listening: TaskTracker,
 }
 
+/// What a component's tasks have in common.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     live: ArcSwap<Live>,
     count: AtomicU64,
     queue: Mutex<Queue>,
@@ -101,7 +104,7 @@ impl Component {
 
     /// What its calls go by at present.
     pub(super) fn live(&self) -> Arc<Live> {
-        self.shared.live.load_full()
+        self.shared.live()
     }
 
     /// What its calls go by from the next one on, and how many there may be at a time.
@@ -117,14 +120,15 @@ impl Component {
         lock(&self.subscriptions).contains_key(subject)
     }
 
-    /// Has messages to `subject` come here, as `deliveries` brings them.
-    pub(super) fn hear(&self, subject: &str, deliveries: Box<dyn Deliveries>) {
+    /// Has messages to `subject` come here, as `deliveries` brings them, for what `ear` says.
+    pub(super) fn hear(&self, subject: &str, ear: Ear, deliveries: Box<dyn Deliveries>) {
         let ended = self.shared.stopped.child_token();
         let former = lock(&self.subscriptions).insert(subject.to_owned(), ended.clone());
         if let Some(former) = former {
             former.cancel();
         }
-        let task = listen(self.shared.clone(), deliveries, ended);
+        let listener = Listener { shared: self.shared.clone(), ear, tasks: self.listening.clone() };
+        let task = listen(listener, deliveries, ended);
         self.live().env.spawn(self.listening.track_future(task));
     }
 
@@ -133,10 +137,15 @@ impl Component {
         self.shared.take(Work::Request(exchange));
     }
 
-    /// Lets go of all subjects but `wanted`. Messages that have come already are handled.
-    pub(super) fn hear_only(&self, wanted: &[String]) {
+    /// Has it carry out a call of one of its functions; what finds no room to wait is dropped.
+    pub(super) fn invoke(&self, invocation: Invocation) {
+        self.shared.invoke(invocation);
+    }
+
+    /// Lets go of all subjects but those that are `wanted`. Messages that have come already are handled.
+    pub(super) fn hear_only(&self, wanted: impl Fn(&str) -> bool) {
         lock(&self.subscriptions).retain(|subject, ended| {
-            let keep = wanted.contains(subject);
+            let keep = wanted(subject);
             if !keep {
                 ended.cancel();
             }
@@ -146,7 +155,7 @@ impl Component {
 
     /// Takes no more messages, and waits until those in hand are handled, at most for `patience`. What is left then is ended.
     pub(super) async fn drain(&self, patience: Duration) {
-        self.hear_only(&[]);
+        self.hear_only(|_| false);
         self.listening.close();
         let env = self.live().env.clone();
         let idle = async {
@@ -190,6 +199,16 @@ impl Drop for Component {
 }
 
 impl Shared {
+    /// What calls go by at present.
+    pub(super) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// See [`Component::invoke`].
+    pub(super) fn invoke(self: &Arc<Self>, invocation: Invocation) {
+        self.take(Work::Call(invocation));
+    }
+
     fn take(self: &Arc<Self>, work: Work) {
         let first = lock(&self.queue).push(work);
         if let Some(first) = first {
@@ -236,7 +255,7 @@ impl Shared {
     }
 
     async fn call(&self, work: Work) -> Env {
-        let live = self.live.load_full();
+        let live = self.live();
         match work {
             Work::Message(message) => {
                 self.calls.fetch_add(1, Relaxed);
@@ -256,8 +275,29 @@ impl Shared {
                 });
                 drop(answer.send(told));
             }
+            Work::Call(invocation) if invocation.answer.is_closed() => {}
+            Work::Call(invocation) => self.carry_out(&live, invocation).await,
         }
         live.env.clone()
+    }
+
+    async fn carry_out(&self, live: &Arc<Live>, invocation: Invocation) {
+        let Invocation { interface, function, params, mut answer } = invocation;
+        self.calls.fetch_add(1, Relaxed);
+        let call = async { invoke::call(live, &interface, &function, params, answer.closed()).await };
+        let done = tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => Err(CallError::Stopped { id: live.id.clone() }.into()),
+            done = call => done,
+        };
+        let told = done.map_err(|failure| {
+            let told = failure.told();
+            if let invoke::Failure::Component(error) = failure {
+                self.fail(live, error);
+            }
+            told
+        });
+        drop(answer.send(told));
     }
 
     async fn unless_stopped<T>(
@@ -320,7 +360,34 @@ async fn work(mut slot: Slot, mut next: Work) {
     }
 }
 
-async fn listen(shared: Arc<Shared>, mut deliveries: Box<dyn Deliveries>, ended: CancellationToken) {
+/// What comes by a subscription.
+#[derive(Clone, Debug)]
+pub(super) enum Ear {
+    /// Messages.
+    Messages,
+    /// Calls of functions.
+    Calls(Arc<Serving>),
+}
+
+struct Listener {
+    shared: Arc<Shared>,
+    ear: Ear,
+    tasks: TaskTracker,
+}
+
+impl Listener {
+    fn take(&self, delivery: Delivery) {
+        match &self.ear {
+            Ear::Messages => self.shared.take(Work::Message(delivery.into())),
+            Ear::Calls(serving) => {
+                let answering = Arc::clone(serving).answer(Arc::clone(&self.shared), delivery);
+                self.shared.live().env.spawn(self.tasks.track_future(answering));
+            }
+        }
+    }
+}
+
+async fn listen(listener: Listener, mut deliveries: Box<dyn Deliveries>, ended: CancellationToken) {
     let mut dropped = 0;
     for taken in 1usize.. {
         if taken.is_multiple_of(BATCH) {
@@ -331,16 +398,16 @@ async fn listen(shared: Arc<Shared>, mut deliveries: Box<dyn Deliveries>, ended:
             () = ended.cancelled() => break,
             delivery = poll_fn(|cx| deliveries.poll_next(cx)) => delivery,
         };
-        shared.take(Work::Message(delivery.into()));
-        count_dropped(&shared, &*deliveries, &mut dropped);
+        listener.take(delivery);
+        count_dropped(&listener.shared, &*deliveries, &mut dropped);
     }
     // Those that have been taken from the lattice already have no other taker.
     // No more than can wait there: others may go on publishing.
     for _ in 0..PENDING_MAX {
         let Poll::Ready(delivery) = deliveries.poll_next(&mut Context::from_waker(Waker::noop())) else { break };
-        shared.take(Work::Message(delivery.into()));
+        listener.take(delivery);
     }
-    count_dropped(&shared, &*deliveries, &mut dropped);
+    count_dropped(&listener.shared, &*deliveries, &mut dropped);
 }
 
 fn count_dropped(shared: &Shared, deliveries: &dyn Deliveries, dropped: &mut u64) {

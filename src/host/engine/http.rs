@@ -100,16 +100,16 @@ pub(super) async fn call(
     request: HttpRequest,
     gone: impl Future<Output = ()>,
 ) -> Result<HttpResponse, CallError> {
-    // An error says that there are none to be had ever, which nobody says.
-    let _turn = tokio::select! {
+    let turn = tokio::select! {
         biased;
         () = gone => return Err(CallError::Stopped { id: live.id.clone() }),
-        turn = live.turns.acquire() => turn,
+        turn = live.turn() => turn,
     };
     let _ticking = live.machine.ticking();
     let id = live.id.clone();
     let limited = |limit| CallError::Limit { id: id.clone(), limit, then: String::new() };
     let mut store = call::store(live, None, request.body().len() as u64).map_err(limited)?;
+    store.data_mut().turn = turn;
     let (answer, answered) = oneshot::channel();
     let max = live.bounds.http_body_bytes_max;
     let mut whole = pin!(collect(answered, max, Share::of(&live.budget)));

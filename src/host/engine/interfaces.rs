@@ -96,16 +96,26 @@ impl Given {
     }
 }
 
-/// Whether all `imports` of a component are given.
+/// Whether the node itself gives an interface, in whichever version.
+pub(super) fn is_given(import: &str) -> bool {
+    given(import).is_some()
+}
+
+fn given(import: &str) -> Option<&'static Given> {
+    let name = import.split_once('@').map_or(import, |(name, _)| name);
+    let (package, interface) = name.split_once('/')?;
+    GIVEN.iter().find(|given| given.package == package && given.interfaces.contains(&interface))
+}
+
+/// Whether all `imports` of a component are given; whether others are to be called for some of them.
 ///
 /// # Errors
 /// Names the first that is not, and what is.
-pub(super) fn check<'a>(imports: impl Iterator<Item = &'a str>) -> Result<(), String> {
+pub(super) fn check<'a>(imports: impl Iterator<Item = &'a str>) -> Result<bool, String> {
+    let mut calls = false;
     for import in imports {
-        let (name, version) = import.split_once('@').unwrap_or((import, ""));
-        let (package, interface) = name.split_once('/').unwrap_or((name, ""));
-        let given = GIVEN.iter().find(|given| given.package == package && given.interfaces.contains(&interface));
-        match given {
+        let version = import.split_once('@').map_or("", |(_, version)| version);
+        match given(import) {
             Some(given) if given.has_version(version) => {}
             Some(given) => {
                 return Err(format!(
@@ -114,10 +124,18 @@ pub(super) fn check<'a>(imports: impl Iterator<Item = &'a str>) -> Result<(), St
                     given.version_text()
                 ));
             }
+            None if is_of_others(import) => calls = true,
             None => return Err(format!("imports {:?}, which is not given; given are {}", cut(import), all())),
         }
     }
-    Ok(())
+    Ok(calls)
+}
+
+/// Whether an interface is one that components have for each other: of no package that hosts are asked for.
+fn is_of_others(import: &str) -> bool {
+    let package = import.split_once('/').map_or("", |(package, _)| package);
+    let namespace = package.split_once(':').map_or("", |(namespace, _)| namespace);
+    !["", "wasi", "wasmcloud"].contains(&namespace)
 }
 
 fn all() -> String {
@@ -162,7 +180,10 @@ mod tests {
     fn what_is_not_given_is_named() {
         let check = |name: &str| check(std::iter::once(name));
         for good in ["wasi:cli/stdout@0.2.0", "wasi:cli/stdout@0.2.12", "wasi:config/store@0.2.0-rc.1"] {
-            assert_eq!(check(good), Ok(()), "{good}");
+            assert_eq!(check(good), Ok(false), "{good}");
+        }
+        for others in ["shop:stock/counts@0.1.0", "shop:stock/counts"] {
+            assert_eq!(check(others), Ok(true), "{others}");
         }
         let error = check("wasi:sockets/tcp@0.2.0").unwrap_err();
         assert!(

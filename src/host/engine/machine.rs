@@ -5,6 +5,7 @@
 //! not make messages wait that pass through.
 
 use super::cache::{CodeName, sum};
+use super::imports;
 use super::interfaces;
 use super::state::State;
 use super::ticker::{Ticker, Ticking};
@@ -87,12 +88,14 @@ impl Machine {
         CodeName::new(image, &self.settings)
     }
 
-    /// Joins `component` with what is given to it.
+    /// Joins `component` with what is given to it, and with what others are called by.
     ///
     /// # Errors
     /// It wants what is not given, or in another shape.
-    pub(super) fn link(&self, component: &Component) -> wasmtime::Result<InstancePre<State>> {
-        self.linker.instantiate_pre(component)
+    pub(super) fn link(&self, component: &Component) -> Result<InstancePre<State>, String> {
+        let mut linker = self.linker.clone();
+        imports::add(&mut linker, component)?;
+        linker.instantiate_pre(component).map_err(|error| format!("{error:#}"))
     }
 }
 

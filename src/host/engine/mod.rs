@@ -9,6 +9,7 @@
 //! ```no_run
 //! use lattice::host::engine::{Bounds, CodeCache, Engine, Settings};
 //! use lattice::host::keyvalue::Buckets;
+//! use lattice::host::links::Links;
 //! use lattice::host::runner::{Limits, Runner, Spec};
 //! use lattice::wiring;
 //! use lattice_broker::{Broker, Config, env::Env};
@@ -33,6 +34,7 @@
 //!     limits: Limits::default(),
 //!     subscriptions: vec!["echo.>".to_owned()],
 //!     buckets: Buckets::default(),
+//!     links: Links::default(),
 //! };
 //! // Ready when messages to `echo.>` reach it; a mistake is named, with what would be accepted.
 //! engine.apply(spec).await?;
@@ -47,7 +49,8 @@
 //! `component.rs` (`listen`) takes it from the lattice into `queue.rs`; a worker on the threads of `machine.rs` takes it from there
 //! and has `call.rs` make an instance of the code in `live.rs`, with the `state.rs` that its functions in `interfaces/` look
 //! at; what these publish goes out by `messages.rs`. A request by HTTP comes by [`Runner::answer`], takes the same way, and has
-//! its call made by `http.rs`.
+//! its call made by `http.rs`. A call of a function comes from the lattice or from another component by `wrpc/`, and is made by `invoke.rs`;
+//! `functions.rs` says which can be, `imports.rs` has components make them, and `values.rs` reads and writes what goes over.
 //!
 //! # The way of an image
 //!
@@ -61,9 +64,12 @@ mod call;
 mod clocks;
 mod component;
 mod data;
+mod functions;
 mod http;
 mod image;
+mod imports;
 mod interfaces;
+mod invoke;
 mod limiter;
 mod live;
 mod log;
@@ -76,7 +82,9 @@ mod rate;
 mod state;
 mod subjects;
 mod ticker;
+mod values;
 mod work;
+mod wrpc;
 
 pub use bounds::Bounds;
 pub use cache::CodeCache;
@@ -88,7 +96,7 @@ use super::keyvalue::Store;
 use super::runner::{HttpError, HttpRequest, HttpResponse, RunError, Runner, Running, Spec};
 use crate::ports::Clients;
 use bounds::Allowed;
-use component::{Component, PENDING_MAX};
+use component::{Component, Ear, PENDING_MAX};
 use data::{Data, Pace};
 use futures_util::future::join_all;
 use http::Exchange;
@@ -103,6 +111,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use subjects::Subjects;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use wrpc::{Calls, Serving};
 
 /// Threads for components, at most: those who need more can say so.
 const THREADS_MAX: usize = 8;
@@ -120,14 +129,23 @@ pub struct Settings {
     pub payload_max: usize,
     /// Where images are that have no path but a digest; without it there are none.
     pub images: Option<Shelf>,
+    /// The lattice's name, by which components call each other.
+    pub lattice: String,
 }
 
 impl Default for Settings {
-    /// As many threads as there are processors, 8 at most; no cache; messages of 1 MiB; images in files alone.
+    /// As many threads as there are processors, 8 at most; no cache; messages of 1 MiB; images in files alone; the lattice `default`.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = processors.min(THREADS_MAX);
-        Self { bounds: Bounds::default(), cache: None, threads, payload_max: 1 << 20, images: None }
+        Self {
+            bounds: Bounds::default(),
+            cache: None,
+            threads,
+            payload_max: 1 << 20,
+            images: None,
+            lattice: "default".to_owned(),
+        }
     }
 }
 
@@ -150,7 +168,9 @@ struct Inner {
     budget: Arc<Budget>,
     /// One for each call that may be in flight.
     turns: Arc<Semaphore>,
-    components: Mutex<BTreeMap<String, Arc<Component>>>,
+    components: Arc<Mutex<BTreeMap<String, Arc<Component>>>>,
+    /// The way from component to component.
+    calls: Arc<Calls>,
     /// Where they keep values, once there is such a place.
     values: OnceLock<Arc<Store>>,
     /// Cancelled when all are stopped, and replaced: what was on its way to be started then does not start.
@@ -182,7 +202,10 @@ impl Engine {
     /// Ready to run components; nothing is made yet.
     #[must_use]
     pub fn new(env: Env, lattice: Arc<dyn Clients>, settings: Settings) -> Self {
-        let Settings { bounds, cache, threads, payload_max, images } = settings;
+        let Settings { bounds, cache, threads, payload_max, images, lattice: name } = settings;
+        let components: Arc<Mutex<BTreeMap<_, _>>> = Arc::default();
+        let carried_max = bounds.carried_bytes_max;
+        let calls = Calls::new(&env, lattice.client(), name, payload_max, carried_max, Arc::downgrade(&components));
         let inner = Inner {
             env,
             lattice,
@@ -194,7 +217,8 @@ impl Engine {
             images,
             threads: threads.max(1),
             payload_max,
-            components: Mutex::default(),
+            components,
+            calls: Arc::new(calls),
             values: OnceLock::new(),
             machine: Mutex::default(),
             loading: Arc::default(),
@@ -316,11 +340,12 @@ impl Inner {
 
         let component = present.unwrap_or_else(|| Arc::new(Component::new(live.clone())));
         // Before anything is changed: a bad subject must leave all as it was.
+        let wanted = self.subjects(&spec, &live);
         let mut heard = Vec::new();
-        for subject in spec.subscriptions.iter().filter(|subject| !component.hears(subject)) {
-            let deliveries = live.messenger.subscribe(subject, &spec.id, PENDING_MAX);
+        for (subject, queue, ear) in wanted.iter().filter(|(subject, ..)| !component.hears(subject)) {
+            let deliveries = live.messenger.subscribe(subject, queue, PENDING_MAX);
             let refused = |error: BadSubject| RunError::Refused { id: spec.id.clone(), why: error.to_string() };
-            heard.push((subject, deliveries.map_err(refused)?));
+            heard.push((subject, ear.clone(), deliveries.map_err(refused)?));
         }
         let mut components = lock(&self.components);
         if ended.is_cancelled() {
@@ -328,12 +353,23 @@ impl Inner {
         }
         self.check_room(&components, &spec.id)?;
         component.change(live, spec.count);
-        for (subject, deliveries) in heard {
-            component.hear(subject, deliveries);
+        for (subject, ear, deliveries) in heard {
+            component.hear(subject, ear, deliveries);
         }
-        component.hear_only(&spec.subscriptions);
+        component.hear_only(|subject| wanted.iter().any(|(wanted, ..)| wanted == subject));
         components.insert(spec.id, component);
         Ok(())
+    }
+
+    /// What a component is to be called for: subject, queue group, and what comes there.
+    fn subjects(&self, spec: &Spec, live: &Live) -> Vec<(String, String, Ear)> {
+        let messages = spec.subscriptions.iter().map(|subject| (subject.clone(), spec.id.clone(), Ear::Messages));
+        let calls = live.code.exports.interfaces().map(|interface| {
+            let (subject, queue) = self.calls.place(&spec.id, interface);
+            let serving = Serving::new(&self.calls, interface, &subject);
+            (subject, queue, Ear::Calls(Arc::new(serving)))
+        });
+        messages.chain(calls).collect()
     }
 
     fn check_room(&self, components: &BTreeMap<String, Arc<Component>>, id: &str) -> Result<(), RunError> {
@@ -372,6 +408,8 @@ impl Inner {
             config: spec.config.clone(),
             subjects,
             data,
+            links: spec.links.clone(),
+            calls: self.calls.clone(),
             allowed,
             bounds: self.bounds.clone(),
             budget: self.budget.clone(),

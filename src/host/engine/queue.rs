@@ -109,7 +109,7 @@ mod tests {
     fn payload(work: Option<Work>) -> bytes::Bytes {
         match work.unwrap() {
             Work::Message(message) => message.payload,
-            Work::Request(exchange) => panic!("{exchange:?}"),
+            other @ (Work::Request(_) | Work::Call(_)) => panic!("{other:?}"),
         }
     }
 

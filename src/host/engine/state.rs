@@ -9,6 +9,7 @@ use super::log::Level;
 use super::machine::STACK_BYTES;
 use super::output::Output;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -25,6 +26,8 @@ pub(super) struct State {
     pub(super) limiter: Limiter,
     /// Where an answer to the message in hand is wanted.
     pub(super) reply: Option<Box<str>>,
+    /// One of the turns of all calls, while this one computes.
+    pub(super) turn: Option<OwnedSemaphorePermit>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     denied: Denied,
@@ -54,7 +57,15 @@ impl State {
         resources.set_max_capacity(live.bounds.handles_max);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(HEADERS_BYTES_MAX);
-        Ok(Self { live: live.clone(), limiter, reply, wasi, http, denied: Denied, resources })
+        Ok(Self { live: live.clone(), limiter, reply, turn: None, wasi, http, denied: Denied, resources })
+    }
+
+    /// Waits for others, who may have this call's turn meanwhile: whom it asks needs one, too.
+    pub(super) async fn waiting<T>(&mut self, others: impl Future<Output = T>) -> T {
+        drop(self.turn.take());
+        let done = others.await;
+        self.turn = self.live.turn().await;
+        done
     }
 }
 

@@ -1,6 +1,7 @@
-//! What a component is called with: a message, or a request by HTTP.
+//! What a component is called with: a message, a request by HTTP, or the values of a function of its own.
 
 use super::http::Exchange;
+use super::invoke::Invocation;
 use super::messages::Message;
 
 /// One call that is to be made.
@@ -10,6 +11,8 @@ pub(super) enum Work {
     Message(Message),
     /// A request by HTTP.
     Request(Exchange),
+    /// A call of one of its functions.
+    Call(Invocation),
 }
 
 impl Work {
@@ -18,6 +21,7 @@ impl Work {
         match self {
             Self::Message(message) => message.size(),
             Self::Request(exchange) => exchange.size(),
+            Self::Call(invocation) => invocation.size(),
         }
     }
 }

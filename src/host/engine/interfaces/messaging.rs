@@ -71,6 +71,6 @@ async fn request(
     }
     let timeout = Duration::from_millis(millis.into());
     let live = state.live.clone();
-    let answer = live.messenger.request(subject, body, timeout).await;
+    let answer = state.waiting(live.messenger.request(subject, body, timeout)).await;
     Ok(answer.map(Into::into).map_err(|error| error.to_string()))
 }
