@@ -14,6 +14,7 @@ mod components;
 
 use lattice::host::engine::{CodeCache, Engine, Settings};
 use lattice::host::keyvalue::Buckets;
+use lattice::host::outgoing::Outgoing;
 use lattice::host::runner::{Limits, Runner, Spec};
 use lattice::wiring;
 use lattice_broker::env::Env;
@@ -92,6 +93,7 @@ impl Bench {
             limits: Limits::default(),
             subscriptions: vec![id.to_owned()],
             buckets: Buckets::default(),
+            outgoing: Outgoing::default(),
         }
     }
 

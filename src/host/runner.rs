@@ -5,6 +5,7 @@
 
 use crate::codec::{Decode, Encode};
 use crate::host::keyvalue::{Buckets, Store};
+use crate::host::outgoing::Outgoing;
 use bytes::Bytes;
 use lattice_broker::env::BoxFuture;
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub struct Spec {
     pub subscriptions: Vec<String>,
     /// Where it may keep values (wasi:keyvalue).
     pub buckets: Buckets,
+    /// Whom it may ask by HTTP (wasi:http/outgoing-handler).
+    pub outgoing: Outgoing,
 }
 
 /// What one component may take.

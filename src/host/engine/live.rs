@@ -10,6 +10,7 @@ use super::limiter::Budget;
 use super::log::{Log, cut};
 use super::machine::Machine;
 use super::messages::Messenger;
+use super::outgoing::Asking;
 use super::parts::Parts;
 use super::state::State;
 use super::subjects::Subjects;
@@ -45,6 +46,7 @@ pub(super) struct Live {
     pub(super) config: BTreeMap<String, String>,
     pub(super) subjects: Subjects,
     pub(super) data: Data,
+    pub(super) asking: Asking,
     pub(super) allowed: Allowed,
     pub(super) bounds: Arc<Bounds>,
     pub(super) budget: Arc<Budget>,

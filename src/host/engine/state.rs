@@ -2,11 +2,11 @@
 
 use super::call::Limit;
 use super::clocks::{Monotonic, Wall};
-use super::http::Denied;
 use super::limiter::Limiter;
 use super::live::Live;
 use super::log::Level;
 use super::machine::STACK_BYTES;
+use super::outgoing::Hooks;
 use super::output::Output;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
@@ -27,7 +27,7 @@ pub(super) struct State {
     pub(super) reply: Option<Box<str>>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    denied: Denied,
+    hooks: Hooks,
     resources: ResourceTable,
 }
 
@@ -40,7 +40,7 @@ impl State {
         let price = STACK_BYTES as u64 + live.code.parts.bytes + beside;
         let limiter = Limiter::new(&live.bounds, live.allowed, &live.budget, price)?;
         let output = |level, source| Output { log: live.log.clone(), level, source };
-        // No folders, no variables, no arguments, no network, no input.
+        // No folders, no variables, no arguments, no sockets, no input.
         let wasi = WasiCtx::builder()
             .stdout(output(Level::Info, "stdout"))
             .stderr(output(Level::Warn, "stderr"))
@@ -54,7 +54,7 @@ impl State {
         resources.set_max_capacity(live.bounds.handles_max);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(HEADERS_BYTES_MAX);
-        Ok(Self { live: live.clone(), limiter, reply, wasi, http, denied: Denied, resources })
+        Ok(Self { live: live.clone(), limiter, reply, wasi, http, hooks: Hooks(live.clone()), resources })
     }
 }
 
@@ -66,6 +66,6 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.denied, table: &mut self.resources, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.resources, ctx: &mut self.http }
     }
 }
