@@ -381,7 +381,7 @@ async fn names_lead_to_this_machine_only_where_the_list_says_so() {
 async fn what_cannot_be_reached_is_told() {
     let host = Host::new(Bounds::default());
     let free = host.env.tcp_listen("127.0.0.1:0".parse().unwrap()).unwrap().local_addr();
-    let soon = Asking { connect: Some(200), ..Asking::default() };
+    let soon = Asking { connect: Some(500), ..Asking::default() };
     host.start("asks", soon, &format!("{free}, *.example")).await;
     assert_eq!(host.ask("asks", &format!("http://{free}/")).await.1, REFUSED);
     assert_eq!(host.ask("asks", "http://void.example/").await.1, CONNECTION_TIMEOUT);

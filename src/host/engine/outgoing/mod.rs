@@ -11,7 +11,7 @@
 //! through. Names alone are looked up where the node looks up its own: that is a thread which waits, of which there are few at a time.
 //!
 //! Each task belongs to what the component holds of its request: it ends, and the connection with it, when the component lets go
-//! of that, and in any case with the call.
+//! of that, and in any case with the call. [Decision 23](../../../../docs/decisions/0023-what-components-ask-by-http.md) says why.
 
 mod allow;
 mod body;
