@@ -18,6 +18,7 @@ pub mod ports;
 pub mod sim;
 pub mod status;
 pub mod store;
+mod trust;
 pub mod weak_map;
 pub mod web;
 pub mod wiring;

@@ -15,6 +15,7 @@ mod components;
 use lattice::host::engine::{CodeCache, Engine, Settings};
 use lattice::host::keyvalue::Buckets;
 use lattice::host::links::Links;
+use lattice::host::outgoing::Outgoing;
 use lattice::host::runner::{Limits, Runner, Spec};
 use lattice::wiring;
 use lattice_broker::env::Env;
@@ -95,6 +96,7 @@ impl Bench {
             subscriptions: vec![id.to_owned()],
             buckets: Buckets::default(),
             links: Links::default(),
+            outgoing: Outgoing::default(),
         }
     }
 

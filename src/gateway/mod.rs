@@ -12,7 +12,7 @@ mod open;
 mod state;
 
 pub use config::{Config, ConfigError, UpstreamUrl, credentials_in};
-pub use open::{Encryption, system_roots};
+pub use open::Encryption;
 
 use crate::ports::{Bus, InterestChange, Message, Neighbor, NeighborKind, Pick, UpstreamId, Waiting};
 use crate::status;

@@ -3,17 +3,17 @@
 //! Which server, and what is said to it, is left to others. Nothing is sent before TLS has begun where it is wanted, and what
 //! came in the clear besides INFO ends the attempt: it may be anybody's.
 
+use crate::trust::{client, of_the_system};
 use lattice_broker::env::{Env, Stream};
 use lattice_broker::leaf::{Info, write_info};
 use lattice_broker::tls::TlsStream;
-use rustls::crypto::ring as backend;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::future::poll_fn;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the server may take to speak first.
@@ -174,27 +174,6 @@ async fn secure(env: &Env, raw: Arc<dyn Stream>, tls: &Encryption, host: &str) -
     let secured = env.timeout(tls.timeout, TlsStream::connect(raw, config, name)).await;
     let secured = secured.map_err(|elapsed| Failure::Handshake(io::Error::new(io::ErrorKind::TimedOut, elapsed)))?;
     Ok(Arc::new(secured.map_err(Failure::Handshake)?))
-}
-
-/// Trusts whom the system trusts; read once, when it is first needed.
-fn of_the_system() -> Option<Arc<ClientConfig>> {
-    static SYSTEM: OnceLock<Option<Arc<ClientConfig>>> = OnceLock::new();
-    SYSTEM.get_or_init(|| system_roots().and_then(client)).clone()
-}
-
-/// Whom the system trusts; `None` when that is nobody.
-pub fn system_roots() -> Option<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    // What cannot be read of them is as if it were not there.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    (!roots.is_empty()).then_some(roots)
-}
-
-/// Trusts `roots`, and shows nothing of itself.
-fn client(roots: RootCertStore) -> Option<Arc<ClientConfig>> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(backend::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().ok()?;
-    Some(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! It sees the lattice through the ports, as a client in the process would: `state/` keeps records that all nodes come to have
 //! alike, with no coordinator; `control/` is the control interface over them; `runner.rs` is what runs components, as
 //! a trait, and `engine/` is that with wasmtime; `images/` keeps what it is made of and hands it on; `apps/` is what is wanted in
-//! all; `http/` has components answer those who ask by HTTP, `links.rs` says whom they call, and `keyvalue/` keeps values for them. The node builds it, and ends it
-//! before the broker.
+//! all; `http/` has components answer those who ask by HTTP, `outgoing.rs` is whom they may ask themselves, `links.rs` whom they call, and
+//! `keyvalue/` keeps values for them. The node builds it, and ends it before the broker.
 
 pub mod apps;
 pub mod control;
@@ -15,6 +15,7 @@ pub mod http;
 pub mod images;
 pub mod keyvalue;
 pub mod links;
+pub mod outgoing;
 pub mod runner;
 pub mod state;
 

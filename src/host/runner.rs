@@ -6,6 +6,7 @@
 use crate::codec::{Decode, Encode};
 use crate::host::keyvalue::{Buckets, Store};
 use crate::host::links::Links;
+use crate::host::outgoing::Outgoing;
 use bytes::Bytes;
 use lattice_broker::env::BoxFuture;
 use std::collections::BTreeMap;
@@ -55,6 +56,8 @@ pub struct Spec {
     pub buckets: Buckets,
     /// Whom it calls.
     pub links: Links,
+    /// Whom it may ask by HTTP (wasi:http/outgoing-handler).
+    pub outgoing: Outgoing,
 }
 
 /// What one component may take.

@@ -1,5 +1,5 @@
-//! Components for tests and benchmarks, as text: each is `base.wat` or `http.wat` around a few instructions, or one
-//! of the others, in the world of `world.wit`.
+//! Components for tests and benchmarks, as text: each is `base.wat` or `http.wat` around a few instructions, `asking.wat` with
+//! numbers in it, or one of the others, in the world of `world.wit`.
 #![allow(dead_code, unreachable_pub, reason = "each of those who include this uses a part of it")]
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -8,6 +8,7 @@ use wit_parser::Resolve;
 const WORLDS: &str = include_str!("world.wit");
 const BASE: &str = include_str!("base.wat");
 const HTTP: &str = include_str!("http.wat");
+const ASKING: &str = include_str!("asking.wat");
 const KEEPER: &str = include_str!("keeper.wat");
 const STOCK: &str = include_str!("stock.wat");
 const MIRROR: &str = include_str!("mirror.wat");
@@ -213,6 +214,38 @@ pub fn http_echo() -> Vec<u8> {
 /// Asks others by HTTP, and answers that it was denied.
 pub fn http_asking() -> Vec<u8> {
     http("(call $ask) (call $answer (local.get $out) (i32.const 200))")
+}
+
+/// How a component asks others by HTTP, when it is asked itself: `asking.wat`.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// Requests at once.
+    pub times: usize,
+    /// Bytes of the body of each.
+    pub upload: usize,
+    /// What it sets in its options, in milliseconds.
+    pub connect: Option<u64>,
+    pub first_byte: Option<u64>,
+    pub between_bytes: Option<u64>,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Self { times: 1, upload: 0, connect: None, first_byte: None, between_bytes: None }
+    }
+}
+
+/// Asks whom it is told to ask.
+pub fn asking(how: Asking) -> Vec<u8> {
+    let option = |name: &str, millis: Option<u64>| {
+        let nanos = millis.map(|millis| millis * 1_000_000);
+        let set = |nanos| format!("(drop (call ${name} (local.get $options) (i32.const 1) (i64.const {nanos})))");
+        nanos.map(set).unwrap_or_default()
+    };
+    let options =
+        [option("connect", how.connect), option("first-byte", how.first_byte), option("between", how.between_bytes)];
+    let module = ASKING.replace("OPTIONS", &options.concat());
+    encode("http", &module.replace("UPLOAD", &how.upload.to_string()).replace("TIMES", &how.times.to_string()))
 }
 
 /// Answers, and then traps.

@@ -4,6 +4,7 @@
 use lattice::host::engine::{Bounds, CallError, Engine, Inspection, Limit, Settings};
 use lattice::host::keyvalue::{Buckets, Life, Memory, Store};
 use lattice::host::links::Links;
+use lattice::host::outgoing::Outgoing;
 use lattice::host::runner::{Limits, Runner, Spec};
 use lattice::identity::NodeId;
 use lattice::wiring;
@@ -63,6 +64,7 @@ impl Host {
             subscriptions: vec![id.to_owned()],
             buckets: Buckets::default(),
             links: Links::default(),
+            outgoing: Outgoing::default(),
         }
     }
 

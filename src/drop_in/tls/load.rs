@@ -1,7 +1,7 @@
 //! Files of PEM to what rustls serves by.
 
 use super::{Wanted, suites};
-use crate::gateway;
+use crate::trust;
 use ring::digest::{Context, SHA256};
 use rustls::crypto::{CryptoProvider, ring as backend};
 use rustls::pki_types::pem::PemObject;
@@ -79,7 +79,7 @@ pub(super) fn load_outgoing(wanted: &Wanted) -> Result<Option<Arc<ClientConfig>>
     {
         return Ok(None);
     }
-    let trusted = trusted.or_else(gateway::system_roots);
+    let trusted = trusted.or_else(trust::system_roots);
     let trusted = trusted.ok_or("no certificate authorities are known on this system: name them with ca_file")?;
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_protocol_versions(versions).map_err(|error| format!("cannot use TLS: {error}"))?;

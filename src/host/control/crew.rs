@@ -9,6 +9,7 @@ use super::request::{Link, Map, ScaleComponent, UpdateComponent};
 use crate::host::images::{Digest, Images};
 use crate::host::keyvalue::Buckets;
 use crate::host::links::Links;
+use crate::host::outgoing::Outgoing;
 use crate::host::runner::{Limits, Runner, Spec};
 use lattice_broker::env::Env;
 use serde_json::{Value, json};
@@ -236,6 +237,7 @@ impl Crew {
             subscriptions: Vec::new(),
             buckets: Buckets::default(),
             links: Links::default(),
+            outgoing: Outgoing::default(),
         };
         let spec = if workload.count == 0 { spec.unwrap_or_else(stopped) } else { spec? };
         if spec.count > 0 {
@@ -280,6 +282,7 @@ impl Crew {
             subscriptions: self.subscriptions(id, links),
             buckets: self.buckets(id, links),
             links: calls(id, links),
+            outgoing: self.outgoing(id, links),
         })
     }
 
@@ -300,19 +303,39 @@ impl Crew {
 
     /// What the component's links for values open to it; one whose configuration is not there opens nothing.
     fn buckets(&self, id: &str, links: &[Link]) -> Buckets {
-        let keeps = |link: &&Link| {
-            let is_keyvalue = (&*link.id.wit_namespace, &*link.id.wit_package) == ("wasi", "keyvalue");
-            let is_given = |interface: &String| ["atomics", "batch", "store"].contains(&interface.as_str());
-            link.id.source_id == id && is_keyvalue && link.interfaces.iter().any(is_given)
-        };
         let mut buckets = Buckets::default();
-        for link in links.iter().filter(keeps) {
-            let named = link.target_config.iter().map(|name| self.books.config(name));
-            if let Some(configs) = named.collect::<Option<Vec<Map>>>() {
-                buckets.open(id, &configs.into_iter().flatten().collect());
-            }
+        for (_, config) in self.opening(id, links, ("wasi", "keyvalue"), &["atomics", "batch", "store"]) {
+            buckets.open(id, &config);
         }
         buckets
+    }
+
+    /// Whom the component's links let it ask by HTTP; one whose configuration is not there lets it ask nobody.
+    fn outgoing(&self, id: &str, links: &[Link]) -> Outgoing {
+        let mut outgoing = Outgoing::default();
+        for (link, config) in self.opening(id, links, ("wasi", "http"), &["outgoing-handler"]) {
+            outgoing.open(&link.id.name, &link.target, &config);
+        }
+        outgoing
+    }
+
+    /// The component's links for one of these interfaces, with their target configurations, merged.
+    fn opening<'a>(
+        &'a self,
+        id: &'a str,
+        links: &'a [Link],
+        package: (&'a str, &'a str),
+        interfaces: &'a [&'a str],
+    ) -> impl Iterator<Item = (&'a Link, Map)> {
+        let is_meant = move |link: &&Link| {
+            let is_of = (&*link.id.wit_namespace, &*link.id.wit_package) == package;
+            let is_given = |interface: &String| interfaces.contains(&interface.as_str());
+            link.id.source_id == id && is_of && link.interfaces.iter().any(is_given)
+        };
+        links.iter().filter(is_meant).filter_map(|link| {
+            let named = link.target_config.iter().map(|name| self.books.config(name));
+            Some((link, named.collect::<Option<Vec<Map>>>()?.into_iter().flatten().collect()))
+        })
     }
 
     fn told(&self, id: &str, workload: &Workload) -> Value {

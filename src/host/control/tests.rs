@@ -522,3 +522,35 @@ async fn what_runs_is_remembered_and_follows_its_configuration() {
     let error = json!("configuration none is not there: config.put.none first");
     assert_eq!(stage.event().await.1["error"], error);
 }
+
+/// Goal: whom a component may ask by HTTP is what its links say whose configurations are there, and changes with them.
+#[tokio::test]
+async fn links_say_whom_a_component_asks() {
+    let mut stage = Stage::set(&Memory::new());
+    stage.ask("component.scale.NHOST", scale("file:///a", 1)).await;
+    while stage.event().await.0 != "component_scaled" {}
+    assert!(stage.runner.specs()["a"].outgoing.ways().is_empty());
+    for (name, interface, config) in
+        [("one", "outgoing-handler", "c"), ("two", "types", "c"), ("three", "outgoing-handler", "none")]
+    {
+        let link = json!({
+            "source_id": "a", "target": "http-client", "name": name, "wit_namespace": "wasi", "wit_package": "http",
+            "interfaces": [interface], "source_config": [], "target_config": [config]
+        });
+        assert_eq!(stage.ask("link.put", link).await["success"], json!(true));
+    }
+    stage.ask("config.put.c", json!({"allow": "api.example.org", "ca": "PEM"})).await;
+    let seen = |stage: &Stage| {
+        let spec = stage.runner.specs()["a"].clone();
+        let ways = spec.outgoing.ways().iter();
+        ways.map(|way| (way.link.clone(), way.allow.clone(), way.ca.clone())).collect::<Vec<_>>()
+    };
+    let wanted = vec![("link one to http-client".to_owned(), "api.example.org".to_owned(), Some("PEM".to_owned()))];
+    for _ in 0..2000 {
+        if seen(&stage) == wanted {
+            break;
+        }
+        Env::tokio().sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(seen(&stage), wanted);
+}

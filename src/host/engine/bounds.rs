@@ -2,7 +2,7 @@
 //! when a component is to start.
 //!
 //! Who holds it in which place: `image.rs` the size of an image, `limiter.rs` memory, tables and calls to the
-//! host, `call.rs` time, `queue.rs` what waits, `log.rs` what is written.
+//! host, `call.rs` time, `outgoing/` what is asked by HTTP, `queue.rs` what waits, `log.rs` what is written.
 
 use crate::host::Config;
 use crate::host::images::IMAGE_BYTES_MAX;
@@ -49,6 +49,18 @@ pub struct Bounds {
     pub published_max: u64,
     /// Values that a component may write or delete within one call.
     pub written_max: u64,
+    /// Requests by HTTP that a component may make of others within one call.
+    pub asked_max: u64,
+    /// Requests of one component to others that may be in hand; and those of all. More are refused.
+    pub asking_max: usize,
+    /// See [`Bounds::asking_max`].
+    pub asking_total_max: usize,
+    /// Bytes of the body of such a request, and of that of its answer.
+    pub asking_body_bytes_max: u64,
+    /// Longest time until there is a connection to who is asked.
+    pub asking_connect: Duration,
+    /// Longest time until an answer begins, and between two pieces of its body.
+    pub asking_wait: Duration,
     /// Bytes that a component may hand to the host in one call to it.
     pub transfer_bytes_max: usize,
     /// Bytes of the parameters, and of the results, of a call from component to component.
@@ -97,6 +109,12 @@ impl Bounds {
             host_calls_max: 1_000_000,
             published_max: 1_000,
             written_max: 1_000,
+            asked_max: 100,
+            asking_max: 32,
+            asking_total_max: 128,
+            asking_body_bytes_max: 64 << 20,
+            asking_connect: Duration::from_secs(10),
+            asking_wait: Duration::from_secs(120),
             transfer_bytes_max: 2 << 20,
             carried_bytes_max: 4 << 20,
             values_bytes_max: 16 << 20,

@@ -119,6 +119,12 @@ pub enum Limit {
         /// The limit.
         max: usize,
     },
+    /// Requests by HTTP.
+    #[error("more than {max} requests made by HTTP within one call (asked_max)")]
+    Asked {
+        /// The limit.
+        max: u64,
+    },
     /// Values.
     #[error("more than {max} values written within one call (written_max)")]
     Written {

@@ -2,7 +2,9 @@
 //! them, which is not.
 
 use lattice_broker::env::Env;
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
+use tokio::time::Sleep;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
 /// The wall clock. On a device without one it may be wrong; before 1970 it stands still.
@@ -46,6 +48,12 @@ impl HostMonotonicClock for Monotonic {
 pub(super) async fn within<T>(time: Duration, done: impl Future<Output = T>) -> Result<T, TimeIsUp> {
     // It looks at its timer also when `done` has used up all turns of the task, which a component can bring about.
     tokio::time::timeout(time, done).await.map_err(|_| TimeIsUp)
+}
+
+/// What is over after `time`. On the threads of components alone, as [`within`] is.
+#[expect(clippy::disallowed_methods, reason = "as for `within`")]
+pub(super) fn timer(time: Duration) -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep(time))
 }
 
 /// See [`within`].

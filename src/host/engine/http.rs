@@ -1,4 +1,5 @@
-//! One request by HTTP: a fresh instance, the request, and the answer that the component gives, whole. Messages are `call.rs`'s.
+//! One request by HTTP: a fresh instance, the request, and the answer that the component gives, whole. Messages are `call.rs`'s, and
+//! what a component asks others `outgoing/`'s.
 //!
 //! An answer is taken when the call has ended: whoever reads it slowly does not keep an instance, and of one whose end goes wrong
 //! nothing has been said yet.
@@ -22,10 +23,7 @@ use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, WasiHttpView as _};
-
-/// Bytes of a body that are handed over at a time. An instance may have hundreds of bodies begun, and none of that is counted.
-const CHUNK_BYTES: usize = 4 << 10;
+use wasmtime_wasi_http::{Error, WasiHttpView as _};
 
 /// What a component is called with.
 pub(super) type Handled = (Resource<HostIncomingRequest>, Resource<HostResponseOutparam>);
@@ -45,27 +43,6 @@ impl Exchange {
     pub(super) fn size(&self) -> usize {
         let headers = self.request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
         size_of::<Self>() + self.request.body().len() + headers.sum::<usize>()
-    }
-}
-
-/// What of HTTP is not given: to ask others. A component that tries is told so.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Denied;
-
-type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
-
-impl WasiHttpHooks for Denied {
-    fn send_request(
-        &mut self,
-        _request: hyper::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
-    }
-
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        CHUNK_BYTES
     }
 }
 

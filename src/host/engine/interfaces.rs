@@ -2,7 +2,7 @@
 //! not exist for them.
 //!
 //! `wasi:cli`, `io`, `clocks`, `random`, `filesystem` and `http` are wasmtime's own, over a context that is empty: programs import
-//! the whole of `filesystem` only to find that there are no folders, and that of `http` to answer. Sockets are not given even so, since they can be opened
+//! the whole of `filesystem` only to find that there are no folders, and that of `http` to answer; whom they ask by it, `outgoing/` says. Sockets are not given even so, since they can be opened
 //! without leave to connect. One file for each of the others.
 
 mod config;
@@ -60,7 +60,7 @@ const GIVEN: &[Given] = &[
     Given { package: "wasi:clocks", interfaces: &["monotonic-clock", "wall-clock"], versions: Versions::Wasi02 },
     Given { package: "wasi:config", interfaces: &["store"], versions: Versions::Exactly(config::VERSIONS) },
     Given { package: "wasi:filesystem", interfaces: &["preopens", "types"], versions: Versions::Wasi02 },
-    // Programs import the whole of it; who asks others is told that it is denied.
+    // Programs import the whole of it; who asks others whom no link names is told that it is denied.
     Given { package: "wasi:http", interfaces: &["outgoing-handler", "types"], versions: Versions::Wasi02 },
     Given { package: "wasi:io", interfaces: &["error", "poll", "streams"], versions: Versions::Wasi02 },
     Given {

@@ -1,5 +1,5 @@
 //! Counts what one instance takes, and says when that is enough: memory (tables are memory, too), stack, calls to the host, messages,
-//! values that are written.
+//! values that are written, requests by HTTP.
 //!
 //! What stopped an instance is remembered here, since what wasmtime reports is often only how the code in it took the
 //! refusal. Time is `call.rs`'s business.
@@ -89,6 +89,8 @@ pub(super) struct Limiter {
     published: u64,
     written_max: u64,
     written: u64,
+    asked_max: u64,
+    asked: u64,
     /// What it was refused last.
     hit: Option<Limit>,
 }
@@ -116,14 +118,17 @@ impl Limiter {
             published: 0,
             written_max: bounds.written_max,
             written: 0,
+            asked_max: bounds.asked_max,
+            asked: 0,
             hit: None,
         })
     }
 
-    /// Lets it publish nothing, and write nothing.
+    /// Lets it publish nothing, write nothing, and ask nobody by HTTP.
     pub(super) fn silence(&mut self) {
         self.published_max = 0;
         self.written_max = 0;
+        self.asked_max = 0;
     }
 
     /// The limit that the instance ran into, if it did.
@@ -166,6 +171,18 @@ impl Limiter {
             return Ok(());
         }
         Err(self.stop(Limit::Written { max: self.written_max }))
+    }
+
+    /// Counts a request by HTTP that is to be made.
+    ///
+    /// # Errors
+    /// As [`Limiter::host_call`].
+    pub(super) fn ask(&mut self) -> Result<(), Limit> {
+        self.asked += 1;
+        if self.asked <= self.asked_max {
+            return Ok(());
+        }
+        Err(self.stop(Limit::Asked { max: self.asked_max }))
     }
 
     /// Takes so much more memory, if there is as much.

@@ -11,6 +11,7 @@ use super::limiter::Budget;
 use super::log::{Log, cut};
 use super::machine::Machine;
 use super::messages::Messenger;
+use super::outgoing::Asking;
 use super::parts::Parts;
 use super::state::State;
 use super::subjects::Subjects;
@@ -58,6 +59,7 @@ pub(super) struct Live {
     /// Whom it calls.
     pub(super) links: Links,
     pub(super) calls: Arc<Calls>,
+    pub(super) asking: Asking,
     pub(super) allowed: Allowed,
     pub(super) bounds: Arc<Bounds>,
     pub(super) budget: Arc<Budget>,

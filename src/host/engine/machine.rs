@@ -65,6 +65,8 @@ impl Machine {
             .thread_name("component")
             .on_thread_start(give_way)
             .enable_time()
+            // What components ask by HTTP: see `outgoing/`. The node's own sockets are not among these.
+            .enable_io()
             .build()
             .map_err(|error| format!("threads for components: {error}"))?;
         let settings = settings(&engine);

@@ -10,6 +10,7 @@
 //! use lattice::host::engine::{Bounds, CodeCache, Engine, Settings};
 //! use lattice::host::keyvalue::Buckets;
 //! use lattice::host::links::Links;
+//! use lattice::host::outgoing::Outgoing;
 //! use lattice::host::runner::{Limits, Runner, Spec};
 //! use lattice::wiring;
 //! use lattice_broker::{Broker, Config, env::Env};
@@ -35,6 +36,7 @@
 //!     subscriptions: vec!["echo.>".to_owned()],
 //!     buckets: Buckets::default(),
 //!     links: Links::default(),
+//!     outgoing: Outgoing::default(),
 //! };
 //! // Ready when messages to `echo.>` reach it; a mistake is named, with what would be accepted.
 //! engine.apply(spec).await?;
@@ -51,6 +53,7 @@
 //! at; what these publish goes out by `messages.rs`. A request by HTTP comes by [`Runner::answer`], takes the same way, and has
 //! its call made by `http.rs`. A call of a function comes from the lattice or from another component by `wrpc/`, and is made by `invoke.rs`;
 //! `functions.rs` says which can be, `imports.rs` has components make them, and `values.rs` reads and writes what goes over.
+//! What a component asks others by HTTP goes out by `outgoing/`.
 //!
 //! # The way of an image
 //!
@@ -75,6 +78,7 @@ mod live;
 mod log;
 mod machine;
 mod messages;
+mod outgoing;
 mod output;
 mod parts;
 mod queue;
@@ -106,6 +110,7 @@ use live::{Code, Live};
 use log::Log;
 use machine::Machine;
 use messages::{BadSubject, Messenger};
+use outgoing::{Allow, Asking, Room};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use subjects::Subjects;
@@ -171,6 +176,8 @@ struct Inner {
     components: Arc<Mutex<BTreeMap<String, Arc<Component>>>>,
     /// The way from component to component.
     calls: Arc<Calls>,
+    /// For what they ask by HTTP.
+    asking: Arc<Room>,
     /// Where they keep values, once there is such a place.
     values: OnceLock<Arc<Store>>,
     /// Cancelled when all are stopped, and replaced: what was on its way to be started then does not start.
@@ -211,6 +218,7 @@ impl Engine {
             lattice,
             budget: Arc::new(Budget::new(bounds.memory_total_bytes_max)),
             turns: Arc::new(Semaphore::new(bounds.calls_max as usize)),
+            asking: Room::of_all(bounds.asking_total_max),
             ended: Mutex::default(),
             bounds: Arc::new(bounds),
             cache,
@@ -324,11 +332,13 @@ impl Inner {
         let ended = lock(&self.ended).clone();
         let allowed = self.bounds.allow(&spec)?;
         let subjects = Subjects::parse(&spec.id, &spec.config)?;
+        let asks = Allow::parse(&spec.outgoing);
+        let asks = asks.map_err(|why| RunError::Refused { id: spec.id.clone(), why: why.to_string() })?;
         let present = self.component(&spec.id);
         self.check_room(&lock(&self.components), &spec.id)?;
         let former = present.as_ref().map(|component| component.live());
         let started = async {
-            let live = Arc::new(self.prepare(&spec, allowed, subjects, former.as_deref()).await?);
+            let live = Arc::new(self.prepare(&spec, allowed, subjects, asks, former.as_deref()).await?);
             self.try_out(&spec, &live, &ended).await?;
             Ok(live)
         };
@@ -387,6 +397,7 @@ impl Inner {
         spec: &Spec,
         allowed: Allowed,
         subjects: Subjects,
+        allow: Allow,
         former: Option<&Live>,
     ) -> Result<Live, RunError> {
         // A file that is gone is no reason to end what was made of it.
@@ -402,6 +413,7 @@ impl Inner {
         let log = former.map(|former| former.log.clone());
         let log = log.unwrap_or_else(|| Arc::new(Log::new(id.clone(), &self.env, self.bounds.log_lines_per_second)));
         let data = self.data(spec, former);
+        let asking = self.asking(allow, former);
         Ok(Live {
             id,
             code,
@@ -410,6 +422,7 @@ impl Inner {
             data,
             links: spec.links.clone(),
             calls: self.calls.clone(),
+            asking,
             allowed,
             bounds: self.bounds.clone(),
             budget: self.budget.clone(),
@@ -429,6 +442,11 @@ impl Inner {
             buckets: spec.buckets.clone(),
             pace: pace.unwrap_or_else(|| Arc::new(Pace::new(self.env.now()))),
         }
+    }
+
+    fn asking(&self, allow: Allow, former: Option<&Live>) -> Asking {
+        let own = former.map(|former| former.asking.own.clone());
+        Asking { allow, own: own.unwrap_or_else(|| Room::of_one(self.bounds.asking_max)), all: self.asking.clone() }
     }
 
     fn messenger(&self) -> Arc<Messenger> {

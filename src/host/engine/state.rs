@@ -2,11 +2,11 @@
 
 use super::call::Limit;
 use super::clocks::{Monotonic, Wall};
-use super::http::Denied;
 use super::limiter::Limiter;
 use super::live::Live;
 use super::log::Level;
 use super::machine::STACK_BYTES;
+use super::outgoing::Hooks;
 use super::output::Output;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -30,7 +30,7 @@ pub(super) struct State {
     pub(super) turn: Option<OwnedSemaphorePermit>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    denied: Denied,
+    hooks: Hooks,
     resources: ResourceTable,
 }
 
@@ -43,7 +43,7 @@ impl State {
         let price = STACK_BYTES as u64 + live.code.parts.bytes + beside;
         let limiter = Limiter::new(&live.bounds, live.allowed, &live.budget, price)?;
         let output = |level, source| Output { log: live.log.clone(), level, source };
-        // No folders, no variables, no arguments, no network, no input.
+        // No folders, no variables, no arguments, no sockets, no input.
         let wasi = WasiCtx::builder()
             .stdout(output(Level::Info, "stdout"))
             .stderr(output(Level::Warn, "stderr"))
@@ -57,7 +57,7 @@ impl State {
         resources.set_max_capacity(live.bounds.handles_max);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(HEADERS_BYTES_MAX);
-        Ok(Self { live: live.clone(), limiter, reply, turn: None, wasi, http, denied: Denied, resources })
+        Ok(Self { live: live.clone(), limiter, reply, turn: None, wasi, http, hooks: Hooks(live.clone()), resources })
     }
 
     /// Waits for others, who may have this call's turn meanwhile: whom it asks needs one, too.
@@ -77,6 +77,6 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.denied, table: &mut self.resources, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.resources, ctx: &mut self.http }
     }
 }
