@@ -1,9 +1,10 @@
-//! The control interface of hosts as `start`, `stop` and `ps` have it: over NATS, as any client of it, at the node that
+//! The control interface of hosts as the commands about components have it: over NATS, as any client of it, at the node that
 //! `--server` names.
 
 use super::CliError;
 use super::nats::ServerArgs;
 use crate::client::{Client, ClientError, Outgoing, Subscription};
+use crate::config::units::Period;
 use lattice_broker::env::Env;
 use rand_core::Rng as _;
 use serde::Deserialize;
@@ -26,6 +27,16 @@ pub(super) struct HostsArgs {
     lattice: String,
     #[command(flatten)]
     server: ServerArgs,
+}
+
+/// All hosts that answer in time.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct AllArgs {
+    /// How long to wait for hosts to answer.
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub(super) timeout: Period,
+    #[command(flatten)]
+    pub(super) hosts: HostsArgs,
 }
 
 /// The hosts that can be reached.

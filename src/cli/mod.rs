@@ -112,11 +112,11 @@ enum Command {
     /// Stop a component.
     Stop(stop::Args),
     /// List the components that run, on all hosts.
-    Ps(ps::Args),
+    Ps(hosts::AllArgs),
     /// Have an app run as its file says, on all hosts together, and go on running when hosts die.
     Deploy(deploy::Args),
     /// List the apps, and how far they are.
-    Apps(apps::Args),
+    Apps(hosts::AllArgs),
     /// Give an app up: all of it ends.
     Undeploy(apps::UndeployArgs),
     /// Simulate a site: cuts, crashes and foul weather in virtual time, repeatable from a seed.

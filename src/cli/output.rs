@@ -147,6 +147,11 @@ pub(super) fn spoken(period: Duration) -> String {
     unit.map_or_else(|| "0 s".to_owned(), |(unit, name)| format!("{} {name}", millis / unit))
 }
 
+/// Names that others have given, with commas: they cannot touch the terminal.
+pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// A number of bytes, as people say it: `123 kB`, `1.2 MB`.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
@@ -181,6 +186,11 @@ mod tests {
         assert_eq!([spoken(3_600_000), spoken(90_000), spoken(250), spoken(0)], ["1 h", "90 s", "250 ms", "0 s"]);
         assert_eq!([size(0), size(999), size(123_456), size(1_299_999)], ["0 B", "999 B", "123 kB", "1.2 MB"]);
         assert_eq!([count(1, "client"), count(0, "client")], ["1 client", "0 clients"]);
+    }
+
+    #[test]
+    fn what_others_write_cannot_touch_the_terminal() {
+        assert_eq!(names(["kitchen", "sh\u{1b}[2Jed"]), "kitchen, sh\\u{1b}[2Jed");
     }
 
     #[test]

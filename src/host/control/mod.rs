@@ -18,5 +18,5 @@ pub use books::{Books, LinkError, Provider, Table, Workload};
 pub use crew::{BadLimit, Busy, Change, Crew, limits};
 pub use desk::{Answer, Desk, Facts, Moment, Reply};
 pub use event::Events;
-pub use request::{BadRequest, Body, Link, LinkId, Map, Operation, filters, parse};
+pub use request::{BadRequest, Body, ID, Link, LinkId, Map, Operation, filters, is_id, parse};
 pub use service::{Control, Parts};
