@@ -48,11 +48,12 @@ pub(super) struct Hosts {
 
 /// What a host has answered.
 #[derive(Deserialize)]
-struct Reply {
+pub(super) struct Reply {
     success: bool,
+    /// What it says of what it has done.
     #[serde(default)]
-    message: String,
-    response: Option<Value>,
+    pub(super) message: String,
+    pub(super) response: Option<Value>,
 }
 
 /// What a host was asked is not done.
@@ -136,6 +137,16 @@ impl From<Failure> for CliError {
     }
 }
 
+impl Failure {
+    /// The error, with what to try where the host has refused; that there was no answer has its own.
+    pub(super) fn or_try(self, next: &str) -> CliError {
+        match self {
+            Self::Unanswered(error) => error,
+            Self::Refused(error) => error.next(next),
+        }
+    }
+}
+
 impl Inventory {
     /// Whether that is as it is wanted.
     fn has(&self, wanted: Wanted<'_>) -> bool {
@@ -156,20 +167,25 @@ impl HostsArgs {
 impl Hosts {
     /// What an operation brings, where one host answers.
     pub(super) async fn ask(&self, operation: &str, body: &Value) -> Result<Option<Value>, CliError> {
+        Ok(self.reply(operation, body).await?.response)
+    }
+
+    /// The same, with what the host says of it.
+    pub(super) async fn reply(&self, operation: &str, body: &Value) -> Result<Reply, Failure> {
         let subject = format!("wasmbus.ctl.v1.{}.{operation}", self.lattice);
-        Ok(self.request(&subject, body.to_string().as_bytes()).await?)
+        self.request(&subject, body.to_string().as_bytes()).await
     }
 
     /// The same of what hosts do that wasmCloud's do not. The body need not be JSON.
     pub(super) async fn ask_own(&self, operation: &str, body: &[u8]) -> Result<Option<Value>, Failure> {
-        self.request(&format!("lattice.ctl.v1.{}.{operation}", self.lattice), body).await
+        Ok(self.request(&format!("lattice.ctl.v1.{}.{operation}", self.lattice), body).await?.response)
     }
 
-    async fn request(&self, subject: &str, body: &[u8]) -> Result<Option<Value>, Failure> {
+    async fn request(&self, subject: &str, body: &[u8]) -> Result<Reply, Failure> {
         let answer = self.client.request(subject, None, body, ANSWER).await;
         let answer = answer.map_err(|error| Failure::Unanswered(self.unanswered(error)))?;
         let reply: Reply = read(&answer.payload).map_err(Failure::Refused)?;
-        if reply.success { Ok(reply.response) } else { Err(Failure::Refused(CliError::new(reply.message))) }
+        if reply.success { Ok(reply) } else { Err(Failure::Refused(CliError::new(reply.message))) }
     }
 
     /// What hosts tell under that name.

@@ -152,6 +152,21 @@ pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// What others have written, in one line and without what would move the cursor, change colours or turn the direction; quotes and
+/// backslashes stay as they are.
+pub(super) fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || turns(c) || matches!(c, '\u{2028}' | '\u{2029}') {
+            plain.extend(c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
 /// A number of bytes, as people say it: `123 kB`, `1.2 MB`.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
@@ -191,6 +206,10 @@ mod tests {
     #[test]
     fn what_others_write_cannot_touch_the_terminal() {
         assert_eq!(names(["kitchen", "sh\u{1b}[2Jed"]), "kitchen, sh\\u{1b}[2Jed");
+        assert_eq!(
+            plain("{\"a\": 'b\\c'}\u{1b}[2J\nnew \u{202e}line é"),
+            "{\"a\": 'b\\c'}\\u{1b}[2J\\nnew \\u{202e}line é"
+        );
     }
 
     #[test]
