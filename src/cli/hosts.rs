@@ -3,6 +3,7 @@
 
 use super::CliError;
 use super::nats::ServerArgs;
+use super::output::Output;
 use crate::client::{Client, ClientError, Outgoing, Subscription};
 use crate::config::units::Period;
 use lattice_broker::env::Env;
@@ -159,8 +160,23 @@ impl Inventory {
 
 impl HostsArgs {
     pub(super) async fn connect(&self, env: &Env) -> Result<Hosts, CliError> {
-        let client = self.server.connect(env).await?;
-        Ok(Hosts { env: env.clone(), client, lattice: self.lattice.clone() })
+        Ok(self.over(env, self.server.connect(env).await?))
+    }
+
+    /// Gives `work` the hosts, and again over a new connection whenever one ends, until `work` fails by itself or the person at the
+    /// terminal ends it.
+    pub(super) async fn stay(
+        &self,
+        env: &Env,
+        output: &Output,
+        mut work: impl AsyncFnMut(&Hosts) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let work = async |client: &Client| work(&self.over(env, client.clone())).await.map(|()| false);
+        self.server.stay(env, output, work).await
+    }
+
+    fn over(&self, env: &Env, client: Client) -> Hosts {
+        Hosts { env: env.clone(), client, lattice: self.lattice.clone() }
     }
 }
 
@@ -179,6 +195,11 @@ impl Hosts {
     /// The same of what hosts do that wasmCloud's do not. The body need not be JSON.
     pub(super) async fn ask_own(&self, operation: &str, body: &[u8]) -> Result<Option<Value>, Failure> {
         Ok(self.request(&format!("lattice.ctl.v1.{}.{operation}", self.lattice), body).await?.response)
+    }
+
+    /// Whether the connection has ended, or is ending.
+    pub(super) fn have_ended(&self) -> bool {
+        self.client.has_ended()
     }
 
     async fn request(&self, subject: &str, body: &[u8]) -> Result<Reply, Failure> {

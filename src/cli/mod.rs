@@ -13,6 +13,7 @@ mod images;
 mod invite;
 mod join;
 mod links;
+mod logs;
 mod members;
 mod memory;
 mod nats;
@@ -115,6 +116,8 @@ enum Command {
     Stop(stop::Args),
     /// List the components that run, on all hosts.
     Ps(hosts::AllArgs),
+    /// Show what a component has written of late, on all hosts that run it.
+    Logs(logs::Args),
     /// List the links between components and what they call, make one, or remove one.
     Links(links::Args),
     /// List the configurations of components and links, show one, put one, or remove one.
@@ -234,6 +237,7 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
             Command::Start(args) => start::run(&env, &args, output).await,
             Command::Stop(args) => stop::run(&env, &args, output).await,
             Command::Ps(args) => ps::run(&env, &args, output).await,
+            Command::Logs(args) => logs::run(&env, &args, output).await,
             Command::Links(args) => links::run(&env, &args, output).await,
             Command::Config(args) => config::run(&env, &args, output).await,
             Command::Deploy(args) => deploy::run(&env, &args, output).await,

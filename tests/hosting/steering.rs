@@ -1,14 +1,22 @@
-//! Links and configurations, by the commands of a person, at nodes as a person has them.
+//! Links, configurations and what components write, by the commands of a person, at nodes as a person has them.
 
 use crate::components;
+use crate::support::LIMIT;
 use crate::support::clients::connect;
-use crate::support::cluster::Node;
-use crate::support::process::Finished;
+use crate::support::cluster::{Cluster, Node, lattice};
+use crate::support::process::{Finished, Process};
+use crate::support::wait_for;
 use crate::{answer, commanded, file, start_keeper, until_answered};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 fn document(finished: &Finished) -> Value {
     serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:#?}"))
+}
+
+/// One document of JSON a line.
+fn records(finished: &Finished) -> Vec<Value> {
+    finished.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
 #[track_caller]
@@ -135,4 +143,79 @@ async fn configurations_by_commands() {
     refused(&node, &["config", "put", "large", &long], 1, &["at most 12288", "12 KiB"]);
     said(&node, &["config", "rm", "words"], "words: configuration deleted");
     refused(&node, &["config", "rm", "words"], 1, &["there is no configuration words"]);
+}
+
+/// Starts the component that logs what it is sent on a host, heard at `note`.
+fn start_log(node: &Node, host: &str) {
+    let image = file(&node.data(), "log.wasm", &components::log());
+    let start = ["start", "component", image.to_str().unwrap(), "--host", host, "--subscribe", "note"];
+    let started = commanded(node, &start);
+    assert_eq!(started.code, Some(0), "{started:#?}");
+}
+
+/// Goal: what a component has written is shown of all hosts that run it, in order and once, also while it goes on; and so are calls that
+/// have failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_components_write_by_commands() {
+    let cluster = Cluster::line(2);
+    let [a, b] = &cluster.nodes[..] else { panic!("two nodes") };
+    start_log(a, "a");
+    said(a, &["logs", "log"], "log has written nothing on a");
+    said(b, &["logs", "log", "--json"], "");
+    refused(
+        a,
+        &["logs", "log", "--host", "b"],
+        1,
+        &["component log does not run on this host", "(host b)", "lattice ps"],
+    );
+    refused(a, &["logs", "log", "--host", "attic"], 1, &["--host with one of: a, b"]);
+    refused(a, &["logs", "nobody"], 1, &["no host that can be reached runs a component \"nobody\"", "lattice ps"]);
+    refused(a, &["logs", "a.b"], 2, &["the component is \"a.b\""]);
+
+    start_log(a, "b");
+    let clients = [connect(&a.url()).await, connect(&b.url()).await];
+    let mut number = 0;
+    // Which of the two hosts is called is up to the nodes.
+    let both = loop {
+        for client in &clients {
+            answer(client, "note", &format!("note {number}")).await;
+            number += 1;
+        }
+        let lines = records(&commanded(a, &["logs", "log", "--json"]));
+        if ["a", "b"].iter().all(|name| lines.iter().any(|line| line["host_name"] == *name)) {
+            break lines;
+        }
+        assert!(number < 60, "one of the two is never called: {lines:?}");
+    };
+    let times: Vec<u64> = both.iter().map(|line| line["at_ms"].as_u64().unwrap()).collect();
+    assert!(times.is_sorted(), "{both:#?}");
+    assert_eq!(both.len(), number, "{both:#?}");
+    let line = both.iter().find(|line| line["text"] == "note 0").expect("the first is there");
+    let what = (&line["kind"], &line["level"], &line["source"], &line["number"]);
+    assert_eq!(what, (&json!("line"), &json!("warn"), &json!("note"), &json!(1)));
+
+    let mut command = lattice();
+    let mut following = Process::start("logs", command.args(["logs", "log", "--follow", "--server", &b.url()]));
+    following.wait_line("what there is", |line| line.ends_with("warn   note: note 0").then_some(()));
+    answer(&clients[0], "note", "the kettle \u{1b}[2Jboils").await;
+    following.wait_line("what comes", |line| line.ends_with("note: the kettle \\u{1b}[2Jboils").then_some(()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let shown = following.log().iter().filter(|line| line.ends_with("note: note 0")).count();
+    assert_eq!(shown, 1, "{:#?}", following.log());
+    following.kill();
+
+    let trap = file(&a.data(), "trap.wasm", &components::trap());
+    let started = commanded(a, &["start", "component", trap.to_str().unwrap(), "--subscribe", "go"]);
+    assert_eq!(started.code, Some(0), "{started:#?}");
+    clients[0].publish("go", "".into()).await.unwrap();
+    clients[0].flush().await.unwrap();
+    let failed = wait_for("the call has failed", LIMIT, || {
+        let told = commanded(a, &["logs", "trap"]);
+        told.stdout.contains("failed").then_some(told)
+    });
+    assert!(failed.stdout.starts_with("! 1 call failed on a, the latest at "), "{failed:#?}");
+    assert!(failed.stdout.contains("component trap: trapped: "), "{failed:#?}");
+    let failed = records(&commanded(b, &["logs", "trap", "--json"]));
+    assert_eq!((failed.len(), &failed[0]["kind"], &failed[0]["count"]), (1, &json!("failed"), &json!(1)));
+    assert!(failed[0]["why"].as_str().unwrap().contains("trapped") && failed[0]["at_ms"].is_u64(), "{failed:?}");
 }
