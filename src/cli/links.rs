@@ -49,7 +49,10 @@ enum What {
 /// Shown behind the flags.
 const PUT_EXAMPLES: &str = "\
 Examples:
+  lattice links put front stock shop:stock/counts
+                                 component `front` calls component `stock`
   lattice links put counter keyvalue wasi:keyvalue/store,atomics --target-config shop
+                                 `counter` keeps values where the configuration `shop` says
   lattice links put web greeter wasi:http/incoming-handler --source-config web-of-greeter
                                  the HTTP server `web` asks component `greeter`
   lattice links put nats greeter wasmcloud:messaging --source-config subjects
