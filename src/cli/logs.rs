@@ -160,16 +160,26 @@ impl Watch<'_> {
             self.show(all)?;
             self.began = true;
             if u32::is_multiple_of(round, LOOK_EVERY) {
-                match self.running(hosts).await {
-                    Ok(found) => running = found,
-                    Err(error) if hosts.have_ended() => return Err(error),
-                    Err(_) => {}
-                }
+                self.look_again(hosts, &mut running).await?;
             }
             self.env.sleep(POLL).await;
             if hosts.have_ended() {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Has `running` be the hosts that are meant now. That there are none any more is told once: there may be some again.
+    async fn look_again(&self, hosts: &Hosts, running: &mut Vec<Found>) -> Result<(), CliError> {
+        match self.running(hosts).await {
+            Ok(found) => *running = found,
+            Err(error) if hosts.have_ended() => return Err(error),
+            Err(error) if !running.is_empty() => {
+                self.output.notice(format!("{error}; what it writes when one does is shown"));
+                running.clear();
+            }
+            Err(_) => {}
         }
         Ok(())
     }
