@@ -8,6 +8,8 @@ mod apps;
 #[path = "hosting/calls.rs"]
 mod calls;
 mod components;
+#[path = "hosting/steering.rs"]
+mod steering;
 mod support;
 
 use async_nats::Client;

@@ -1,12 +1,12 @@
 //! `lattice apps`: which apps are wanted, and how far they are; `lattice undeploy` gives one up.
 
-use super::hosts::{Hosts, HostsArgs, Inventory, from_value};
-use super::output::{Output, Table};
+use super::hosts::{AllArgs, Hosts, HostsArgs, Inventory, from_value};
+use super::output::{self, Output, Table};
 use super::{CliError, EXIT_OK, ps};
 use crate::config::units::Period;
 use crate::host::apps::spread::{fits, spread};
 use crate::host::apps::{Component, OF_APP, Server, Spread};
-use crate::host::control::Body;
+use crate::host::control::{ID, is_id};
 use crate::identity::NodeId;
 use lattice_broker::env::Env;
 use serde::{Deserialize, Serialize};
@@ -16,15 +16,6 @@ use std::time::Duration;
 
 /// How often it is looked whether all has ended.
 const LOOK: Duration = Duration::from_millis(250);
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// How long to wait for hosts to answer.
-    #[arg(long, value_name = "TIME", default_value = "1s")]
-    timeout: Period,
-    #[command(flatten)]
-    hosts: HostsArgs,
-}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct UndeployArgs {
@@ -82,15 +73,14 @@ struct Undeployed<'a> {
 
 /// How all of an app is, as the hosts say that have answered.
 pub(super) fn standing(app: &str, wanted: &Wanted, inventories: &[Inventory]) -> Vec<Standing> {
-    let components =
-        wanted.components.iter().map(|(id, component)| component_standing(app, id, component, inventories));
+    let hosts: BTreeMap<NodeId, &Inventory> =
+        inventories.iter().filter_map(|host| Some((host.host_id.parse().ok()?, host))).collect();
+    let components = wanted.components.iter().map(|(id, component)| component_standing(app, id, component, &hosts));
     let servers = wanted.providers.iter().map(|(id, server)| server_standing(app, id, server, inventories));
     components.chain(servers).collect()
 }
 
-fn component_standing(app: &str, id: &str, wanted: &Component, inventories: &[Inventory]) -> Standing {
-    let hosts: BTreeMap<NodeId, &Inventory> =
-        inventories.iter().filter_map(|host| Some((host.host_id.parse().ok()?, host))).collect();
+fn component_standing(app: &str, id: &str, wanted: &Component, hosts: &BTreeMap<NodeId, &Inventory>) -> Standing {
     let shares = spread(id, wanted, &hosts.iter().map(|(id, host)| (*id, &host.labels)).collect());
     let runs = |host: &Inventory| host.instances(app, id, &wanted.image);
     let running = hosts.values().filter(|host| runs(host) > 0);
@@ -162,10 +152,10 @@ impl Inventory {
 /// # Errors
 /// Says what would be accepted.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
-    Body { operation: "app", host: "", bytes: b"" }.id("name", name).map_err(|error| error.to_string())
+    if is_id(name) { Ok(()) } else { Err(format!("the app's name is {name:?}: {ID}")) }
 }
 
-pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
+pub(super) async fn run(env: &Env, args: &AllArgs, output: &Output) -> Result<u8, CliError> {
     let Period(time) = args.timeout;
     let hosts = args.hosts.connect(env).await?;
     let apps: BTreeMap<String, Wanted> = from_value(hosts.ask_own("app.list", b"{}").await?.unwrap_or_default())?;
@@ -185,7 +175,8 @@ fn table(all: &[Standing]) -> Table {
     let mut table = Table::new(&["APP", "COMPONENT", "WANTED", "RUNS", "STATE", "HOSTS"]);
     for Standing { app, component, wanted, runs, hosts, settled, .. } in all {
         // What others name must not touch the terminal.
-        let [app, component, hosts] = [app, component, &hosts.join(", ")].map(|text| text.escape_debug().to_string());
+        let [app, component] = [app, component].map(|text| text.escape_debug().to_string());
+        let hosts = output::names(hosts.iter().map(String::as_str));
         let state = if *settled { "settled" } else { "changing" }.to_owned();
         table.row(vec![app, component, wanted.clone(), runs.to_string(), state, hosts]);
     }
@@ -203,7 +194,7 @@ pub(super) async fn undeploy(env: &Env, args: &UndeployArgs, output: &Output) ->
             break left.is_empty();
         }
         if env.now() >= until {
-            let left = left.join(", ").escape_debug().to_string();
+            let left = output::names(left.iter().map(String::as_str));
             return Err(CliError::new(format!("{name} is no more wanted, but runs on {left} after {patience:?}"))
                 .likely("calls of it go on")
                 .next("lattice ps   in a moment"));

@@ -4,11 +4,11 @@ mod file;
 
 use super::apps::{Standing, Wanted, check_name, standing};
 use super::hosts::{Hosts, HostsArgs};
-use super::output::{Output, Tone, count};
+use super::output::{self, Output, Tone, count};
 use super::pushing::{Image, push};
 use super::{CliError, EXIT_OK, ps};
 use crate::config::units::Period;
-use crate::host::apps::App;
+use crate::host::apps::{App, Change};
 use file::File;
 use lattice_broker::env::Env;
 use serde::{Deserialize, Serialize};
@@ -33,15 +33,6 @@ pub(super) struct Args {
     timeout: Period,
     #[command(flatten)]
     hosts: HostsArgs,
-}
-
-/// As hosts tell it.
-#[derive(Debug, Deserialize, Serialize)]
-struct Change {
-    action: String,
-    what: String,
-    name: String,
-    detail: String,
 }
 
 #[derive(Serialize)]
@@ -166,8 +157,7 @@ fn done(output: &Output, name: &str, components: &[Standing]) -> Result<(), CliE
         return Ok(());
     }
     for Standing { component, runs, hosts, .. } in components {
-        // What others name must not touch the terminal.
-        let hosts = hosts.join(", ").escape_debug().to_string();
+        let hosts = output::names(hosts.iter().map(String::as_str));
         output.line(format!("{component} runs: {} on {hosts}", count(*runs as usize, "instance")))?;
     }
     Ok(())

@@ -1,18 +1,15 @@
 //! `lattice events`: what has happened to links, nodes, members and upstreams of late.
 
-use super::output::{Output, count};
+use super::output::{Output, count, moment};
 use super::see::{misunderstood, see};
 use super::up::short_id;
 use super::{CliError, EXIT_OK, NodeArgs};
 use crate::control::{Question, Seen};
 use crate::status::events::{Event, Events, Place};
 use clap::ArgMatches;
-use humantime_serde::re::humantime::format_rfc3339_millis;
 use lattice_broker::env::Env;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-/// The last moment that has four digits for its year, in milliseconds since 1970.
-const YEAR_9999_MS: u64 = 253_402_300_799_999;
 /// How soon to ask again with `--follow`.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -81,12 +78,6 @@ fn line(event: &Event) -> String {
     said.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// A moment in UTC. Clocks that are beyond the year 9999 are shown at its end.
-fn moment(at_ms: u64) -> String {
-    let at = UNIX_EPOCH + Duration::from_millis(at_ms.min(YEAR_9999_MS));
-    format_rfc3339_millis(at).to_string().replace('T', " ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,15 +101,5 @@ mod tests {
         assert_eq!(line(&event()), expected);
         let many = Event { node: None, id: None, count: Some(12), why: None, event: "more_lost".into(), ..event() };
         assert_eq!(line(&many), "2026-05-01 14:02:07.250Z  more lost         12 nodes");
-    }
-
-    #[test]
-    fn moments_know_the_calendar() {
-        let day = 86_400_000;
-        assert_eq!(moment(0), "1970-01-01 00:00:00.000Z");
-        assert_eq!(moment(11_016 * day), "2000-02-29 00:00:00.000Z");
-        assert_eq!(moment(20_454 * day - 1), "2025-12-31 23:59:59.999Z");
-        assert_eq!(moment(20_454 * day), "2026-01-01 00:00:00.000Z");
-        assert_eq!(moment(u64::MAX), "9999-12-31 23:59:59.999Z");
     }
 }

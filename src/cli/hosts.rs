@@ -1,9 +1,11 @@
-//! The control interface of hosts as `start`, `stop` and `ps` have it: over NATS, as any client of it, at the node that
+//! The control interface of hosts as the commands about components have it: over NATS, as any client of it, at the node that
 //! `--server` names.
 
 use super::CliError;
 use super::nats::ServerArgs;
+use super::output::Output;
 use crate::client::{Client, ClientError, Outgoing, Subscription};
+use crate::config::units::Period;
 use lattice_broker::env::Env;
 use rand_core::Rng as _;
 use serde::Deserialize;
@@ -28,6 +30,16 @@ pub(super) struct HostsArgs {
     server: ServerArgs,
 }
 
+/// All hosts that answer in time.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct AllArgs {
+    /// How long to wait for hosts to answer.
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub(super) timeout: Period,
+    #[command(flatten)]
+    pub(super) hosts: HostsArgs,
+}
+
 /// The hosts that can be reached.
 pub(super) struct Hosts {
     env: Env,
@@ -37,11 +49,12 @@ pub(super) struct Hosts {
 
 /// What a host has answered.
 #[derive(Deserialize)]
-struct Reply {
+pub(super) struct Reply {
     success: bool,
+    /// What it says of what it has done.
     #[serde(default)]
-    message: String,
-    response: Option<Value>,
+    pub(super) message: String,
+    pub(super) response: Option<Value>,
 }
 
 /// What a host was asked is not done.
@@ -125,6 +138,16 @@ impl From<Failure> for CliError {
     }
 }
 
+impl Failure {
+    /// The error, with what to try where the host has refused; that there was no answer has its own.
+    pub(super) fn or_try(self, next: &str) -> CliError {
+        match self {
+            Self::Unanswered(error) => error,
+            Self::Refused(error) => error.next(next),
+        }
+    }
+}
+
 impl Inventory {
     /// Whether that is as it is wanted.
     fn has(&self, wanted: Wanted<'_>) -> bool {
@@ -137,28 +160,53 @@ impl Inventory {
 
 impl HostsArgs {
     pub(super) async fn connect(&self, env: &Env) -> Result<Hosts, CliError> {
-        let client = self.server.connect(env).await?;
-        Ok(Hosts { env: env.clone(), client, lattice: self.lattice.clone() })
+        Ok(self.over(env, self.server.connect(env).await?))
+    }
+
+    /// Gives `work` the hosts, and again over a new connection whenever one ends, until `work` fails by itself or the person at the
+    /// terminal ends it.
+    pub(super) async fn stay(
+        &self,
+        env: &Env,
+        output: &Output,
+        mut work: impl AsyncFnMut(&Hosts) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let work = async |client: &Client| work(&self.over(env, client.clone())).await.map(|()| false);
+        self.server.stay(env, output, work).await
+    }
+
+    fn over(&self, env: &Env, client: Client) -> Hosts {
+        Hosts { env: env.clone(), client, lattice: self.lattice.clone() }
     }
 }
 
 impl Hosts {
     /// What an operation brings, where one host answers.
     pub(super) async fn ask(&self, operation: &str, body: &Value) -> Result<Option<Value>, CliError> {
+        Ok(self.reply(operation, body).await?.response)
+    }
+
+    /// The same, with what the host says of it.
+    pub(super) async fn reply(&self, operation: &str, body: &Value) -> Result<Reply, Failure> {
         let subject = format!("wasmbus.ctl.v1.{}.{operation}", self.lattice);
-        Ok(self.request(&subject, body.to_string().as_bytes()).await?)
+        self.request(&subject, body.to_string().as_bytes()).await
     }
 
     /// The same of what hosts do that wasmCloud's do not. The body need not be JSON.
     pub(super) async fn ask_own(&self, operation: &str, body: &[u8]) -> Result<Option<Value>, Failure> {
-        self.request(&format!("lattice.ctl.v1.{}.{operation}", self.lattice), body).await
+        Ok(self.request(&format!("lattice.ctl.v1.{}.{operation}", self.lattice), body).await?.response)
     }
 
-    async fn request(&self, subject: &str, body: &[u8]) -> Result<Option<Value>, Failure> {
+    /// Whether the connection has ended, or is ending.
+    pub(super) fn have_ended(&self) -> bool {
+        self.client.has_ended()
+    }
+
+    async fn request(&self, subject: &str, body: &[u8]) -> Result<Reply, Failure> {
         let answer = self.client.request(subject, None, body, ANSWER).await;
         let answer = answer.map_err(|error| Failure::Unanswered(self.unanswered(error)))?;
         let reply: Reply = read(&answer.payload).map_err(Failure::Refused)?;
-        if reply.success { Ok(reply.response) } else { Err(Failure::Refused(CliError::new(reply.message))) }
+        if reply.success { Ok(reply) } else { Err(Failure::Refused(CliError::new(reply.message))) }
     }
 
     /// What hosts tell under that name.

@@ -1,7 +1,7 @@
 //! `lattice images`: which images of components are kept where, from all hosts that can be reached; and their removal.
 
-use super::hosts::{Found, Hosts, HostsArgs, from_value};
-use super::output::{Output, Table, count, size};
+use super::hosts::{AllArgs, Found, Hosts, from_value};
+use super::output::{self, Output, Table, count, size};
 use super::{CliError, EXIT_OK};
 use crate::config::units::Period;
 use crate::host::images::{Digest, SCHEME};
@@ -21,7 +21,7 @@ pub(super) struct Args {
     #[command(subcommand)]
     what: Option<What>,
     #[command(flatten)]
-    of: Of,
+    of: AllArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -35,17 +35,7 @@ struct Removal {
     /// lattice://sha256:…, or the first digits as `lattice images` shows them.
     image: String,
     #[command(flatten)]
-    of: Of,
-}
-
-/// Which hosts.
-#[derive(Debug, clap::Args)]
-struct Of {
-    /// How long to wait for hosts to answer.
-    #[arg(long, value_name = "TIME", default_value = "1s")]
-    timeout: Period,
-    #[command(flatten)]
-    hosts: HostsArgs,
+    of: AllArgs,
 }
 
 /// As a host lists it.
@@ -80,7 +70,7 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
     }
 }
 
-async fn list(env: &Env, of: &Of, output: &Output) -> Result<u8, CliError> {
+async fn list(env: &Env, of: &AllArgs, output: &Output) -> Result<u8, CliError> {
     let hosts = of.hosts.connect(env).await?;
     let (asked, kept) = kept(&hosts, of).await?;
     if output.json {
@@ -94,7 +84,7 @@ async fn list(env: &Env, of: &Of, output: &Output) -> Result<u8, CliError> {
 }
 
 /// How many hosts there are, and what they keep: by image, and by the names of the hosts. One that does not say is left out.
-async fn kept(hosts: &Hosts, of: &Of) -> Result<(usize, Vec<Kept>), CliError> {
+async fn kept(hosts: &Hosts, of: &AllArgs) -> Result<(usize, Vec<Kept>), CliError> {
     let Period(time) = of.timeout;
     let found = hosts.all(time).await?;
     let listed = join_all(found.iter().map(|host| listed(hosts, host))).await;
@@ -167,10 +157,8 @@ fn table(kept: &[Kept]) -> Table {
     table
 }
 
-/// What others name must not touch the terminal.
 fn names<'a>(kept: impl IntoIterator<Item = &'a Kept>) -> String {
-    let names = kept.into_iter().map(|kept| kept.host.friendly_name.escape_debug().to_string());
-    names.collect::<Vec<_>>().join(", ")
+    output::names(kept.into_iter().map(|kept| &*kept.host.friendly_name))
 }
 
 #[cfg(test)]

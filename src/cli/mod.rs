@@ -3,6 +3,7 @@
 mod apps;
 pub mod backend;
 mod components;
+mod config;
 mod deploy;
 mod error;
 mod events;
@@ -11,6 +12,8 @@ mod http;
 mod images;
 mod invite;
 mod join;
+mod links;
+mod logs;
 mod members;
 mod memory;
 mod nats;
@@ -112,11 +115,17 @@ enum Command {
     /// Stop a component.
     Stop(stop::Args),
     /// List the components that run, on all hosts.
-    Ps(ps::Args),
+    Ps(hosts::AllArgs),
+    /// Show what a component has written of late, on all hosts that run it.
+    Logs(logs::Args),
+    /// List the links between components and what they call, make one, or remove one.
+    Links(links::Args),
+    /// List the configurations of components and links, show one, put one, or remove one.
+    Config(config::Args),
     /// Have an app run as its file says, on all hosts together, and go on running when hosts die.
     Deploy(deploy::Args),
     /// List the apps, and how far they are.
-    Apps(apps::Args),
+    Apps(hosts::AllArgs),
     /// Give an app up: all of it ends.
     Undeploy(apps::UndeployArgs),
     /// Simulate a site: cuts, crashes and foul weather in virtual time, repeatable from a seed.
@@ -228,6 +237,9 @@ fn dispatch(command: Command, matches: &ArgMatches, output: &mut Output) -> Resu
             Command::Start(args) => start::run(&env, &args, output).await,
             Command::Stop(args) => stop::run(&env, &args, output).await,
             Command::Ps(args) => ps::run(&env, &args, output).await,
+            Command::Logs(args) => logs::run(&env, &args, output).await,
+            Command::Links(args) => links::run(&env, &args, output).await,
+            Command::Config(args) => config::run(&env, &args, output).await,
             Command::Deploy(args) => deploy::run(&env, &args, output).await,
             Command::Apps(args) => apps::run(&env, &args, output).await,
             Command::Undeploy(args) => apps::undeploy(&env, &args, output).await,

@@ -3,10 +3,14 @@
 //! What belongs to an answer goes to stdout, what accompanies it (errors, notices) to stderr.
 
 use super::CliError;
+use humantime_serde::re::humantime::format_rfc3339_millis;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The last moment that has four digits for its year, in milliseconds since 1970.
+const YEAR_9999_MS: u64 = 253_402_300_799_999;
 
 /// Where a command prints to, and how.
 #[derive(Debug)]
@@ -147,6 +151,32 @@ pub(super) fn spoken(period: Duration) -> String {
     unit.map_or_else(|| "0 s".to_owned(), |(unit, name)| format!("{} {name}", millis / unit))
 }
 
+/// A moment in UTC. Clocks that are beyond the year 9999 are shown at its end.
+pub(super) fn moment(at_ms: u64) -> String {
+    let at = UNIX_EPOCH + Duration::from_millis(at_ms.min(YEAR_9999_MS));
+    format_rfc3339_millis(at).to_string().replace('T', " ")
+}
+
+/// Names that others have given, with commas: they cannot touch the terminal.
+pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// What others have written, in one line and without what would move the cursor, change colours or turn the direction; quotes and
+/// backslashes stay as they are.
+pub(super) fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || turns(c) || matches!(c, '\u{2028}' | '\u{2029}') {
+            plain.extend(c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
 /// A number of bytes, as people say it: `123 kB`, `1.2 MB`.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
@@ -181,6 +211,25 @@ mod tests {
         assert_eq!([spoken(3_600_000), spoken(90_000), spoken(250), spoken(0)], ["1 h", "90 s", "250 ms", "0 s"]);
         assert_eq!([size(0), size(999), size(123_456), size(1_299_999)], ["0 B", "999 B", "123 kB", "1.2 MB"]);
         assert_eq!([count(1, "client"), count(0, "client")], ["1 client", "0 clients"]);
+    }
+
+    #[test]
+    fn moments_know_the_calendar() {
+        let day = 86_400_000;
+        assert_eq!(moment(0), "1970-01-01 00:00:00.000Z");
+        assert_eq!(moment(11_016 * day), "2000-02-29 00:00:00.000Z");
+        assert_eq!(moment(20_454 * day - 1), "2025-12-31 23:59:59.999Z");
+        assert_eq!(moment(20_454 * day), "2026-01-01 00:00:00.000Z");
+        assert_eq!(moment(u64::MAX), "9999-12-31 23:59:59.999Z");
+    }
+
+    #[test]
+    fn what_others_write_cannot_touch_the_terminal() {
+        assert_eq!(names(["kitchen", "sh\u{1b}[2Jed"]), "kitchen, sh\\u{1b}[2Jed");
+        assert_eq!(
+            plain("{\"a\": 'b\\c'}\u{1b}[2J\nnew \u{202e}line é"),
+            "{\"a\": 'b\\c'}\\u{1b}[2J\\nnew \\u{202e}line é"
+        );
     }
 
     #[test]

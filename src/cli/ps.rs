@@ -1,6 +1,6 @@
 //! `lattice ps`: what runs where, from all hosts that can be reached.
 
-use super::hosts::{Component, Hosts, HostsArgs, Inventory, Provider};
+use super::hosts::{AllArgs, Component, Found, Hosts, Inventory, Provider};
 use super::output::{Output, Table, count};
 use super::{CliError, EXIT_OK};
 use crate::config::units::Period;
@@ -12,15 +12,6 @@ use std::time::Duration;
 
 /// How long hosts are waited for, unless something else is said.
 pub(super) const WAIT: Duration = Duration::from_secs(1);
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// How long to wait for hosts to answer.
-    #[arg(long, value_name = "TIME", default_value = "1s")]
-    timeout: Period,
-    #[command(flatten)]
-    hosts: HostsArgs,
-}
 
 /// A component, or a provider, in JSON.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -37,7 +28,7 @@ struct Document<'a> {
     listening: &'a [SocketAddr],
 }
 
-pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, CliError> {
+pub(super) async fn run(env: &Env, args: &AllArgs, output: &Output) -> Result<u8, CliError> {
     let Period(time) = args.timeout;
     let hosts = args.hosts.connect(env).await?;
     let inventories = inventories(&hosts, time).await?;
@@ -57,6 +48,13 @@ pub(super) async fn inventories(hosts: &Hosts, time: Duration) -> Result<Vec<Inv
     let found = hosts.all(time).await?;
     let asked = join_all(found.iter().map(|host| hosts.inventory(&host.id))).await;
     Ok(asked.into_iter().filter_map(Result::ok).collect())
+}
+
+/// The hosts that answer within `time` and run component `id`, by their names.
+pub(super) async fn hosts_of(hosts: &Hosts, id: &str, time: Duration) -> Result<Vec<Found>, CliError> {
+    let inventories = inventories(hosts, time).await?.into_iter();
+    let running = inventories.filter(|host| host.components.iter().any(|component| component.id == id));
+    Ok(running.map(|host| Found { id: host.host_id, friendly_name: host.friendly_name }).collect())
 }
 
 fn running(inventories: &[Inventory]) -> Vec<Document<'_>> {

@@ -70,12 +70,7 @@ pub(super) async fn run(env: &Env, args: &Args, output: &Output) -> Result<u8, C
 
 /// The hosts that run it.
 async fn running(hosts: &Hosts, id: &str) -> Result<Vec<Found>, CliError> {
-    let mut running = Vec::new();
-    for inventory in ps::inventories(hosts, ps::WAIT).await? {
-        if inventory.components.iter().any(|component| component.id == id) {
-            running.push(Found { id: inventory.host_id, friendly_name: inventory.friendly_name });
-        }
-    }
+    let running = ps::hosts_of(hosts, id, ps::WAIT).await?;
     if running.is_empty() {
         let error = CliError::new(format!("no host that can be reached runs a component {id:?}"));
         return Err(error

@@ -1,6 +1,7 @@
 //! A [`Runner`] that runs nothing, for tests and simulations: it remembers what it was told, and fails when it shall.
 
 use super::runner::{HttpError, HttpRequest, HttpResponse, RunError, Runner, Running, Spec};
+use super::written::{Place, Written};
 use lattice_broker::env::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -14,6 +15,8 @@ pub struct Double {
 #[derive(Debug, Default)]
 struct Told {
     running: BTreeMap<String, Spec>,
+    /// What each is to have written.
+    written: BTreeMap<String, Written>,
     applied: u64,
     stopped: bool,
 }
@@ -23,6 +26,11 @@ impl Double {
     #[must_use]
     pub fn specs(&self) -> BTreeMap<String, Spec> {
         self.told().running.clone()
+    }
+
+    /// Has a component have written that.
+    pub fn write(&self, id: &str, written: Written) {
+        self.told().written.insert(id.to_owned(), written);
     }
 
     /// How often it was told something.
@@ -82,6 +90,14 @@ impl Runner for Double {
             failed: 0,
         };
         told.running.values().map(running).collect()
+    }
+
+    fn written(&self, id: &str, after: Place) -> Option<Written> {
+        let told = self.told();
+        told.running.get(id)?;
+        let mut written = told.written.get(id).cloned().unwrap_or_default();
+        written.lines.retain(|line| line.number > after.number);
+        Some(written)
     }
 
     fn stop(&self) -> BoxFuture<()> {

@@ -2,8 +2,9 @@
 //!
 //! It sees the lattice through the ports, as a client in the process would: `state/` keeps records that all nodes come to have
 //! alike, with no coordinator; `control/` is the control interface over them; `runner.rs` is what runs components, as
-//! a trait, and `engine/` is that with wasmtime; `images/` keeps what it is made of and hands it on; `apps/` is what is wanted in
-//! all; `http/` has components answer those who ask by HTTP, `outgoing.rs` is whom they may ask themselves, `links.rs` whom they call, and
+//! a trait, and `engine/` is that with wasmtime; `written.rs` is what they write; `images/` keeps what it is made of and hands it on;
+//! `apps/` is what is wanted in all; `http/` has components answer those who ask by HTTP, `outgoing.rs` is whom they may ask themselves,
+//! `links.rs` whom they call, and
 //! `keyvalue/` keeps values for them. The node builds it, and ends it before the broker.
 
 pub mod apps;
@@ -18,6 +19,7 @@ pub mod links;
 pub mod outgoing;
 pub mod runner;
 pub mod state;
+pub mod written;
 
 use crate::identity::NodeId;
 use crate::ports::{BadInterest, Client};

@@ -7,6 +7,7 @@ use crate::codec::{Decode, Encode};
 use crate::host::keyvalue::{Buckets, Store};
 use crate::host::links::Links;
 use crate::host::outgoing::Outgoing;
+use crate::host::written::{Place, Written};
 use bytes::Bytes;
 use lattice_broker::env::BoxFuture;
 use std::collections::BTreeMap;
@@ -33,6 +34,9 @@ pub trait Runner: Send + Sync + fmt::Debug + 'static {
     fn runs(&self, id: &str) -> bool;
     /// What runs now.
     fn running(&self) -> Vec<Running>;
+    /// What a component has written behind `after`, as far as it is still there, and how its calls fare; `None` when it does not run.
+    /// A place in the row of an earlier start is as good as the beginning.
+    fn written(&self, id: &str, after: Place) -> Option<Written>;
     /// Stops all, after what is in hand is done, or after the drain time of each.
     fn stop(&self) -> BoxFuture<()>;
 }

@@ -5,19 +5,19 @@ use super::app::{App, BadApp, Component, Kept, Spread};
 use crate::host::control::request::{Body, Link, LinkId, Map};
 use crate::host::control::{Answer, BadRequest, Books, Desk, LinkError, Reply};
 use crate::host::state::WriteError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const OPERATIONS: &[&str] = &["app.put.NAME", "app.plan.NAME", "app.get.NAME", "app.del.NAME", "app.list"];
 
 /// What a part of an app would become.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// `add`, `change` or `remove`.
-    pub action: &'static str,
+    pub action: String,
     /// A component, a provider, a configuration, a link.
-    pub what: &'static str,
+    pub what: String,
     /// Its name.
     pub name: String,
     /// How it will be, in words.
@@ -206,7 +206,12 @@ fn compare<K: Ord + ToString, T: PartialEq>(
     after: &BTreeMap<K, T>,
     text: impl Fn(&T) -> String,
 ) -> Vec<Change> {
-    let change = |action, name: &K, detail| Change { action, what, name: name.to_string(), detail };
+    let change = |action: &str, name: &K, detail| Change {
+        action: action.to_owned(),
+        what: what.to_owned(),
+        name: name.to_string(),
+        detail,
+    };
     let there = after.iter().filter_map(|(name, new)| match before.get(name) {
         None => Some(change("add", name, text(new))),
         Some(old) if old != new => Some(change("change", name, text(new))),

@@ -163,6 +163,28 @@ impl Books {
         self.read(&Key::shared(format!("{CONFIG}{name}")))
     }
 
+    /// All configurations, by name.
+    #[must_use]
+    pub fn configs(&self) -> BTreeMap<String, Map> {
+        let found = self.table.list(None, CONFIG).into_iter();
+        found.filter_map(|(name, value)| Some((name[CONFIG.len()..].to_owned(), codec::decode(&value).ok()?))).collect()
+    }
+
+    /// The configurations that apps have, each with the name of the first app that has it: one of another lattice than `lattice` is
+    /// named behind that.
+    #[must_use]
+    pub fn configs_of_apps(&self, lattice: &str) -> BTreeMap<String, String> {
+        let mut owners = BTreeMap::new();
+        for (name, app) in self.other_apps(lattice, "") {
+            let here = name.strip_prefix(lattice).and_then(|name| name.strip_prefix('/'));
+            let app_name = here.unwrap_or(&name);
+            for config in app.configs {
+                owners.entry(config).or_insert_with(|| app_name.to_owned());
+            }
+        }
+        owners
+    }
+
     /// Sets a configuration.
     ///
     /// # Errors

@@ -160,9 +160,8 @@ impl Desk {
             Operation::LinkDel(id) => self.delete_link(&id),
             Operation::LinkGet => Reply::with(json!(self.books.links())).into(),
             Operation::ConfigPut(name, config) => match self.books.put_config(&name, &config) {
-                Ok(()) => {
-                    Answer::from(Reply::done("configuration put")).event("config_set", json!({ "config_name": name }))
-                }
+                Ok(()) => Answer::from(Reply::done(self.config_done("configuration put", &name)))
+                    .event("config_set", json!({ "config_name": name })),
                 Err(error) => Reply::failed(error).into(),
             },
             Operation::ConfigGet(name) => match self.books.config(&name) {
@@ -170,7 +169,7 @@ impl Desk {
                 None => Reply::done("Configuration not found").into(),
             },
             Operation::ConfigDel(name) => match self.books.delete_config(&name) {
-                Ok(()) => Answer::from(Reply::done("configuration deleted"))
+                Ok(()) => Answer::from(Reply::done(self.config_done("configuration deleted", &name)))
                     .event("config_deleted", json!({ "config_name": name })),
                 Err(error) => Reply::failed(error).into(),
             },
@@ -181,6 +180,14 @@ impl Desk {
             Operation::RegistryPut(_) => {
                 Reply::failed("registries are not asked by this host: images come from files, as file:///path, or from the hosts, as lattice://sha256:…").into()
             }
+        }
+    }
+
+    /// What was done to a configuration, and whose it is.
+    fn config_done(&self, done: &str, name: &str) -> String {
+        match self.books.configs_of_apps(&self.facts.lattice).get(name) {
+            Some(app) => format!("{done}: it is of app {app}, which has it as its file says when it is deployed again"),
+            None => done.to_owned(),
         }
     }
 
@@ -373,6 +380,12 @@ impl Desk {
         }
         let reply = Reply::done(format!("component {id} changes from {} to {image}", before.image));
         Answer { change: Some((id.clone(), Change::Update(update))), ..reply.into() }
+    }
+
+    /// The host's id.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.facts.id
     }
 
     /// The lattice that it is for.

@@ -12,6 +12,16 @@ pub type Map = BTreeMap<String, String>;
 /// Letters in an id, at most.
 const ID_MAX: usize = 100;
 
+/// What can be an id, in words.
+pub const ID: &str = "1 to 100 letters without blanks, '.', '*', '>' and '/' are accepted";
+
+/// Whether `text` can be an id: a word of subjects, and a part of a record's name.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    let fits = |c: char| !c.is_whitespace() && !c.is_control() && !".*>/".contains(c);
+    (1..=ID_MAX).contains(&text.len()) && text.chars().all(fits)
+}
+
 /// What a host can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -203,16 +213,12 @@ impl Body<'_> {
         Err(BadRequest::Field { operation: self.operation.to_owned(), field, value, expected })
     }
 
-    /// An id becomes a word of subjects, and a part of a record's name.
+    /// It has to be an id ([`is_id`]).
     ///
     /// # Errors
     /// [`BadRequest::Field`].
     pub fn id(&self, field: &'static str, id: &str) -> Result<(), BadRequest> {
-        let fits = |c: char| !c.is_whitespace() && !c.is_control() && !".*>/".contains(c);
-        if (1..=ID_MAX).contains(&id.len()) && id.chars().all(fits) {
-            return Ok(());
-        }
-        self.refuse(field, id, "1 to 100 letters without blanks, '.', '*', '>' and '/' are accepted")
+        if is_id(id) { Ok(()) } else { self.refuse(field, id, ID) }
     }
 
     /// Something has to be said there.

@@ -5,6 +5,7 @@ use super::books::Books;
 use super::crew::{Change, Crew};
 use super::desk::{Desk, Facts, Moment, Reply};
 use super::event::Events;
+use super::own;
 use super::request::filters;
 use crate::host::Reach;
 use crate::host::apps::{self, Act, Keeper, Look, View};
@@ -91,7 +92,8 @@ impl Control {
         let Parts { env, facts, books, changes, nodes, client, runner, reach, images } = parts;
         let mut subscriptions = Vec::new();
         let apps = apps::filters(&facts.lattice).into_iter().map(|filter| (filter, true));
-        for (filter, takes_turns) in filters(&facts.lattice, &facts.id).into_iter().chain(apps) {
+        let own = own::filters(&facts.lattice, &facts.id);
+        for (filter, takes_turns) in filters(&facts.lattice, &facts.id).into_iter().chain(apps).chain(own) {
             let queue = takes_turns.then_some(&*facts.lattice);
             subscriptions.push(client.subscribe(&filter, queue, PENDING_MAX)?);
         }
@@ -200,7 +202,8 @@ impl Service {
     fn request(&self, request: &Delivery) -> Option<Option<Duration>> {
         let subject = String::from_utf8_lossy(&request.subject);
         let (running, serving) = (self.runner.running(), self.servers.serving());
-        let answer = apps::answer(&self.desk, &self.books, &subject, &request.payload);
+        let answer = own::answer(&self.desk, &self.books, self.runner.as_ref(), &subject, &request.payload)
+            .or_else(|| apps::answer(&self.desk, &self.books, &subject, &request.payload));
         let mut answer =
             answer.unwrap_or_else(|| self.desk.answer(self.moment(&running, &serving), &subject, &request.payload));
         if let Some((id, change)) = answer.change.take()

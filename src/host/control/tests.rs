@@ -1,8 +1,10 @@
 use super::*;
 use crate::host::Reach;
+use crate::host::apps::Kept;
 use crate::host::double::Double;
 use crate::host::runner::Runner;
 use crate::host::state::{Key, Limits, Replica, WriteError};
+use crate::host::written::{Failure, Level, Line, Place, Written};
 use crate::identity::NodeId;
 use crate::ports::{Client, Deliveries, Delivery};
 use crate::wiring;
@@ -81,6 +83,16 @@ impl Talk {
         self.0.answer(moment, &format!("wasmbus.ctl.v1.default.{operation}"), body.as_bytes())
     }
 
+    /// Asks what wasmCloud's clients do not ask; what is answered.
+    #[track_caller]
+    fn ask_own(&self, operation: &str, body: &Value) -> Reply {
+        let subject = format!("lattice.ctl.v1.default.{operation}");
+        let body = body.to_string();
+        let answer = own::answer(&self.0, &self.1, &Double::default(), &subject, body.as_bytes()).expect(operation);
+        assert!(answer.events.is_empty() && answer.change.is_none() && answer.stop.is_none());
+        answer.reply.unwrap()
+    }
+
     /// Asks, and expects exactly that reply and the names of those events.
     #[track_caller]
     fn expect(&self, operation: &str, body: &Value, reply: Value, events: &[&str]) -> Answer {
@@ -156,6 +168,39 @@ fn configuration_is_put_got_and_deleted() {
     );
     let long = json!({"k": "v".repeat(13_000)}).to_string();
     assert!(talk.refused("config.put.a", &long).starts_with("the value of config/a has 13007 bytes: at most 12288"));
+}
+
+/// Goal: configurations are listed page by page, without their values, with the apps that have them; and who changes one of an app's
+/// hears that.
+#[test]
+fn configurations_are_listed_with_their_apps() {
+    let talk = Talk::new();
+    assert_eq!(talk.ask_own("config.list", &json!({})).response, Some(json!({ "configs": [], "more": false })));
+    talk.expect("config.put.a", &json!({"secret": "hush", "k": "v"}), done("configuration put"), &["config_set"]);
+    let app = |config: &str| Kept { configs: vec![config.to_owned()], ..Kept::default() };
+    talk.1.set_app("default", "shop", Some(&app("b"))).unwrap();
+    talk.1.set_app("default", "zoo", Some(&app("b"))).unwrap();
+    talk.1.set_app("north", "shed", Some(&app("c"))).unwrap();
+    let of_app = |done: &str, app: &str| json!({ "success": true, "message": format!("{done}: it is of app {app}, which has it as its file says when it is deployed again") });
+    talk.expect("config.put.b", &json!({"k": "v"}), of_app("configuration put", "shop"), &["config_set"]);
+    talk.expect("config.put.c", &json!({}), of_app("configuration put", "north/shed"), &["config_set"]);
+    let listed = json!([
+        { "name": "a", "keys": 2, "app": null }, { "name": "b", "keys": 1, "app": "shop" },
+        { "name": "c", "keys": 0, "app": "north/shed" },
+    ]);
+    let reply = talk.ask_own("config.list", &json!({}));
+    assert_eq!(reply.response, Some(json!({ "configs": listed, "more": false })));
+    let body = json!({ "after": "b" });
+    assert_eq!(talk.ask_own("config.list", &body).response.unwrap()["configs"].as_array().unwrap().len(), 1);
+    talk.expect("config.del.b", &json!({}), of_app("configuration deleted", "shop"), &["config_deleted"]);
+
+    (0..499).for_each(|n| talk.1.put_config(&format!("d{n:03}"), &Map::new()).unwrap());
+    let page = talk.ask_own("config.list", &json!({})).response.unwrap();
+    assert_eq!((page["configs"].as_array().unwrap().len(), &page["more"]), (500, &json!(true)));
+    let rest = talk.ask_own("config.list", &json!({ "after": page["configs"][499]["name"] })).response.unwrap();
+    assert_eq!(rest, json!({ "configs": [{ "name": "d498", "keys": 0, "app": null }], "more": false }));
+    let refused = talk.ask_own("config.list", &json!({ "before": "b" }));
+    assert!(!refused.success && refused.message.contains("config.list: unknown field `before`"), "{refused:?}");
 }
 
 #[test]
@@ -431,8 +476,11 @@ impl Stage {
     }
 
     async fn ask(&mut self, operation: &str, body: Value) -> Value {
-        let subject = format!("wasmbus.ctl.v1.default.{operation}");
-        assert_eq!(self.client.publish(&subject, Some(b"answers"), body.to_string().as_bytes()), 1, "{operation}");
+        self.request(&format!("wasmbus.ctl.v1.default.{operation}"), body).await
+    }
+
+    async fn request(&mut self, subject: &str, body: Value) -> Value {
+        assert_eq!(self.client.publish(subject, Some(b"answers"), body.to_string().as_bytes()), 1, "{subject}");
         serde_json::from_slice(&next(&mut self.answers).await.payload).unwrap()
     }
 
@@ -553,4 +601,55 @@ async fn links_say_whom_a_component_asks() {
         Env::tokio().sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(seen(&stage), wanted);
+}
+
+/// Goal: what a component has written is told to who asks the host that runs it, and from the place on that he names.
+#[tokio::test]
+async fn what_a_component_has_written_is_told() {
+    let mut stage = Stage::set(&Memory::new());
+    stage.ask("component.scale.NHOST", scale("file:///a", 1)).await;
+    while stage.event().await.0 != "component_scaled" {}
+    let line = |number, text: &str| Line {
+        number,
+        at_ms: 1_777_644_127_250,
+        level: Level::Warn,
+        source: "stdout".to_owned(),
+        text: text.to_owned(),
+    };
+    let written = Written {
+        lines: vec![line(7, "one"), line(8, "two")],
+        next: Place { life: 3, number: 8 },
+        forgotten: 6,
+        dropped: 5,
+        failed: 1,
+        last_failure: Some(Failure { at_ms: 1_777_644_127_251, why: "trapped".to_owned() }),
+    };
+    stage.runner.write("a", written);
+    let subject = "lattice.ctl.v1.default.component.log.NHOST";
+    let told = stage.request(subject, json!({ "component_id": "a" })).await["response"].take();
+    let mut expected = json!({
+        "lines": [
+            { "number": 7, "at_ms": 1_777_644_127_250_u64, "level": "warn", "source": "stdout", "text": "one" },
+            { "number": 8, "at_ms": 1_777_644_127_250_u64, "level": "warn", "source": "stdout", "text": "two" },
+        ],
+        "next": { "life": 3, "number": 8 },
+        "forgotten": 6, "dropped": 5, "failed": 1,
+        "last_failure": { "at_ms": 1_777_644_127_251_u64, "why": "trapped" },
+    });
+    assert_eq!(told, expected);
+    let after = json!({ "component_id": "a", "after": { "life": 3, "number": 7 } });
+    expected["lines"].as_array_mut().unwrap().remove(0);
+    assert_eq!(stage.request(subject, after).await["response"], expected);
+    let missing = json!({ "success": false, "message": "component b does not run on this host" });
+    assert_eq!(stage.request(subject, json!({ "component_id": "b" })).await, missing);
+    for (body, why) in [
+        (json!({}), "component.log: missing field `component_id`"),
+        (json!({ "component_id": "a.b" }), "component.log: component_id is \"a.b\": 1 to 100 letters"),
+        (json!({ "component_id": "a", "since": 1 }), "component.log: unknown field `since`"),
+    ] {
+        let refused = stage.request(subject, body).await;
+        assert!(refused["message"].as_str().unwrap().starts_with(why), "{refused}");
+    }
+    let listed = stage.request("lattice.ctl.v1.default.config.list", json!({})).await["response"].take();
+    assert_eq!(listed, json!({ "configs": [], "more": false }));
 }

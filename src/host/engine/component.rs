@@ -21,7 +21,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,7 +67,7 @@ pub(super) struct Shared {
 
 #[derive(Debug)]
 struct Failure {
-    last: Option<CallError>,
+    last: Option<(SystemTime, CallError)>,
     rate: Rate,
 }
 
@@ -186,8 +186,8 @@ impl Component {
         }
     }
 
-    /// Why the latest call failed that did.
-    pub(super) fn last_failure(&self) -> Option<CallError> {
+    /// When the latest call failed that did, and why.
+    pub(super) fn last_failure(&self) -> Option<(SystemTime, CallError)> {
         lock(&self.shared.failure).last.clone()
     }
 }
@@ -319,7 +319,7 @@ impl Shared {
         if let Pass::Yes { refused } = failure.rate.pass(now) {
             tracing::warn!(component = %live.id, %error, unlogged = refused, "a call has failed");
         }
-        failure.last = Some(error);
+        failure.last = Some((live.env.wall(), error));
     }
 }
 

@@ -98,6 +98,7 @@ pub use log::{Level, Line};
 use super::images::Shelf;
 use super::keyvalue::Store;
 use super::runner::{HttpError, HttpRequest, HttpResponse, RunError, Runner, Running, Spec};
+use super::written::{Failure, Place, Written};
 use crate::ports::Clients;
 use bounds::Allowed;
 use component::{Component, Ear, PENDING_MAX};
@@ -244,7 +245,7 @@ impl Engine {
             running: running(id, &component),
             waiting: figures.waiting,
             dropped: figures.dropped,
-            last_failure: component.last_failure(),
+            last_failure: component.last_failure().map(|(_, error)| error),
             log,
             log_dropped,
         })
@@ -300,6 +301,16 @@ impl Runner for Engine {
 
     fn running(&self) -> Vec<Running> {
         lock(&self.inner.components).iter().map(|(id, component)| running(id, component)).collect()
+    }
+
+    fn written(&self, id: &str, after: Place) -> Option<Written> {
+        let component = self.inner.component(id)?;
+        let failure = |(at, error): (_, CallError)| Failure {
+            at_ms: log::millis(at),
+            why: log::cut(&error.to_string()).to_owned(),
+        };
+        let last_failure = component.last_failure().map(failure);
+        Some(Written { failed: component.figures().failed, last_failure, ..component.live().log.since(after) })
     }
 
     fn stop(&self) -> BoxFuture<()> {
