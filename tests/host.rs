@@ -182,7 +182,8 @@ async fn what_cannot_run_is_refused_and_named() {
     let why = host.refusal(host.spec("a", &components::idle())).await;
     assert!(why.ends_with("expected wasmcloud:messaging/handler@0.2.0"), "{why}");
     let why = host.refusal(Spec { subscriptions: Vec::new(), ..host.spec("a", &components::idle()) }).await;
-    let expected = "expected wasmcloud:messaging/handler@0.2.0 or wasi:http/incoming-handler@0.2.0";
+    let expected = "expected wasmcloud:messaging/handler@0.2.0, wasi:http/incoming-handler@0.2.0, or an interface whose functions \
+                    take and return values";
     assert!(why.ends_with(expected), "{why}");
     let whole = components::echo();
     let why = host.refusal(host.spec("a", &whole[..whole.len() / 2])).await;

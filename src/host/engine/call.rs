@@ -199,6 +199,9 @@ pub(super) fn explain(id: Arc<str>, store: &Store<State>, error: &wasmtime::Erro
         let then = if error.is::<Limit>() { String::new() } else { format!("; then: {why}") };
         return CallError::Limit { id, limit, then };
     }
+    if let Some(&limit) = error.downcast_ref::<Limit>() {
+        return CallError::Limit { id, limit, then: String::new() };
+    }
     match error.downcast_ref::<I32Exit>() {
         Some(&I32Exit(code)) => CallError::Exited { id, code },
         None => CallError::Trap { id, why },

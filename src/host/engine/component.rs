@@ -62,6 +62,8 @@ pub(super) struct Shared {
     calls: AtomicU64,
     failed: AtomicU64,
     failure: Mutex<Failure>,
+    /// No more is to be begun.
+    closing: CancellationToken,
     stopped: CancellationToken,
 }
 
@@ -97,6 +99,7 @@ impl Component {
             calls: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             failure: Mutex::new(Failure { last: None, rate }),
+            closing: CancellationToken::new(),
             stopped: CancellationToken::new(),
         };
         Self { shared: Arc::new(shared), subscriptions: Mutex::default(), listening: TaskTracker::new() }
@@ -156,6 +159,7 @@ impl Component {
     /// Takes no more messages, and waits until those in hand are handled, at most for `patience`. What is left then is ended.
     pub(super) async fn drain(&self, patience: Duration) {
         self.hear_only(|_| false);
+        self.shared.closing.cancel();
         self.listening.close();
         let env = self.live().env.clone();
         let idle = async {
@@ -167,7 +171,7 @@ impl Component {
             let (id, waiting) = (&self.live().id, lock(&self.shared.queue).waiting());
             tracing::warn!(component = %id, ?patience, waiting, "calls go on after the time to drain, and are ended");
         }
-        self.shared.stopped.cancel();
+        self.shared.stop();
         // They end where they give way next; what they run on must not end before.
         if env.timeout(LAST_TURN, self.shared.until(Queue::is_quiet)).await.is_err() {
             let id = &self.live().id;
@@ -194,7 +198,7 @@ impl Component {
 
 impl Drop for Component {
     fn drop(&mut self) {
-        self.shared.stopped.cancel();
+        self.shared.stop();
     }
 }
 
@@ -204,12 +208,25 @@ impl Shared {
         self.live.load_full()
     }
 
+    /// Waits until no more is to be begun.
+    pub(super) async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+
+    /// Waits until all has ended.
+    pub(super) async fn stopped(&self) {
+        self.stopped.cancelled().await;
+    }
+
     /// See [`Component::invoke`].
     pub(super) fn invoke(self: &Arc<Self>, invocation: Invocation) {
         self.take(Work::Call(invocation));
     }
 
     fn take(self: &Arc<Self>, work: Work) {
+        if self.stopped.is_cancelled() {
+            return;
+        }
         let first = lock(&self.queue).push(work);
         if let Some(first) = first {
             self.work(first);
@@ -246,12 +263,28 @@ impl Shared {
 
     /// A call has ended: what the same worker goes on with.
     fn finish(&self) -> Option<Work> {
-        let mut queue = lock(&self.queue);
-        let next = if self.stopped.is_cancelled() { None } else { queue.finish() };
+        if self.stopped.is_cancelled() {
+            self.forget();
+        }
+        let next = lock(&self.queue).finish();
         if next.is_none() {
             self.idle.notify_waiters();
         }
         next
+    }
+
+    /// Tells those who wait that nothing will come of it.
+    fn forget(&self) {
+        // Not under the lock: whoever waits may have something to say.
+        let waiting = lock(&self.queue).forget();
+        drop(waiting);
+    }
+
+    /// Ends all at once.
+    fn stop(&self) {
+        self.closing.cancel();
+        self.stopped.cancel();
+        self.forget();
     }
 
     async fn call(&self, work: Work) -> Env {
@@ -282,9 +315,9 @@ impl Shared {
     }
 
     async fn carry_out(&self, live: &Arc<Live>, invocation: Invocation) {
-        let Invocation { interface, function, params, mut answer } = invocation;
+        let Invocation { interface, function, params, share, mut answer } = invocation;
         self.calls.fetch_add(1, Relaxed);
-        let call = async { invoke::call(live, &interface, &function, params, answer.closed()).await };
+        let call = async { invoke::call(live, &interface, &function, (params, share), answer.closed()).await };
         let done = tokio::select! {
             biased;
             () = self.stopped.cancelled() => Err(CallError::Stopped { id: live.id.clone() }.into()),

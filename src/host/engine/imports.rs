@@ -3,7 +3,7 @@
 //! What the node gives itself is `interfaces.rs`'s, and the way there `wrpc/`'s.
 
 use super::call::Limit;
-use super::functions::{Signature, functions};
+use super::functions::{PARTS_MAX, Signature, functions};
 use super::interfaces;
 use super::limiter::Share;
 use super::state::State;
@@ -16,6 +16,12 @@ use wasmtime::{Error, StoreContextMut};
 
 /// Functions that one component may import from others.
 const FUNCTIONS_MAX: usize = 1_024;
+
+/// What a component may import yet.
+struct Room {
+    functions: usize,
+    parts: usize,
+}
 
 /// A function of another component.
 #[derive(Debug)]
@@ -42,7 +48,7 @@ struct CallFailed {
 /// Names what cannot be carried from component to component.
 pub(super) fn add(linker: &mut Linker<State>, component: &Component) -> Result<(), String> {
     let engine = component.engine();
-    let mut count = 0;
+    let mut room = Room { functions: FUNCTIONS_MAX, parts: PARTS_MAX };
     for (name, item) in component.component_type().imports(engine) {
         if interfaces::is_given(name) {
             continue;
@@ -50,7 +56,7 @@ pub(super) fn add(linker: &mut Linker<State>, component: &Component) -> Result<(
         let ComponentItem::ComponentInstance(instance) = item.ty else {
             return Err(format!("imports {name:?}, which is no interface"));
         };
-        add_interface(linker, component, name, &instance, &mut count)?;
+        add_interface(linker, component, name, &instance, &mut room)?;
     }
     Ok(())
 }
@@ -60,7 +66,7 @@ fn add_interface(
     component: &Component,
     name: &str,
     instance: &ComponentInstance,
-    count: &mut usize,
+    room: &mut Room,
 ) -> Result<(), String> {
     let engine = component.engine();
     let refused =
@@ -71,11 +77,10 @@ fn add_interface(
     }
     let mut place = linker.instance(name).map_err(|error| format!("imports {name:?}: {error:#}"))?;
     for (function, ty) in functions(engine, instance) {
-        *count += 1;
-        if *count > FUNCTIONS_MAX {
-            return Err(format!("imports more than {FUNCTIONS_MAX} functions of other components"));
-        }
-        let signature = Signature::of(&ty).map_err(refused)?;
+        let left = room.functions.checked_sub(1);
+        room.functions =
+            left.ok_or_else(|| format!("imports more than {FUNCTIONS_MAX} functions of other components"))?;
+        let signature = Signature::of(&ty, &mut room.parts).map_err(refused)?;
         let import = Arc::new(Import { interface: name.into(), function: function.into(), signature });
         let added = place.func_new_async(function, move |store, _, params, results| {
             Box::new(call(store, Arc::clone(&import), params, results))

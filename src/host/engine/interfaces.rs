@@ -132,7 +132,7 @@ pub(super) fn check<'a>(imports: impl Iterator<Item = &'a str>) -> Result<bool, 
 }
 
 /// Whether an interface is one that components have for each other: of no package that hosts are asked for.
-fn is_of_others(import: &str) -> bool {
+pub(super) fn is_of_others(import: &str) -> bool {
     let package = import.split_once('/').map_or("", |(package, _)| package);
     let namespace = package.split_once(':').map_or("", |(namespace, _)| namespace);
     !["", "wasi", "wasmcloud"].contains(&namespace)

@@ -2,6 +2,7 @@
 
 use super::call::{self, CallError, Limit};
 use super::clocks::{TimeIsUp, within};
+use super::limiter::Share;
 use super::live::Live;
 use super::state::State;
 use super::values::{self, Fault};
@@ -19,6 +20,8 @@ pub(super) struct Invocation {
     pub(super) function: Arc<str>,
     /// Encoded, all of them.
     pub(super) params: Bytes,
+    /// What they have of the memory for components, if they have come in parts.
+    pub(super) share: Option<Share>,
     pub(super) answer: oneshot::Sender<Result<Bytes, Refusal>>,
 }
 
@@ -69,7 +72,7 @@ pub(super) async fn call(
     live: &Arc<Live>,
     interface: &str,
     function: &str,
-    params: Bytes,
+    (params, share): (Bytes, Option<Share>),
     gone: impl Future<Output = ()>,
 ) -> Result<Bytes, Failure> {
     let export = live.code.exports.get(interface, function).ok_or(Failure::Asker(Refusal::NoFunction))?;
@@ -78,7 +81,7 @@ pub(super) async fn call(
     let memory = values::measure(&export.signature.params, &params, max).map_err(asker)?;
     let turn = tokio::select! {
         biased;
-        () = gone => return Err(CallError::Stopped { id: live.id.clone() }.into()),
+        () = gone => return Err(Failure::Asker(Refusal::Late)),
         turn = live.turn() => turn,
     };
     let _ticking = live.machine.ticking();
@@ -86,10 +89,12 @@ pub(super) async fn call(
     let limited = |limit| CallError::Limit { id: id.clone(), limit, then: String::new() };
     let mut store = call::store(live, None, memory).map_err(limited)?;
     store.data_mut().turn = turn;
-    let params = values::decode(&export.signature.params, &params, max).map_err(asker)?;
+    let values = values::decode(&export.signature.params, &params, max).map_err(asker)?;
+    // They are values now, which are charged.
+    drop((params, share));
     let mut results = vec![Val::Bool(false); export.signature.results.len()];
     let limit = live.allowed.call;
-    match within(limit, run(&mut store, live, &export.index, &params, &mut results)).await {
+    match within(limit, run(&mut store, live, &export.index, &values, &mut results)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(call::explain(id, &store, &error).into()),
         Err(TimeIsUp) => return Err(limited(Limit::Time { max: limit }).into()),

@@ -83,6 +83,7 @@ mod output;
 mod parts;
 mod queue;
 mod rate;
+mod shapes;
 mod state;
 mod subjects;
 mod ticker;
@@ -213,7 +214,10 @@ impl Engine {
         let Settings { bounds, cache, threads, payload_max, images, lattice: name } = settings;
         let components: Arc<Mutex<BTreeMap<_, _>>> = Arc::default();
         let carried_max = bounds.carried_bytes_max;
-        let calls = Calls::new(&env, lattice.client(), name, payload_max, carried_max, Arc::downgrade(&components));
+        let room = wrpc::Room { payload_max, carried_max };
+        // What components ask and what they are asked by others do not wait for each other.
+        let clients = [lattice.client(), lattice.client()];
+        let calls = Calls::new(&env, clients, name, room, Arc::downgrade(&components));
         let inner = Inner {
             env,
             lattice,

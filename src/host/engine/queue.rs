@@ -65,6 +65,12 @@ impl Queue {
         None
     }
 
+    /// Lets go of what waits: nobody will do it.
+    pub(super) fn forget(&mut self) -> VecDeque<Work> {
+        self.bytes = 0;
+        std::mem::take(&mut self.waiting)
+    }
+
     fn pop(&mut self) -> Option<Work> {
         let work = self.waiting.pop_front()?;
         self.bytes -= work.size();

@@ -7,8 +7,9 @@
 //! What has been read takes more memory than it had bytes: a byte in a list is a whole [`Val`]. So it is counted while it is read, and
 //! there is a most.
 
+use super::shapes::{Names, Shape};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use wasmtime::component::{Type, Val};
+use wasmtime::component::Val;
 
 /// Memory of a value, without what it points to.
 const VALUE: u64 = size_of::<Val>() as u64;
@@ -36,7 +37,7 @@ pub(super) enum Fault {
 ///
 /// # Errors
 /// [`Fault::Malformed`]: they are not.
-pub(super) fn encode(types: &[Type], values: &[Val]) -> Result<Bytes, Fault> {
+pub(super) fn encode(types: &[Shape], values: &[Val]) -> Result<Bytes, Fault> {
     if types.len() != values.len() {
         return Err(Fault::Malformed("another number of values"));
     }
@@ -51,7 +52,7 @@ pub(super) fn encode(types: &[Type], values: &[Val]) -> Result<Bytes, Fault> {
 ///
 /// # Errors
 /// [`Fault`]; nothing has been kept.
-pub(super) fn measure(types: &[Type], bytes: &[u8], max: u64) -> Result<u64, Fault> {
+pub(super) fn measure(types: &[Shape], bytes: &[u8], max: u64) -> Result<u64, Fault> {
     let mut reader = Reader { input: bytes, memory: 0, max, keep: false };
     reader.all(types)?;
     Ok(reader.memory)
@@ -61,81 +62,83 @@ pub(super) fn measure(types: &[Type], bytes: &[u8], max: u64) -> Result<u64, Fau
 ///
 /// # Errors
 /// [`Fault`].
-pub(super) fn decode(types: &[Type], bytes: &[u8], max: u64) -> Result<Vec<Val>, Fault> {
+pub(super) fn decode(types: &[Shape], bytes: &[u8], max: u64) -> Result<Vec<Val>, Fault> {
     Reader { input: bytes, memory: 0, max, keep: true }.all(types)
 }
 
-fn put(out: &mut BytesMut, value: &Val, ty: &Type) -> Result<(), Fault> {
+fn put(out: &mut BytesMut, value: &Val, ty: &Shape) -> Result<(), Fault> {
     match (value, ty) {
-        (Val::Bool(value), Type::Bool) => out.put_u8((*value).into()),
-        (Val::S8(value), Type::S8) => out.put_i8(*value),
-        (Val::U8(value), Type::U8) => out.put_u8(*value),
-        (Val::S16(value), Type::S16) => put_signed(out, (*value).into()),
-        (Val::U16(value), Type::U16) => put_unsigned(out, (*value).into()),
-        (Val::S32(value), Type::S32) => put_signed(out, (*value).into()),
-        (Val::U32(value), Type::U32) => put_unsigned(out, (*value).into()),
-        (Val::S64(value), Type::S64) => put_signed(out, *value),
-        (Val::U64(value), Type::U64) => put_unsigned(out, *value),
-        (Val::Float32(value), Type::Float32) => out.put_f32_le(*value),
-        (Val::Float64(value), Type::Float64) => out.put_f64_le(*value),
-        (Val::Char(value), Type::Char) => out.put_slice(value.encode_utf8(&mut [0; 4]).as_bytes()),
-        (Val::String(value), Type::String) => {
+        (Val::Bool(value), Shape::Bool) => out.put_u8((*value).into()),
+        (Val::S8(value), Shape::S8) => out.put_i8(*value),
+        (Val::U8(value), Shape::U8) => out.put_u8(*value),
+        (Val::S16(value), Shape::S16) => put_signed(out, (*value).into()),
+        (Val::U16(value), Shape::U16) => put_unsigned(out, (*value).into()),
+        (Val::S32(value), Shape::S32) => put_signed(out, (*value).into()),
+        (Val::U32(value), Shape::U32) => put_unsigned(out, (*value).into()),
+        (Val::S64(value), Shape::S64) => put_signed(out, *value),
+        (Val::U64(value), Shape::U64) => put_unsigned(out, *value),
+        (Val::Float32(value), Shape::Float32) => out.put_f32_le(*value),
+        (Val::Float64(value), Shape::Float64) => out.put_f64_le(*value),
+        (Val::Char(value), Shape::Char) => out.put_slice(value.encode_utf8(&mut [0; 4]).as_bytes()),
+        (Val::String(value), Shape::String) => {
             put_unsigned(out, value.len() as u64);
             out.put_slice(value.as_bytes());
         }
-        (Val::List(values), Type::List(list)) => {
+        (Val::List(values), Shape::List(list)) => {
             put_unsigned(out, values.len() as u64);
-            let ty = list.ty();
-            return values.iter().try_for_each(|value| put(out, value, &ty));
+            return values.iter().try_for_each(|value| put(out, value, list));
         }
         (value, ty) => return put_compound(out, value, ty),
     }
     Ok(())
 }
 
-fn put_compound(out: &mut BytesMut, value: &Val, ty: &Type) -> Result<(), Fault> {
+fn put_compound(out: &mut BytesMut, value: &Val, ty: &Shape) -> Result<(), Fault> {
     match (value, ty) {
-        (Val::Record(fields), Type::Record(record)) => {
-            fields.iter().zip(record.fields()).try_for_each(|((_, value), field)| put(out, value, &field.ty))
+        (Val::Record(fields), Shape::Record(types)) => {
+            fields.iter().zip(types).try_for_each(|((_, value), (_, ty))| put(out, value, ty))
         }
-        (Val::Tuple(values), Type::Tuple(tuple)) => {
-            values.iter().zip(tuple.types()).try_for_each(|(value, ty)| put(out, value, &ty))
+        (Val::Tuple(values), Shape::Tuple(types)) => {
+            values.iter().zip(types).try_for_each(|(value, ty)| put(out, value, ty))
         }
-        (Val::Variant(name, value), Type::Variant(variant)) => {
-            let found = variant.cases().enumerate().find(|(_, case)| case.name == name);
-            let (number, case) = found.ok_or(Fault::Malformed("a case that there is not"))?;
+        (Val::Variant(name, value), Shape::Variant(names, payloads)) => {
+            let number = number(names, name)?;
             put_unsigned(out, number as u64);
-            put_payload(out, value.as_deref(), case.ty.as_ref())
+            put_payload(out, value.as_deref(), payloads.get(number).and_then(Option::as_ref))
         }
-        (Val::Enum(name), Type::Enum(names)) => {
-            let number = names.names().position(|other| other == name);
-            put_unsigned(out, number.ok_or(Fault::Malformed("a case that there is not"))? as u64);
+        (Val::Enum(name), Shape::Enum(names)) => {
+            put_unsigned(out, number(names, name)? as u64);
             Ok(())
         }
-        (Val::Option(value), Type::Option(option)) => {
+        (Val::Option(value), Shape::Option(ty)) => {
             out.put_u8(value.is_some().into());
-            value.as_deref().map_or(Ok(()), |value| put(out, value, &option.ty()))
+            value.as_deref().map_or(Ok(()), |value| put(out, value, ty))
         }
-        (Val::Result(result), Type::Result(ty)) => {
+        (Val::Result(result), Shape::Result(ok, err)) => {
             out.put_u8(result.is_err().into());
             match result {
-                Ok(value) => put_payload(out, value.as_deref(), ty.ok().as_ref()),
-                Err(value) => put_payload(out, value.as_deref(), ty.err().as_ref()),
+                Ok(value) => put_payload(out, value.as_deref(), ok.as_deref()),
+                Err(value) => put_payload(out, value.as_deref(), err.as_deref()),
             }
         }
-        (Val::Flags(set), Type::Flags(flags)) => {
-            let mut bytes = vec![0u8; flags.names().len().div_ceil(8)];
-            for (number, _) in flags.names().enumerate().filter(|(_, name)| set.iter().any(|set| set == name)) {
+        (Val::Flags(set), Shape::Flags(names)) => {
+            let mut bytes = [0; 32];
+            for name in set {
+                let number = number(names, name)?;
                 bytes[number / 8] |= 1 << (number % 8);
             }
-            out.put_slice(&bytes);
+            out.put_slice(&bytes[..names.len().div_ceil(8)]);
             Ok(())
         }
         _ => Err(Fault::Malformed("a value of another type")),
     }
 }
 
-fn put_payload(out: &mut BytesMut, value: Option<&Val>, ty: Option<&Type>) -> Result<(), Fault> {
+fn number(names: &Names, name: &str) -> Result<usize, Fault> {
+    names.number(name).ok_or(Fault::Malformed("a case that there is not"))
+}
+
+fn put_payload(out: &mut BytesMut, value: Option<&Val>, ty: Option<&Shape>) -> Result<(), Fault> {
     match (value, ty) {
         (Some(value), Some(ty)) => put(out, value, ty),
         (None, None) => Ok(()),
@@ -169,83 +172,93 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn all(&mut self, types: &[Type]) -> Result<Vec<Val>, Fault> {
+    fn all(&mut self, types: &[Shape]) -> Result<Vec<Val>, Fault> {
         self.room(types.len(), VALUE)?;
         let values = types.iter().map(|ty| self.value(ty)).collect::<Result<_, _>>()?;
         if self.input.is_empty() { Ok(values) } else { Err(Fault::Malformed("more bytes than their types have")) }
     }
 
-    fn value(&mut self, ty: &Type) -> Result<Val, Fault> {
+    fn value(&mut self, ty: &Shape) -> Result<Val, Fault> {
         Ok(match ty {
-            Type::Bool => Val::Bool(self.flag()?),
-            Type::S8 => Val::S8(i8::from_le_bytes([self.byte()?])),
-            Type::U8 => Val::U8(self.byte()?),
-            Type::S16 => Val::S16(self.signed()?),
-            Type::U16 => Val::U16(self.unsigned()?),
-            Type::S32 => Val::S32(self.signed()?),
-            Type::U32 => Val::U32(self.unsigned()?),
-            Type::S64 => Val::S64(self.signed()?),
-            Type::U64 => Val::U64(self.unsigned()?),
-            Type::Float32 => Val::Float32(f32::from_le_bytes(self.array()?)),
-            Type::Float64 => Val::Float64(f64::from_le_bytes(self.array()?)),
-            Type::Char => Val::Char(self.char()?),
-            Type::String => Val::String(self.text()?),
-            Type::List(list) => Val::List(self.list(&list.ty())?),
+            Shape::Bool => Val::Bool(self.flag()?),
+            Shape::S8 => Val::S8(i8::from_le_bytes([self.byte()?])),
+            Shape::U8 => Val::U8(self.byte()?),
+            Shape::S16 => Val::S16(self.signed()?),
+            Shape::U16 => Val::U16(self.unsigned()?),
+            Shape::S32 => Val::S32(self.signed()?),
+            Shape::U32 => Val::U32(self.unsigned()?),
+            Shape::S64 => Val::S64(self.signed()?),
+            Shape::U64 => Val::U64(self.unsigned()?),
+            Shape::Float32 => Val::Float32(f32::from_le_bytes(self.array()?)),
+            Shape::Float64 => Val::Float64(f64::from_le_bytes(self.array()?)),
+            Shape::Char => Val::Char(self.char()?),
+            Shape::String => Val::String(self.text()?),
+            Shape::List(list) => Val::List(self.list(list)?),
             ty => return self.compound(ty),
         })
     }
 
-    fn compound(&mut self, ty: &Type) -> Result<Val, Fault> {
+    fn compound(&mut self, ty: &Shape) -> Result<Val, Fault> {
         Ok(match ty {
-            Type::Record(record) => {
+            Shape::Record(types) => {
                 let mut fields = Vec::new();
-                for field in record.fields() {
-                    self.room(1, VALUE + NAME + field.name.len() as u64)?;
-                    let value = self.value(&field.ty)?;
+                for (name, ty) in types {
+                    self.room(1, VALUE + NAME + name.len() as u64)?;
+                    let value = self.value(ty)?;
                     if self.keep {
-                        fields.push((field.name.to_owned(), value));
+                        fields.push((name.to_string(), value));
                     }
                 }
                 Val::Record(fields)
             }
-            Type::Tuple(tuple) => {
-                self.room(tuple.types().len(), VALUE)?;
-                Val::Tuple(tuple.types().map(|ty| self.value(&ty)).collect::<Result<_, _>>()?)
+            Shape::Tuple(types) => {
+                self.room(types.len(), VALUE)?;
+                Val::Tuple(types.iter().map(|ty| self.value(ty)).collect::<Result<_, _>>()?)
             }
-            Type::Variant(variant) => {
+            Shape::Variant(names, payloads) => {
                 let number: u32 = self.unsigned()?;
-                let case = variant.cases().nth(number as usize).ok_or(Fault::Malformed("a case that there is not"))?;
-                Val::Variant(self.name(case.name)?, self.payload(case.ty)?)
+                let name = self.name(names, number)?;
+                let payload = payloads.get(number as usize).and_then(Option::as_ref);
+                Val::Variant(name, self.payload(payload)?)
             }
-            Type::Enum(names) => {
+            Shape::Enum(names) => {
                 let number: u32 = self.unsigned()?;
-                let name = names.names().nth(number as usize).ok_or(Fault::Malformed("a case that there is not"))?;
-                Val::Enum(self.name(name)?)
+                Val::Enum(self.name(names, number)?)
             }
-            Type::Option(option) => Val::Option(if self.flag()? { self.payload(Some(option.ty()))? } else { None }),
-            Type::Result(ty) if self.flag()? => Val::Result(Err(self.payload(ty.err())?)),
-            Type::Result(ty) => Val::Result(Ok(self.payload(ty.ok())?)),
-            Type::Flags(flags) => {
-                let bytes = self.take(flags.names().len().div_ceil(8))?;
-                let is_set = |number: usize| bytes[number / 8] & (1 << (number % 8)) != 0;
-                if (flags.names().len()..bytes.len() * 8).any(is_set) {
-                    return Err(Fault::Malformed("a flag that there is not"));
-                }
-                let set = flags.names().enumerate().filter(|(number, _)| is_set(*number));
-                Val::Flags(set.map(|(_, name)| self.name(name)).collect::<Result<_, _>>()?)
-            }
-            _ => return Err(Fault::Malformed("a type that cannot be carried")),
+            Shape::Option(ty) => Val::Option(if self.flag()? { self.payload(Some(ty))? } else { None }),
+            Shape::Result(ok, err) => Val::Result(match self.flag()? {
+                false => Ok(self.payload(ok.as_deref())?),
+                true => Err(self.payload(err.as_deref())?),
+            }),
+            Shape::Flags(names) => Val::Flags(self.flags(names)?),
+            // `value` has had all others.
+            _ => return Err(Fault::Malformed("a value of another type")),
         })
     }
 
-    fn list(&mut self, ty: &Type) -> Result<Vec<Val>, Fault> {
+    fn flags(&mut self, names: &Names) -> Result<Vec<String>, Fault> {
+        let bytes = self.take(names.len().div_ceil(8))?;
+        let is_set = |number: &usize| bytes[number / 8] & (1 << (number % 8)) != 0;
+        let mut set = Vec::new();
+        for number in (0..bytes.len() * 8).filter(is_set) {
+            let name = names.get(number).ok_or(Fault::Malformed("a flag that there is not"))?;
+            self.room(1, NAME + name.len() as u64)?;
+            if self.keep {
+                set.push(name.to_owned());
+            }
+        }
+        Ok(set)
+    }
+
+    fn list(&mut self, ty: &Shape) -> Result<Vec<Val>, Fault> {
         let len: u32 = self.unsigned()?;
         self.room(len as usize, VALUE)?;
-        if matches!(ty, Type::U8) && !self.keep {
+        if matches!(ty, Shape::U8) && !self.keep {
             self.take(len as usize)?;
             return Ok(Vec::new());
         }
-        let mut values = Vec::new();
+        // Of no type is one shorter than a byte.
+        let mut values = Vec::with_capacity(if self.keep { self.input.len().min(len as usize) } else { 0 });
         for _ in 0..len {
             let value = self.value(ty)?;
             if self.keep {
@@ -255,13 +268,14 @@ impl<'a> Reader<'a> {
         Ok(values)
     }
 
-    fn payload(&mut self, ty: Option<Type>) -> Result<Option<Box<Val>>, Fault> {
+    fn payload(&mut self, ty: Option<&Shape>) -> Result<Option<Box<Val>>, Fault> {
         let Some(ty) = ty else { return Ok(None) };
         self.room(1, VALUE)?;
-        Ok(Some(Box::new(self.value(&ty)?)))
+        Ok(Some(Box::new(self.value(ty)?)))
     }
 
-    fn name(&mut self, name: &str) -> Result<String, Fault> {
+    fn name(&mut self, names: &Names, number: u32) -> Result<String, Fault> {
+        let name = names.get(number as usize).ok_or(Fault::Malformed("a case that there is not"))?;
         self.room(1, NAME + name.len() as u64)?;
         Ok(if self.keep { name.to_owned() } else { String::new() })
     }
@@ -275,9 +289,11 @@ impl<'a> Reader<'a> {
     }
 
     fn char(&mut self) -> Result<char, Fault> {
-        let first = *self.input.first().ok_or(Fault::Short)?;
-        // A byte that begins none is told below.
-        let len = (first.leading_ones() as usize).clamp(1, 4);
+        let len = match self.input.first().ok_or(Fault::Short)?.leading_ones() {
+            0 => 1,
+            ones @ 2..=4 => ones as usize,
+            _ => return Err(Fault::Malformed("a char that is none")),
+        };
         let text = str::from_utf8(self.take(len)?).ok();
         text.and_then(|text| text.chars().next()).ok_or(Fault::Malformed("a char that is none"))
     }

@@ -3,7 +3,7 @@
 use super::super::clocks::within;
 use super::super::limiter::Share;
 use super::inbox::{Inbox, Inboxes, Word};
-use super::{ALIVE, Call, MARGIN, Refusal, SILENCE, WHY, header, headers, silence};
+use super::{ALIVE, BYTES, Call, Refusal, Room, SILENCE, WHY, header, headers, is_place, silence};
 use crate::ports::Client;
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
@@ -20,9 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 #[derive(Debug)]
 pub(super) struct Asking {
     pub(super) client: Arc<dyn Client>,
-    pub(super) inboxes: Arc<Inboxes>,
-    pub(super) payload_max: usize,
-    pub(super) carried_max: usize,
+    pub(super) inboxes: Inboxes,
+    pub(super) room: Room,
 }
 
 impl Asking {
@@ -39,32 +38,40 @@ impl Asking {
     ) -> Result<Bytes, Refusal> {
         let mut inbox = self.inboxes.open().ok_or(Refusal::Busy)?;
         let subject = format!("{base}.{}", call.function);
-        let block =
-            headers(&[("source-id", call.source), ("target-id", call.target), ("link-name", "default"), (ALIVE, "0")]);
-        let chunk = self.payload_max.saturating_sub(MARGIN + block.len()).max(1);
-        let head = params.split_to(params.len().min(chunk));
+        let block = headers(&[
+            ("source-id", call.source),
+            ("target-id", call.target),
+            ("link-name", "default"),
+            (ALIVE, "0"),
+            (BYTES, &params.len().to_string()),
+        ]);
+        let head = self.room.head(&mut params, block.len());
         let reply = Some(inbox.subject().as_bytes());
         if self.client.publish_headed(&subject, reply, &block, &head) == 0 {
             return Err(Refusal::Missing);
         }
-        let alive = self.greeted(&mut inbox, head.len(), params, chunk).await?;
+        let alive = self.greeted(&mut inbox, head.len(), params).await?;
         self.results(&mut inbox, alive, share).await
     }
 
     /// Waits until somebody has taken the call, and sends the rest; whether signs of life will come.
-    async fn greeted(&self, inbox: &mut Inbox, sent: usize, mut rest: Bytes, chunk: usize) -> Result<bool, Refusal> {
-        let word = self.next(inbox, silence(sent)).await?;
-        let greeting = &word.delivery;
-        if greeting.headers.starts_with(NO_RESPONDERS) || !word.below.is_empty() {
+    async fn greeted(&self, inbox: &mut Inbox, sent: usize, mut rest: Bytes) -> Result<bool, Refusal> {
+        let Word { below, delivery } = self.next(inbox, silence(sent)).await?;
+        if delivery.headers.starts_with(NO_RESPONDERS) {
             return Err(Refusal::Missing);
         }
-        let alive = header(&greeting.headers, ALIVE).is_some();
-        let to = greeting.reply.as_ref().and_then(|reply| str::from_utf8(reply).ok());
+        if !below.is_empty() {
+            // The greeting is lost: what has become of the call is known only if this says it.
+            return Err(header(&delivery.headers, WHY).map_or(Refusal::Lost, Refusal::of_word));
+        }
+        let alive = header(&delivery.headers, ALIVE).is_some();
+        let to = delivery.reply.as_ref().and_then(|reply| str::from_utf8(reply).ok()).filter(|to| is_place(to));
         // Ours need no end when there is nothing to be ended.
         if let Some(to) = to.filter(|_| !rest.is_empty() || !alive) {
             let to = format!("{to}.params");
             while !rest.is_empty() {
-                self.client.publish(&to, None, &rest.split_to(rest.len().min(chunk)));
+                self.client.publish(&to, None, &self.room.part(&mut rest));
+                tokio::task::yield_now().await;
             }
             self.client.publish(&to, None, &[]);
         }
@@ -78,7 +85,7 @@ impl Asking {
             let Word { below, delivery } = self.next(inbox, patience).await?;
             if below.is_empty() {
                 let announced = header(&delivery.headers, ALIVE).and_then(|bytes| bytes.parse().ok());
-                patience = announced.map_or(patience, |bytes: usize| silence(bytes.min(self.carried_max)));
+                patience = announced.map_or(patience, |bytes: usize| silence(bytes.min(self.room.carried_max)));
             }
             // Streams come further below, and are of no type that is carried.
             if &*below != RESULTS {
@@ -89,15 +96,17 @@ impl Asking {
                 whole.extend_from_slice(&delivery.payload);
                 continue;
             }
-            return match header(&delivery.headers, WHY) {
-                Some(why) => Err(Refusal::of_word(why)),
-                None => Ok(whole.freeze()),
-            };
+            if let Some(why) = header(&delivery.headers, WHY) {
+                return Err(Refusal::of_word(why));
+            }
+            // A part may have been lost on the way.
+            let is_whole = header(&delivery.headers, BYTES).is_none_or(|bytes| bytes.parse() == Ok(whole.len()));
+            return if is_whole { Ok(whole.freeze()) } else { Err(Refusal::Lost) };
         }
     }
 
     async fn next(&self, inbox: &mut Inbox, patience: Duration) -> Result<Word, Refusal> {
         let word = within(patience, inbox.next()).await.map_err(|_| Refusal::Lost)?;
-        word.ok_or(Refusal::TooLong { max: self.carried_max })
+        word.ok_or(Refusal::TooLong { max: self.room.carried_max })
     }
 }

@@ -13,9 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// Messages that wait in the subscription until they are handed out.
 const PENDING_MAX: usize = 1_024;
 /// Messages to one inbox that wait to be read.
-const WAITING_MAX: usize = 256;
-/// Inboxes that are open at a time.
-const OPEN_MAX: usize = 4_096;
+const WAITING_MAX: usize = 4_096;
 /// Messages that are handed out before other tasks of the node have their turn.
 const BATCH: usize = 64;
 
@@ -26,6 +24,8 @@ pub(super) struct Inboxes {
     client: Arc<dyn Client>,
     /// All inboxes are below this subject.
     root: String,
+    /// How many may be open at a time.
+    open_max: usize,
     /// Bytes that one inbox takes in all.
     bytes_max: usize,
     open: Arc<Mutex<Open>>,
@@ -64,7 +64,7 @@ pub(super) struct Inbox {
 }
 
 impl Inboxes {
-    pub(super) fn new(env: &Env, client: Arc<dyn Client>, bytes_max: usize) -> Self {
+    pub(super) fn new(env: &Env, client: Arc<dyn Client>, open_max: usize, bytes_max: usize) -> Self {
         let mut numbers = env.rng("inboxes of calls");
         let mut unguessable = [0; 16];
         numbers.fill_bytes(&mut unguessable);
@@ -72,6 +72,7 @@ impl Inboxes {
             env: env.clone(),
             client,
             root: format!("_INBOX.{}", data_encoding::BASE32_NOPAD.encode(&unguessable)),
+            open_max,
             bytes_max,
             open: Arc::new(Mutex::new(Open { listening: false, numbers, waiting: HashMap::new() })),
             ended: CancellationToken::new(),
@@ -81,7 +82,7 @@ impl Inboxes {
     /// Opens one; `None` when there are too many.
     pub(super) fn open(&self) -> Option<Inbox> {
         let mut open = lock(&self.open);
-        if open.waiting.len() >= OPEN_MAX {
+        if open.waiting.len() >= self.open_max {
             return None;
         }
         if !open.listening {
@@ -97,7 +98,7 @@ impl Inboxes {
         Some(Inbox { number, subject: format!("{}.{number}", self.root), words, open: Arc::clone(&self.open) })
     }
 
-    /// The subject of an inbox that nobody hears: for what need not be sent.
+    /// The subject of an inbox that nobody hears: where wasmCloud sends the end of parameters of which there is no more.
     pub(super) fn nowhere(&self) -> String {
         format!("{}.0", self.root)
     }
@@ -128,6 +129,7 @@ impl Drop for Inbox {
 }
 
 async fn hand_out(mut words: Box<dyn Deliveries>, skip: usize, open: Arc<Mutex<Open>>, ended: CancellationToken) {
+    let mut dropped = 0;
     for taken in 1usize.. {
         if taken.is_multiple_of(BATCH) {
             tokio::task::yield_now().await;
@@ -137,12 +139,18 @@ async fn hand_out(mut words: Box<dyn Deliveries>, skip: usize, open: Arc<Mutex<O
             () = ended.cancelled() => return lock(&open).waiting.clear(),
             delivery = poll_fn(|cx| words.poll_next(cx)) => delivery,
         };
+        if words.dropped() > dropped {
+            // Nobody knows whose words are missing now.
+            dropped = words.dropped();
+            lock(&open).waiting.clear();
+        }
         let place = delivery.subject.get(skip..).and_then(|place| str::from_utf8(place).ok()).unwrap_or_default();
         let (number, below) = place.split_once('.').unwrap_or((place, ""));
         let Ok(number) = number.parse::<u64>() else { continue };
         let (below, mut open) = (below.into(), lock(&open));
         let Some(slot) = open.waiting.get_mut(&number) else { continue };
-        let left = slot.bytes_left.checked_sub(delivery.payload.len());
+        let bytes = size_of::<Word>() + delivery.subject.len() + delivery.headers.len() + delivery.payload.len();
+        let left = slot.bytes_left.checked_sub(bytes);
         slot.bytes_left = left.unwrap_or_default();
         // Of what is to be put together nothing may be missing: it is all or nothing.
         if left.is_none() || slot.words.try_send(Word { below, delivery }).is_err() {

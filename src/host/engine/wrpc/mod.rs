@@ -19,7 +19,7 @@ use super::invoke::Invocation;
 use super::limiter::Share;
 use super::lock;
 use super::values::Fault;
-use crate::ports::Client;
+use crate::ports::{Client, is_literal};
 use asking::Asking;
 use bytes::Bytes;
 use inbox::Inboxes;
@@ -38,11 +38,18 @@ const WORKING: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(4);
 /// How long what is announced may take, for each of so many bytes: thin lines are slow.
 const SLOW: usize = 8 << 10;
-/// Bytes that subjects and headers take of a message.
-const MARGIN: usize = 1 << 10;
+/// Inboxes that are open at a time, for what is returned and for parameters in parts.
+const ASKED_MAX: usize = 4_096;
+const SERVED_MAX: usize = 256;
+/// Bytes of signs of life, and of all else that comes to an inbox besides what it is for.
+const SLACK: usize = 256 << 10;
+/// Bytes of a subject to answer to: routes to subjects are remembered.
+const SUBJECT_BYTES_MAX: usize = 1_024;
 
 /// Asked for: signs of life. Said: they will come.
 const ALIVE: &str = "lattice-alive";
+/// How many bytes there are in all: of the parameters, in the first message, or of what is returned, in the last.
+const BYTES: &str = "lattice-bytes";
 /// Why nothing is returned.
 const WHY: &str = "lattice-error";
 
@@ -95,9 +102,9 @@ impl Refusal {
             Self::NoFunction => "no-function",
             Self::Busy => "busy",
             Self::Late => "late",
-            Self::Failed | Self::TooLong { .. } => "failed",
+            Self::Failed => "failed",
             Self::Lost => "lost",
-            Self::Values(_) => "values",
+            Self::Values(_) | Self::TooLong { .. } => "values",
         }
     }
 
@@ -107,6 +114,7 @@ impl Refusal {
             "no-function" => Self::NoFunction,
             "busy" => Self::Busy,
             "late" => Self::Late,
+            "lost" => Self::Lost,
             "values" => Self::Values(Fault::Malformed("as its host says")),
             _ => Self::Failed,
         }
@@ -123,30 +131,53 @@ pub(super) struct Call<'a> {
     pub(super) function: &'a str,
 }
 
+/// How much goes over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Bytes of a message.
+    pub(super) payload_max: usize,
+    /// Bytes of parameters, and of what is returned.
+    pub(super) carried_max: usize,
+}
+
+impl Room {
+    /// The first part of `bytes`, which goes beside `headers`; the rest stays.
+    fn head(self, bytes: &mut Bytes, headers: usize) -> Bytes {
+        bytes.split_to(bytes.len().min(self.payload_max.saturating_sub(headers)))
+    }
+
+    /// The next part of what is left, in a message of its own.
+    fn part(self, bytes: &mut Bytes) -> Bytes {
+        bytes.split_to(bytes.len().min(self.payload_max.max(1)))
+    }
+}
+
 /// Where calls of components go.
 #[derive(Debug)]
 pub(super) struct Calls {
     /// Those of this node. They hold this in turn.
     components: Weak<Mutex<BTreeMap<String, Arc<Component>>>>,
     asking: Asking,
-    inboxes: Arc<Inboxes>,
+    /// By which others are answered.
+    client: Arc<dyn Client>,
+    inboxes: Inboxes,
     lattice: String,
-    payload_max: usize,
+    room: Room,
 }
 
 impl Calls {
-    /// Over `client`, which takes `payload_max` bytes in a message; `carried_max` are those of parameters or results.
+    /// Over two clients: one to ask, and one to answer.
     pub(super) fn new(
         env: &Env,
-        client: Arc<dyn Client>,
+        [asking, client]: [Arc<dyn Client>; 2],
         lattice: String,
-        payload_max: usize,
-        carried_max: usize,
+        room: Room,
         components: Weak<Mutex<BTreeMap<String, Arc<Component>>>>,
     ) -> Self {
-        let inboxes = Arc::new(Inboxes::new(env, Arc::clone(&client), carried_max));
-        let asking = Asking { client, inboxes: Arc::clone(&inboxes), payload_max, carried_max };
-        Self { components, asking, inboxes, lattice, payload_max }
+        let inboxes = |client, most| Inboxes::new(env, client, most, room.carried_max + SLACK);
+        let answers = inboxes(Arc::clone(&asking), ASKED_MAX);
+        let asking = Asking { client: asking, inboxes: answers, room };
+        Self { components, asking, inboxes: inboxes(Arc::clone(&client), SERVED_MAX), client, lattice, room }
     }
 
     /// Calls a function, on this node if it is there; what it returns, encoded. Its time is the caller's to bound. On the threads
@@ -160,10 +191,12 @@ impl Calls {
             Some(component) => {
                 let (answer, answered) = oneshot::channel();
                 let (interface, function) = (call.interface.into(), call.function.into());
-                component.invoke(Invocation { interface, function, params, answer });
+                component.invoke(Invocation { interface, function, params, share: None, answer });
                 drop(component);
                 // It found no room, or its turn had not come when the component was stopped.
-                answered.await.unwrap_or(Err(Refusal::Busy))
+                let answer = answered.await.unwrap_or(Err(Refusal::Busy))?;
+                share.take(answer.len() as u64).map_err(|_| Refusal::Busy)?;
+                Ok(answer)
             }
             None => {
                 let base = base(&self.lattice, call.target, call.interface);
@@ -186,6 +219,11 @@ fn base(lattice: &str, component: &str, interface: &str) -> String {
 /// How long nothing may be heard while so many bytes are on their way.
 fn silence(bytes: usize) -> Duration {
     SILENCE + Duration::from_secs((bytes / SLOW) as u64)
+}
+
+/// Whether an answer may go to `subject`.
+fn is_place(subject: &str) -> bool {
+    subject.len() <= SUBJECT_BYTES_MAX && is_literal(subject.as_bytes())
 }
 
 /// A block of headers.
@@ -221,9 +259,10 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_told_in_a_word() {
-        for refusal in [Refusal::Missing, Refusal::NoFunction, Refusal::Busy, Refusal::Late, Refusal::Failed] {
+        use Refusal::{Busy, Failed, Late, Lost, Missing, NoFunction};
+        for refusal in [Missing, NoFunction, Busy, Late, Failed, Lost] {
             assert_eq!(Refusal::of_word(refusal.word()), refusal);
         }
-        assert_eq!(Refusal::of_word("a word of tomorrow"), Refusal::Failed);
+        assert_eq!(Refusal::of_word("a word of tomorrow"), Failed);
     }
 }
