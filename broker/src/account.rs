@@ -17,7 +17,7 @@ use crate::neighbor::{InterestChange, InterestSource, NeighborKind};
 use crate::responses::{self, Responses};
 use crate::route::{Attached, Route, RouteBuilder, TARGETS_KEPT_MAX};
 use crate::stats::Traffic;
-use crate::sublist::{Detail, Entries, MemberKey, NeighborId, Sublist};
+use crate::sublist::{Entries, FilterId, MemberKey, NeighborId, Sublist};
 use crate::subscription::Subscription;
 use rand_core::Rng as _;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -77,17 +77,10 @@ struct State {
     /// Those of them that are leaf nodes of this server.
     spokes: BTreeSet<NeighborId>,
     /// What each member of each neighbour holds, to withdraw it at once.
-    held: BTreeMap<(NeighborId, u32), Few<Held, ()>>,
+    held: BTreeMap<(NeighborId, u32), Few<FilterId, ()>>,
     /// Subscriptions made and removed so far.
     inserts: u64,
     removes: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Held {
-    /// As the sublist keeps it.
-    filter: Arc<[u8]>,
-    detail: Detail,
 }
 
 #[derive(Debug, Default)]
@@ -442,12 +435,16 @@ impl Account {
         let Some(kind) = state.neighbors.iter().find(|attached| attached.id == id).map(|attached| attached.kind) else {
             return;
         };
-        for (held, ()) in state.held.remove(&(id, member)).unwrap_or_default() {
-            let key = MemberKey { neighbor: id, member, detail: held.detail };
-            state.sublist.remove_member(&held.filter, &key);
-            self.generations.bump(&held.filter);
-            let source = source(kind, &key);
-            self.announce(state, Some(id), source, &held.filter, key.detail.queue(), 0);
+        let owner = (id, member);
+        let held = state.held.remove(&owner).unwrap_or_default().into_iter();
+        let mut held: Vec<_> = held.filter_map(|(filter, ())| state.sublist.member(filter, owner)).collect();
+        held.sort_unstable();
+        for (filter, keys) in held {
+            for key in keys {
+                state.sublist.remove_member(&filter, &key);
+                self.generations.bump(&filter);
+                self.announce(state, Some(id), source(kind, &key), &filter, key.detail.queue(), 0);
+            }
         }
     }
 
@@ -529,24 +526,23 @@ impl State {
     /// Sets the weight of a member's interest; false when it had that.
     fn set(&mut self, filter: &[u8], key: &MemberKey, weight: u32) -> bool {
         let owner = (key.neighbor, key.member);
-        let held = |filter| Held { filter, detail: key.detail.clone() };
         if weight > 0 {
             let (before, filter) = self.sublist.set_member(filter, key, weight);
             if before == 0 {
-                self.held.entry(owner).or_default().insert(held(filter), ());
+                self.held.entry(owner).or_default().insert(filter, ());
             }
             return before != weight;
         }
-        let before = self.sublist.remove_member(filter, key);
-        if before > 0
+        let Some(removed) = self.sublist.remove_member(filter, key) else { return false };
+        if removed.is_last
             && let Some(all) = self.held.get_mut(&owner)
         {
-            all.remove(&held(filter.into()));
+            all.remove(&removed.filter);
             if all.is_empty() {
                 self.held.remove(&owner);
             }
         }
-        before > 0
+        true
     }
 }
 

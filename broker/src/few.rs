@@ -72,6 +72,15 @@ impl<K: Ord, V> Few<K, V> {
         };
         list.into_iter().flatten().map(|(key, value)| (key, value)).chain(tree.into_iter().flatten())
     }
+
+    /// The pairs from `key` on.
+    pub(crate) fn range_from<'a>(&'a self, key: &K) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
+        let (list, tree) = match self {
+            Self::List(list) => (Some(list[list.partition_point(|(known, _)| known < key)..].iter()), None),
+            Self::Tree(tree) => (None, Some(tree.range(key..))),
+        };
+        list.into_iter().flatten().map(|(key, value)| (key, value)).chain(tree.into_iter().flatten())
+    }
 }
 
 impl<K: Ord, V> IntoIterator for Few<K, V> {
@@ -106,6 +115,7 @@ mod tests {
                 }
                 prop_assert_eq!(few.is_empty(), tree.is_empty());
                 prop_assert!(few.iter().eq(tree.iter()));
+                prop_assert!(few.range_from(&key).eq(tree.range(key..)));
             }
             prop_assert!(few.into_iter().eq(tree));
         }

@@ -9,7 +9,6 @@ use crate::message::UpstreamId;
 use crate::subject::tokens;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Numbers an attached neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,10 +50,51 @@ impl Detail {
 /// All interest in one filter.
 #[derive(Debug)]
 pub(crate) struct Entries<S> {
-    filter: Arc<[u8]>,
     local: Option<Box<Subscriptions<S>>>,
     /// Neighbours' members, with their weight.
     pub(crate) members: Few<MemberKey, u32>,
+    /// Of the filter, as long as there are members.
+    id: FilterId,
+}
+
+/// Numbers a filter that members are interested in, for as long as there are any: they are many, and each is remembered
+/// with all its filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FilterId(u32);
+
+/// The filters that have numbers.
+#[derive(Debug, Default)]
+struct Filters {
+    texts: Vec<Option<Box<[u8]>>>,
+    free: Vec<FilterId>,
+}
+
+impl Filters {
+    fn number(&mut self, filter: &[u8]) -> FilterId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.texts.push(None);
+            FilterId(u32::try_from(self.texts.len() - 1).expect("memory is full before"))
+        });
+        self.texts[id.0 as usize] = Some(filter.into());
+        id
+    }
+
+    fn forget(&mut self, id: FilterId) {
+        self.texts[id.0 as usize] = None;
+        self.free.push(id);
+        if self.free.len() == self.texts.len() {
+            *self = Self::default();
+        }
+    }
+}
+
+/// A member's interest that was taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Removed {
+    pub(crate) weight: u32,
+    pub(crate) filter: FilterId,
+    /// The member has no other interest in the filter.
+    pub(crate) is_last: bool,
 }
 
 /// Those of clients in one filter, in the order of their ids.
@@ -65,8 +105,8 @@ struct Subscriptions<S> {
 }
 
 impl<S> Entries<S> {
-    fn new(filter: &[u8]) -> Box<Self> {
-        Box::new(Self { filter: filter.into(), local: None, members: Few::default() })
+    fn new() -> Box<Self> {
+        Box::new(Self { local: None, members: Few::default(), id: FilterId(0) })
     }
 
     /// Plain subscriptions in the order of their ids.
@@ -115,6 +155,14 @@ impl<S> Entries<S> {
         Some(left)
     }
 
+    /// What a member of a neighbour has.
+    fn of(&self, owner: (NeighborId, u32)) -> impl Iterator<Item = &MemberKey> {
+        let (neighbor, member) = owner;
+        let first = MemberKey { neighbor, member, detail: Detail::default() };
+        let keys = self.members.range_from(&first).map(|(key, _)| key);
+        keys.take_while(move |key| (key.neighbor, key.member) == owner)
+    }
+
     fn is_empty(&self) -> bool {
         self.local.is_none() && self.members.is_empty()
     }
@@ -136,6 +184,7 @@ struct Node<S> {
 #[derive(Debug)]
 pub(crate) struct Sublist<S> {
     root: Node<S>,
+    filters: Filters,
 }
 
 impl<S> Default for Subscriptions<S> {
@@ -152,7 +201,7 @@ impl<S> Default for Node<S> {
 
 impl<S> Default for Sublist<S> {
     fn default() -> Self {
-        Self { root: Node::default() }
+        Self { root: Node::default(), filters: Filters::default() }
     }
 }
 
@@ -176,15 +225,34 @@ impl<S> Sublist<S> {
         self.root.edit(&mut tokens(filter), &mut |entries| entries.remove(queue, id))?
     }
 
-    /// Sets a member's weight, which is not 0; returns the former one, and the filter as it is kept here.
-    pub(crate) fn set_member(&mut self, filter: &[u8], key: &MemberKey, weight: u32) -> (u32, Arc<[u8]>) {
+    /// Sets a member's weight, which is not 0; returns the former one, and the filter's number.
+    pub(crate) fn set_member(&mut self, filter: &[u8], key: &MemberKey, weight: u32) -> (u32, FilterId) {
         let entries = self.root.entries(filter);
-        (entries.members.insert(key.clone(), weight).unwrap_or(0), Arc::clone(&entries.filter))
+        if entries.members.is_empty() {
+            entries.id = self.filters.number(filter);
+        }
+        (entries.members.insert(key.clone(), weight).unwrap_or(0), entries.id)
     }
 
-    /// Removes a member's interest; returns its weight.
-    pub(crate) fn remove_member(&mut self, filter: &[u8], key: &MemberKey) -> u32 {
-        self.root.edit(&mut tokens(filter), &mut |entries| entries.members.remove(key)).flatten().unwrap_or(0)
+    /// Removes a member's interest, if there is any.
+    pub(crate) fn remove_member(&mut self, filter: &[u8], key: &MemberKey) -> Option<Removed> {
+        let mut remove = |entries: &mut Entries<S>| {
+            let weight = entries.members.remove(key)?;
+            let is_last = entries.of((key.neighbor, key.member)).next().is_none();
+            Some((Removed { weight, filter: entries.id, is_last }, entries.members.is_empty()))
+        };
+        let (removed, is_unused) = self.root.edit(&mut tokens(filter), &mut remove).flatten()?;
+        if is_unused {
+            self.filters.forget(removed.filter);
+        }
+        Some(removed)
+    }
+
+    /// A filter that members are interested in, and under what the member `owner` is.
+    pub(crate) fn member(&self, id: FilterId, owner: (NeighborId, u32)) -> Option<(Box<[u8]>, Vec<MemberKey>)> {
+        let filter = self.filters.texts.get(id.0 as usize)?.clone()?;
+        let keys = self.find(&filter)?.of(owner).cloned().collect();
+        Some((filter, keys))
     }
 
     /// The entries of one filter, if there are any.
@@ -220,14 +288,14 @@ impl<S> Node<S> {
         let mut node = self;
         for token in tokens(filter) {
             node = match token {
-                b">" => return node.tail.get_or_insert_with(|| Entries::new(filter)),
+                b">" => return node.tail.get_or_insert_with(Entries::new),
                 b"*" => node.star.get_or_insert_default(),
                 // Looked up as a slice first: most tokens are there already.
                 _ if node.children.contains_key(token) => node.children.get_mut(token).expect("just found"),
                 _ => node.children.entry(Token::from_slice(token)).or_default(),
             };
         }
-        node.here.get_or_insert_with(|| Entries::new(filter))
+        node.here.get_or_insert_with(Entries::new)
     }
 
     /// Changes the entries of a filter, when there are any, and removes what has become empty.

@@ -22,7 +22,6 @@ use super::{Grant, Identity, NodeId, unix};
 use crate::codec;
 use crate::store::{Store, StoreError};
 use lattice_broker::env::BoxFuture;
-use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -100,8 +99,10 @@ struct State {
     chains: BTreeMap<u64, Arc<Chain>>,
     /// Sums of the ids in each bucket.
     digests: [u64; BUCKETS],
-    /// The chains of each node.
-    members: BTreeMap<NodeId, SmallVec<[u64; 2]>>,
+    /// Whose chains there are: the beginning of each one's key, by which they are found, and the chain's id.
+    members: BTreeSet<(u64, u64)>,
+    /// How many nodes have one.
+    nodes: usize,
     /// Who came by each voucher.
     uses: BTreeMap<[u8; 32], BTreeSet<NodeId>>,
     /// By who has signed and whom.
@@ -367,14 +368,14 @@ impl Roll {
     /// Whether there is a chain of `node`, if only one that counts no more.
     #[must_use]
     pub fn knows(&self, node: NodeId) -> bool {
-        self.lock().members.contains_key(&node)
+        self.lock().knows(node)
     }
 
     /// Whether `node` was a member, and no chain of it counts any more.
     #[must_use]
     pub fn is_revoked(&self, node: NodeId) -> bool {
         let state = self.lock();
-        state.members.contains_key(&node) && state.good(node).next().is_none()
+        state.knows(node) && state.good(node).next().is_none()
     }
 
     /// What `node` may do: what all its chains allow.
@@ -396,21 +397,21 @@ impl Roll {
     pub fn list(&self) -> Vec<Member> {
         let state = self.lock();
         let excess = state.excess();
-        let member = |node: &NodeId| {
-            let good = state.good(*node).next();
-            let chain = good.or_else(|| state.of(*node).next())?;
+        let member = |node: NodeId| {
+            let good = state.good(node).next();
+            let chain = good.or_else(|| state.of(node).next())?;
             let (_, claims) = chain.node()?;
             Some(Member {
-                node: *node,
+                node,
                 name: claims.name.clone(),
                 by: chain.signer().map(|(_, node)| node),
                 at: claims.at,
                 grant: claims.grant.clone(),
-                excess: excess.contains(node),
+                excess: excess.contains(&node),
                 revoked: good.is_none(),
             })
         };
-        state.members.keys().filter_map(member).collect()
+        state.nodes().into_iter().filter_map(member).collect()
     }
 
     /// For each bucket the sum of its chains' ids.
@@ -458,7 +459,8 @@ impl State {
             line: Arc::new(Line::new(root)),
             chains: BTreeMap::new(),
             digests: [0; BUCKETS],
-            members: BTreeMap::new(),
+            members: BTreeSet::new(),
+            nodes: 0,
             uses: BTreeMap::new(),
             revoked: BTreeMap::new(),
             latest: 0,
@@ -474,13 +476,14 @@ impl State {
         if !self.goes_on(chain) {
             return Learnt::Void;
         }
-        let known = self.members.get(&node).map_or(0, SmallVec::len);
-        if known >= CHAINS_MAX || known == 0 && self.members.len() >= MEMBERS_MAX {
+        let known = self.of(node).count();
+        if known >= CHAINS_MAX || known == 0 && self.nodes >= MEMBERS_MAX {
             return Learnt::Full;
         }
         self.chains.insert(id, Arc::clone(chain));
         self.digests[bucket_of(id)] = self.digests[bucket_of(id)].wrapping_add(id);
-        self.members.entry(node).or_default().push(id);
+        self.members.insert((beginning(node), id));
+        self.nodes += usize::from(known == 0);
         self.latest = self.latest.max(claims.at);
         if let Some(used) = &claims.voucher {
             self.uses.entry(used.key).or_default().insert(node);
@@ -496,7 +499,19 @@ impl State {
 
     /// The chains of `node`.
     fn of(&self, node: NodeId) -> impl Iterator<Item = &Arc<Chain>> {
-        self.members.get(&node).into_iter().flatten().filter_map(|id| self.chains.get(id))
+        let begins = beginning(node);
+        let alike = self.members.range((begins, 0)..=(begins, u64::MAX)).filter_map(|(_, id)| self.chains.get(id));
+        alike.filter(move |chain| chain.node().is_some_and(|(of, _)| of == node))
+    }
+
+    /// Whether there is a chain of `node`.
+    fn knows(&self, node: NodeId) -> bool {
+        self.of(node).next().is_some()
+    }
+
+    /// All that have one, in the order of their keys.
+    fn nodes(&self) -> BTreeSet<NodeId> {
+        self.chains.values().filter_map(|chain| chain.node()).map(|(node, _)| node).collect()
     }
 
     /// Those that count.
@@ -573,11 +588,11 @@ impl State {
                 return Refusal::Unable { why: error.to_string() };
             }
         };
-        let may = |node: &NodeId| {
-            let (_, claims) = self.good(*node).next()?.node()?;
-            (claims.grant == Grant::all() && *node != identity.node_id()).then(|| claims.name.clone())
+        let may = |node: NodeId| {
+            let (_, claims) = self.good(node).next()?.node()?;
+            (claims.grant == Grant::all() && node != identity.node_id()).then(|| claims.name.clone())
         };
-        let ask = self.members.keys().filter_map(may).take(ASK_MAX).collect();
+        let ask = self.nodes().into_iter().filter_map(may).take(ASK_MAX).collect();
         Refusal::MayNot { member: identity.name().to_owned(), why, ask }
     }
 
@@ -601,6 +616,11 @@ impl State {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// What the chains of a node are found by. Keys are random: hardly ever do two begin alike.
+fn beginning(node: NodeId) -> u64 {
+    u64::from_be_bytes(*node.0.first_chunk().expect("a key has 32 bytes"))
 }
 
 fn revoked_key((by, node): (PublicKey, NodeId)) -> Vec<u8> {

@@ -51,7 +51,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Actions that there is room for all the time.
-const ACTIONS_KEPT_MAX: usize = 256;
+const ACTIONS_KEPT_MAX: usize = 32;
 
 /// Delays and bounds of the control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]

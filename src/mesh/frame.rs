@@ -15,8 +15,8 @@ mod repair;
 mod trace;
 
 pub use control::{
-    ControlFrame, Delta, FEATURES, Goodbye, Hello, Known, Members, More, PROTOCOL, SUCCESSION, Snapshot, Told, Want,
-    WantInterest,
+    Changes, ControlFrame, Delta, FEATURES, Goodbye, Hello, Known, Members, More, PROTOCOL, SUCCESSION, Snapshot, Told,
+    Want, WantInterest,
 };
 pub use header::{
     CUSTODY, DESTINATIONS_MAX, DataHeader, Destination, NAME_MAX, PICKS_MAX, ROWS, SEQ_MAX, STREAMS, SUBJECT_MAX,

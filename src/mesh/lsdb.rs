@@ -321,6 +321,12 @@ impl Lsdb {
         Ok(Ingest::New { node, before: before.map(|entry| entry.announcement), evicted })
     }
 
+    /// Whether this is the announcement of `node` that is known, byte for byte.
+    #[must_use]
+    pub fn holds(&self, node: NodeId, signed: &[u8]) -> bool {
+        self.nodes.get(&node).is_some_and(|known| known.announcement.signed() == signed)
+    }
+
     /// Where announcements stand, and keys of interest.
     #[must_use]
     pub fn shelf(&self) -> &dyn Shelf {

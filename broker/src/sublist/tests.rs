@@ -32,8 +32,8 @@ fn members_have_absolute_weights() {
     let key = MemberKey { neighbor: NeighborId(0), member: 4, detail: Detail::new(None, Some(b"q")) };
     assert_eq!(list.set_member(b"a", &key, 3).0, 0);
     assert_eq!(list.set_member(b"a", &key, 5).0, 3);
-    assert_eq!(list.remove_member(b"a", &key), 5);
-    assert_eq!(list.remove_member(b"a", &key), 0);
+    assert_eq!(list.remove_member(b"a", &key).map(|removed| (removed.weight, removed.is_last)), Some((5, true)));
+    assert_eq!(list.remove_member(b"a", &key), None);
     assert!(list.root.is_empty());
 }
 

@@ -8,7 +8,7 @@
 //! A line is longer than a record may be. So each one is written under a number of its own before the one before it is
 //! deleted, and the newest that is whole counts. Only when it is written does it hold.
 
-use super::{PREFIX, Roll, SCAN, State, StoreError, bucket_of, revoked_key};
+use super::{PREFIX, Roll, SCAN, State, StoreError, beginning, bucket_of, revoked_key};
 use crate::codec;
 use crate::identity::chain::Chain;
 use crate::identity::key::PublicKey;
@@ -183,13 +183,8 @@ impl State {
             self.chains.remove(&id);
             self.digests[bucket_of(id)] = self.digests[bucket_of(id)].wrapping_sub(id);
             let Some((node, claims)) = chain.node() else { continue };
-            let is_last = self.members.get_mut(&node).is_some_and(|ids| {
-                ids.retain(|known| *known != id);
-                ids.is_empty()
-            });
-            if is_last {
-                self.members.remove(&node);
-            }
+            self.members.remove(&(beginning(node), id));
+            self.nodes -= usize::from(!self.knows(node));
             // Several members may have answered it: it has used the voucher for as long as one of those chains is there.
             if let Some(used) = &claims.voucher
                 && self.admitted(node, PublicKey(used.key)).is_none()

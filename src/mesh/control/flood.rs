@@ -2,9 +2,9 @@
 
 use super::{Action, Control, Violation};
 use crate::mesh::announcement::{Announcement, Shelf};
-use crate::mesh::frame::{ControlFrame, Delta, More, Snapshot, Want};
+use crate::mesh::frame::{Changes, ControlFrame, Delta, More, Snapshot, Want};
 use crate::mesh::id::{LinkId, NodeId};
-use crate::mesh::interest::{Applied, Change, flaw};
+use crate::mesh::interest::{Applied, Change, Held, flaw};
 use crate::mesh::lsdb::{Entry, Ingest, Lsa};
 use crate::planted::{self, Bug};
 use std::sync::Arc;
@@ -12,8 +12,15 @@ use std::time::Instant;
 
 impl Control {
     pub(super) fn ingest_lsa(&mut self, now: Instant, link: LinkId, signed: &[u8]) -> Result<(), Violation> {
-        if Lsa::node_of(signed).is_some_and(|node| !self.counts(link, node, signed)) {
-            return Ok(());
+        if let Some(node) = Lsa::node_of(signed) {
+            // Most copies are of what is known: nothing of these needs to be looked at.
+            if self.lsdb.holds(node, signed) {
+                self.came_in_vain(now, link, node);
+                return Ok(());
+            }
+            if !self.counts(link, node, signed) {
+                return Ok(());
+            }
         }
         match self.lsdb.ingest(now, signed)? {
             Ingest::New { node, before, evicted } => {
@@ -87,44 +94,60 @@ impl Control {
         }
     }
 
-    pub(super) fn ingest_delta(&mut self, now: Instant, link: LinkId, mut delta: Delta) -> Result<(), Violation> {
-        let Delta { node, boot, from, ref changes } = delta;
-        let to = from.checked_add(changes.len() as u64).ok_or(Violation::Interest("a version out of range"))?;
-        if let Some(what) = flaw(changes) {
-            return Err(Violation::Interest(what));
-        }
-        if changes.is_empty() {
+    pub(super) fn ingest_delta(&mut self, now: Instant, link: LinkId, told: Changes) -> Result<(), Violation> {
+        let Changes { node, boot, from, len, .. } = told;
+        let to = from.checked_add(len).ok_or(Violation::Interest("a version out of range"))?;
+        if len == 0 {
             return Err(Violation::Interest("a delta without changes"));
         }
+        let held = self.interest.get(node).filter(|held| held.boot() == boot && held.version() >= to);
+        if let Some(version) = held.map(Held::version) {
+            if version == to {
+                self.came_in_vain(now, link, node);
+            }
+            return Ok(());
+        }
+        let delta = told.open()?;
+        if let Some(what) = flaw(&delta.changes) {
+            return Err(Violation::Interest(what));
+        }
+        self.ingest_opened(now, link, told, delta, to);
+        Ok(())
+    }
+
+    /// Takes in changes that lead to the version `to`, and passes on as they came those that are all new.
+    fn ingest_opened(&mut self, now: Instant, link: LinkId, told: Changes, mut delta: Delta, to: u64) {
+        let Delta { node, boot, from, .. } = delta;
         if node == self.me.node {
             self.outbid_interest(now, boot, to);
-            return Ok(());
+            return;
         }
         let known = self.lsdb.get(node).map(|entry| entry.lsa().boot);
         if known.is_none_or(|known| known < boot) {
             // Announcements go first, so one was lost on the way to this neighbour; it has it by now.
             self.send(link, &ControlFrame::Pull(vec![Want { node, lsa: true, interest: None }]));
             self.offer(link, node, boot, to);
-            return Ok(());
+            return;
         }
         if known.is_some_and(|known| known > boot) {
-            return Ok(());
+            return;
         }
         share(self.lsdb.shelf(), &mut delta.changes);
         match self.interest.apply(&delta) {
-            Applied::Old if self.interest.get(node).is_some_and(|held| held.version() == to) => {
-                self.came_in_vain(now, link, node);
-            }
+            // It has been looked for before.
             Applied::Old => {}
             Applied::Gap => self.offer(link, node, boot, to),
             Applied::New { skipped, changed } => {
-                let from = from + skipped as u64;
-                let changes = delta.changes.into_iter().skip(skipped).collect();
-                self.pass_on_delta(now, link, node, &ControlFrame::Delta(Delta { node, boot, from, changes }).encode());
+                let frame = if skipped == 0 {
+                    ControlFrame::Delta(told)
+                } else {
+                    let changes = delta.changes.split_off(skipped);
+                    ControlFrame::delta(&Delta { node, boot, from: from + skipped as u64, changes })
+                };
+                self.pass_on_delta(now, link, node, &frame.encode());
                 self.interest_changed(node, changed);
             }
         }
-        Ok(())
     }
 
     pub(super) fn ingest_snapshot(&mut self, now: Instant, link: LinkId, mut part: Snapshot) -> Result<(), Violation> {

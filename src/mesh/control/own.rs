@@ -151,7 +151,7 @@ impl Control {
         let (mut from, changes) = self.own.interest.tell();
         for changes in frames(changes.into_iter()) {
             let to = from + changes.len() as u64;
-            self.tell_all(None, &ControlFrame::Delta(Delta { node, boot, from, changes }).encode());
+            self.tell_all(None, &ControlFrame::delta(&Delta { node, boot, from, changes }).encode());
             from = to;
         }
         self.own.flushed = Some(now);

@@ -265,7 +265,7 @@ impl Control {
             let delta = |changes: Vec<_>| {
                 let delta = Delta { node, boot, from, changes };
                 from += delta.changes.len() as u64;
-                ControlFrame::Delta(delta)
+                ControlFrame::delta(&delta)
             };
             return frames(changes).into_iter().map(delta).collect();
         }

@@ -269,7 +269,7 @@ fn a_forged_change_is_found_by_the_anchor() {
     let (link, node) = (world.links_of(2)[0], world.nodes[0].id);
     let key = Arc::new(Key { account: (*b"A").into(), subject: (*b"forged").into(), queue: None, via: None });
     let changes = vec![crate::mesh::interest::Change { key, weight: 1 }];
-    let frame = ControlFrame::Delta(Delta { node, boot: 100, from: 1, changes });
+    let frame = ControlFrame::delta(&Delta { node, boot: 100, from: 1, changes });
     world.event(2, Event::Frame { link, frame });
     world.want(0, "second", None, 1);
     world.run(secs(1));
@@ -468,7 +468,7 @@ fn broken_peers_are_rejected_by_name() {
     assert!(sends(told(vec![1, 2, 3])).starts_with("peer sent a member's chain that is none"));
     let forged = stranger.revoke(me, &[], 0, stranger.membership().root()).unwrap();
     assert_eq!(sends(ControlFrame::Revoked(vec![forged])), "peer sent a revocation with a wrong signature");
-    let delta = |from, changes| ControlFrame::Delta(Delta { node: peer, boot: 1, from, changes });
+    let delta = |from, changes| ControlFrame::delta(&Delta { node: peer, boot: 1, from, changes });
     assert_eq!(sends(delta(0, vec![])), "peer sent interest with a delta without changes");
     let key = |subject: &[u8]| Key { account: (*b"A").into(), subject: subject.into(), queue: None, via: None };
     let change = |subject: &[u8]| vec![crate::mesh::interest::Change { key: Arc::new(key(subject)), weight: 1 }];
@@ -541,7 +541,7 @@ fn nonsense(world: &mut World, liar: &Keys) -> ControlFrame {
             };
             ControlFrame::Lsa(lsa.sign(liar))
         }
-        1 => ControlFrame::Delta(Delta { node, boot, from: version.min(1000), changes }),
+        1 => ControlFrame::delta(&Delta { node, boot, from: version.min(1000), changes }),
         2 => {
             let more = [More::Next, More::Ask, More::End][rng.below(3) as usize];
             ControlFrame::Snapshot(Snapshot { node, boot, version, first: rng.below(2) == 0, entries: changes, more })
@@ -835,7 +835,7 @@ fn interest_beyond_a_grant_counts_nowhere() {
     let changes = vec![change(b"A"), change(b"telemetry")];
     let link = world.links_of(0)[0];
     let delta = Delta { node, boot, from: 0, changes };
-    world.event(0, Event::Frame { link, frame: ControlFrame::Delta(delta) });
+    world.event(0, Event::Frame { link, frame: ControlFrame::delta(&delta) });
     let in_force: Vec<_> = world.nodes[0].mirror.values().flat_map(BTreeMap::keys).collect();
     assert_eq!(in_force, [&*key(b"telemetry")]);
 }

@@ -2,7 +2,7 @@
 //!
 //! None of them is on the way of a message, so they own their parts. When each is sent is left to the control plane.
 
-use super::{FrameError, Kind, Raw, append, payload};
+use super::{FrameError, Kind, LENGTH, Raw, append, payload};
 use crate::codec::{self, Decode, Encode};
 use crate::identity::{News, Revocation};
 use crate::mesh::id::NodeId;
@@ -26,8 +26,8 @@ pub enum ControlFrame {
     Goodbye(Goodbye),
     /// A signed announcement, as its node wrote it.
     Lsa(Vec<u8>),
-    /// Changes of one node's interest.
-    Delta(Delta),
+    /// Changes of one node's interest: see [`ControlFrame::delta`].
+    Delta(Changes),
     /// A part of all of one node's interest.
     Snapshot(Snapshot),
     /// What the sender knows; the receiver pulls what is newer than its own.
@@ -110,6 +110,36 @@ pub struct Delta {
     pub changes: Vec<Change>,
 }
 
+/// A [`Delta`] as it came. A node gets several copies of most, so that the changes are read only when one of them is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// Whose interest.
+    pub node: NodeId,
+    /// The boot epoch that the versions count in.
+    pub boot: u64,
+    /// The version that the changes apply to.
+    pub from: u64,
+    /// How many there are.
+    pub len: u64,
+    record: Vec<u8>,
+}
+
+impl Changes {
+    fn read(record: &[u8]) -> Result<Self, codec::DecodeError> {
+        // What a delta begins with: its parts, and how many elements its last one has.
+        let ((node, boot, from, len), _) = codec::decode_prefix(record)?;
+        Ok(Self { node, boot, from, len, record: record.to_vec() })
+    }
+
+    /// Reads the changes.
+    ///
+    /// # Errors
+    /// [`FrameError`]: the peer broke the protocol.
+    pub fn open(&self) -> Result<Delta, FrameError> {
+        codec::decode(&self.record).map_err(|error| FrameError::Record { kind: Kind::Delta, error })
+    }
+}
+
 /// A part of all of one node's interest, in the order of the entries.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Snapshot {
@@ -174,6 +204,13 @@ pub struct WantInterest {
 }
 
 impl ControlFrame {
+    /// Changes of one node's interest.
+    #[must_use]
+    pub fn delta(delta: &Delta) -> Self {
+        let &Delta { node, boot, from, ref changes } = delta;
+        Self::Delta(Changes { node, boot, from, len: changes.len() as u64, record: codec::encode(delta) })
+    }
+
     /// What the frame is.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -196,12 +233,16 @@ impl ControlFrame {
     /// The whole frame: length, kind and record.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut out = Vec::new();
+        // What is flooded the most fits exactly.
+        let mut out = match self {
+            Self::Lsa(record) | Self::Delta(Changes { record, .. }) => Vec::with_capacity(LENGTH + 1 + record.len()),
+            _ => Vec::new(),
+        };
         append(self.kind(), &mut out, |out| match self {
             Self::Hello(hello) => codec::encode_into(hello, out),
             Self::Goodbye(goodbye) => codec::encode_into(goodbye, out),
             Self::Lsa(signed) => out.extend_from_slice(signed),
-            Self::Delta(delta) => codec::encode_into(delta, out),
+            Self::Delta(changes) => out.extend_from_slice(&changes.record),
             Self::Snapshot(snapshot) => codec::encode_into(snapshot, out),
             Self::Summary(known) => codec::encode_into(known, out),
             Self::Pull(wants) => codec::encode_into(wants, out),
@@ -233,7 +274,7 @@ impl ControlFrame {
             Kind::Hello => codec::decode(payload).map(Self::Hello),
             Kind::Goodbye => codec::decode(payload).map(Self::Goodbye),
             Kind::Lsa => Ok(Self::Lsa(payload.to_vec())),
-            Kind::Delta => codec::decode(payload).map(Self::Delta),
+            Kind::Delta => Changes::read(payload).map(Self::Delta),
             Kind::Snapshot => codec::decode(payload).map(Self::Snapshot),
             Kind::Summary => codec::decode(payload).map(Self::Summary),
             Kind::Pull => codec::decode(payload).map(Self::Pull),

@@ -114,7 +114,7 @@ fn control() -> impl Strategy<Value = ControlFrame> {
         ".{0,99}".prop_map(|reason| ControlFrame::Goodbye(Goodbye { reason })),
         bytes(999).prop_map(ControlFrame::Lsa),
         (node(), any::<u64>(), any::<u64>(), changes())
-            .prop_map(|(node, boot, from, changes)| ControlFrame::Delta(Delta { node, boot, from, changes })),
+            .prop_map(|(node, boot, from, changes)| ControlFrame::delta(&Delta { node, boot, from, changes })),
         snapshot.prop_map(ControlFrame::Snapshot),
         vec(
             (node(), any::<[u64; 3]>()).prop_map(|(node, [boot, seq, interest])| Known { node, boot, seq, interest }),

@@ -156,7 +156,7 @@ fn parts_and_frames_fit() {
         local.set(now, Key { subject, ..key(1) }, 1);
         let (from, changes) = local.tell();
         for changes in frames(changes.into_iter()) {
-            let size = crate::mesh::frame::ControlFrame::Delta(delta(from, changes)).encode().len();
+            let size = crate::mesh::frame::ControlFrame::delta(&delta(from, changes)).encode().len();
             assert!(size <= crate::mesh::frame::LIST_MAX, "{size} bytes");
         }
     }
