@@ -295,7 +295,7 @@ pub fn asker() -> Vec<u8> {
 /// that says an error.
 pub fn front() -> Vec<u8> {
     let import = r#"(import "shop:stock/counts@0.1.0" "add" (func $add (param i32 i32 i64 i32)))
-  (memory (export "memory") 128)
+  (memory (export "memory") 32)
   (data (i32.const 512) "things")"#;
     let handle = "(call $add (i32.const 512) (i32.const 6) (i64.const 1) (i32.const 64))
         (call $answer (local.get $out) (select (i32.const 503) (i32.const 200) (i32.load8_u (i32.const 64))))";
