@@ -18,6 +18,8 @@ pub(crate) struct Transport(pub(crate) Arc<dyn Stream>);
 
 impl hyper::rt::Read for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        // Whoever reads without end must come to an end of its turn, also where a stream has always something left.
+        let turn = ready!(tokio::task::coop::poll_proceed(cx));
         let mut chunk = [0; CHUNK];
         let room = into.remaining().min(CHUNK);
         loop {
@@ -25,10 +27,14 @@ impl hyper::rt::Read for Transport {
             match self.0.try_read(&mut chunk[..room]) {
                 Ok(len) => {
                     into.put_slice(&chunk[..len]);
+                    turn.made_progress();
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if is_passing(&error) => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(error) => {
+                    turn.made_progress();
+                    return Poll::Ready(Err(error));
+                }
             }
         }
     }

@@ -23,5 +23,8 @@ pub(crate) fn system_roots() -> Option<RootCertStore> {
 pub(crate) fn client(roots: RootCertStore) -> Option<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(Arc::new(backend::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().ok()?;
-    Some(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    // Sessions take memory that nobody counts, and tell servers that it is the same client again.
+    config.resumption = rustls::client::Resumption::disabled();
+    Some(Arc::new(config))
 }

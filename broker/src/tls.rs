@@ -42,6 +42,8 @@ const PULLS_MAX: usize = 128;
 pub struct TlsStream {
     inner: Arc<dyn Stream>,
     state: Mutex<State>,
+    /// Whether an end without a notice is an error.
+    strict: bool,
 }
 
 #[derive(Debug)]
@@ -94,9 +96,16 @@ impl TlsStream {
     async fn shake_hands(inner: Arc<dyn Stream>, mut tls: Connection) -> io::Result<Self> {
         tls.set_buffer_limit(Some(RECORDS_MAX));
         let state = Mutex::new(State { tls, owed: Owed::default(), end: End::Open });
-        let stream = Self { inner, state };
+        let stream = Self { inner, state, strict: false };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
+    }
+
+    /// The same, of which an end counts only when the other end has said so: whoever is on the way could make one.
+    /// [`io::ErrorKind::UnexpectedEof`] is what any other end is then.
+    #[must_use]
+    pub fn to_its_end(self) -> Self {
+        Self { strict: true, ..self }
     }
 
     /// What the handshake has come to.
@@ -158,7 +167,7 @@ impl Stream for TlsStream {
         while filled < buf.len() {
             let read = match state.tls.reader().read(&mut buf[filled..]) {
                 // Many clients leave without a notice; the protocol inside has its own ends of operations.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !self.strict => Ok(0),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && pulls < PULLS_MAX => {
                     pulls += 1;
                     match state.pull(&*self.inner) {

@@ -3,7 +3,7 @@
 
 use super::CliError;
 use super::nats::ServerArgs;
-use super::output::Output;
+use super::output::{Output, plain};
 use crate::client::{Client, ClientError, Outgoing, Subscription};
 use crate::config::units::Period;
 use lattice_broker::env::Env;
@@ -206,7 +206,7 @@ impl Hosts {
         let answer = self.client.request(subject, None, body, ANSWER).await;
         let answer = answer.map_err(|error| Failure::Unanswered(self.unanswered(error)))?;
         let reply: Reply = read(&answer.payload).map_err(Failure::Refused)?;
-        if reply.success { Ok(reply) } else { Err(Failure::Refused(CliError::new(reply.message))) }
+        if reply.success { Ok(reply) } else { Err(Failure::Refused(CliError::new(plain(&reply.message)))) }
     }
 
     /// What hosts tell under that name.

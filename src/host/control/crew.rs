@@ -141,7 +141,6 @@ impl Crew {
     pub fn look(self: &Arc<Self>) {
         let links = self.books.links();
         for (id, workload) in self.books.workloads() {
-            let Ok(spec) = self.spec(&id, &workload, &links) else { continue };
             let before = {
                 let work = self.work();
                 if work.waiting.contains_key(&id) {
@@ -150,6 +149,8 @@ impl Crew {
                 }
                 work.tried.get(&id).cloned()
             };
+            let spec = self.spec(&id, &workload, &links).ok();
+            let Some(spec) = spec.or_else(|| Some(self.relinked(before.as_ref()?, &links))) else { continue };
             let change = match before {
                 Some(before) if before == spec => continue,
                 Some(_) => Change::Refresh,
@@ -202,7 +203,7 @@ impl Crew {
         let (silent, again) = (change == Change::Refresh, matches!(change, Change::Start | Change::Refresh));
         let tried = self.work().tried.get(id).cloned();
         let Some(workload) = changed(self.books.workload(id), change) else { return };
-        match self.apply(id, &workload).await {
+        match self.apply(id, &workload, tried.as_ref().filter(|_| silent)).await {
             Ok(()) if silent => {}
             Ok(()) => self.events.tell("component_scaled", self.told(id, &workload)),
             Err(error) => {
@@ -220,8 +221,10 @@ impl Crew {
         }
     }
 
-    async fn apply(&self, id: &str, workload: &Workload) -> Result<(), String> {
-        let spec = self.spec(id, workload, &self.books.links());
+    async fn apply(&self, id: &str, workload: &Workload, former: Option<&Spec>) -> Result<(), String> {
+        let links = self.books.links();
+        let spec = self.spec(id, workload, &links);
+        let spec = spec.or_else(|why| former.map(|former| self.relinked(former, &links)).ok_or(why));
         if workload.count == 0 {
             self.work().tried.remove(id);
         } else if let Ok(spec) = &spec {
@@ -284,6 +287,18 @@ impl Crew {
             links: calls(id, links),
             outgoing: self.outgoing(id, links),
         })
+    }
+
+    /// What runs, with what links say now: one that is gone is gone, also when a configuration is not there any more.
+    fn relinked(&self, former: &Spec, links: &[Link]) -> Spec {
+        let id = &former.id;
+        Spec {
+            subscriptions: self.subscriptions(id, links),
+            buckets: self.buckets(id, links),
+            links: calls(id, links),
+            outgoing: self.outgoing(id, links),
+            ..former.clone()
+        }
     }
 
     /// The subjects that links for messages name in their configurations.

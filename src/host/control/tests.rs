@@ -575,7 +575,10 @@ async fn what_runs_is_remembered_and_follows_its_configuration() {
 #[tokio::test]
 async fn links_say_whom_a_component_asks() {
     let mut stage = Stage::set(&Memory::new());
-    stage.ask("component.scale.NHOST", scale("file:///a", 1)).await;
+    stage.ask("config.put.words", json!({})).await;
+    let mut scale = scale("file:///a", 1);
+    scale["config"] = json!(["words"]);
+    stage.ask("component.scale.NHOST", scale).await;
     while stage.event().await.0 != "component_scaled" {}
     assert!(stage.runner.specs()["a"].outgoing.ways().is_empty());
     for (name, interface, config) in
@@ -594,13 +597,21 @@ async fn links_say_whom_a_component_asks() {
         ways.map(|way| (way.link.clone(), way.allow.clone(), way.ca.clone())).collect::<Vec<_>>()
     };
     let wanted = vec![("link one to http-client".to_owned(), "api.example.org".to_owned(), Some("PEM".to_owned()))];
-    for _ in 0..2000 {
-        if seen(&stage) == wanted {
-            break;
+    let until = async |stage: &Stage, wanted: &[_]| {
+        for _ in 0..2000 {
+            if seen(stage) == wanted {
+                break;
+            }
+            Env::tokio().sleep(Duration::from_millis(5)).await;
         }
-        Env::tokio().sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(seen(&stage), wanted);
+        assert_eq!(seen(stage), wanted);
+    };
+    until(&stage, &wanted).await;
+    // A link that is gone is gone, also from a component that has lost a configuration.
+    stage.ask("config.del.words", Value::Null).await;
+    let link = json!({ "source_id": "a", "name": "one", "wit_namespace": "wasi", "wit_package": "http" });
+    assert_eq!(stage.ask("link.del", link).await["success"], json!(true));
+    until(&stage, &[]).await;
 }
 
 /// Goal: what a component has written is told to who asks the host that runs it, and from the place on that he names.

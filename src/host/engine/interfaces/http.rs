@@ -67,7 +67,7 @@ fn send(
     context.data_mut().limiter.ask()?;
     let mut http = context.data_mut().http();
     let borrowed = || Resource::new_borrow(request.rep());
-    if http.path_with_query(borrowed())?.is_none() {
+    if http.path_with_query(borrowed())?.is_none_or(|path| path.is_empty()) {
         // Without a path wasmtime would write a line to the node's log, each time. This one is accepted.
         let _ = http.set_path_with_query(borrowed(), Some("/".to_owned()))?;
     }

@@ -98,7 +98,9 @@ impl Allow {
                 if rules.len() == RULES_MAX {
                     return Err(BadWay::TooMany { link: link.clone() });
                 }
-                let bad = |why| BadWay::Entry { link: link.clone(), entry: cut(entry).to_owned(), why };
+                // What stands before an @ may be a password.
+                let shown = entry.rsplit('@').next().unwrap_or_default();
+                let bad = |why| BadWay::Entry { link: link.clone(), entry: cut(shown).to_owned(), why };
                 rules.push(Rule::parse(entry, trust.clone()).map_err(bad)?);
             }
         }
@@ -112,10 +114,11 @@ impl Allow {
     }
 
     /// Whether what is allowed may be asked at `address`: what a name leads to is for those to say who have it, and so no name
-    /// leads to this machine or its link unless the list has that address itself, or `localhost`.
-    pub(super) fn may_reach(&self, asked: &Asked, address: IpAddr) -> bool {
+    /// leads to this machine (`own` are its addresses) or its link unless the list has that address itself, or `localhost`.
+    pub(super) fn may_reach(&self, asked: &Asked, address: IpAddr, own: &[IpAddr]) -> bool {
         let address = address.to_canonical();
-        !is_inward(address) || self.rules.iter().any(|rule| rule.fits(asked) && rule.names(address))
+        let is_inward = is_inward(address) || own.iter().any(|own| own.to_canonical() == address);
+        !is_inward || self.rules.iter().any(|rule| rule.fits(asked) && rule.names(address))
     }
 }
 
@@ -271,11 +274,17 @@ mod tests {
     #[test]
     fn names_lead_inward_only_where_the_list_has_the_address() {
         let reach = |list: &str, url: &str, address: &str| {
-            allow(list).unwrap().may_reach(&asked(url).unwrap(), address.parse().unwrap())
+            allow(list).unwrap().may_reach(
+                &asked(url).unwrap(),
+                address.parse().unwrap(),
+                &["192.168.7.1".parse().unwrap()],
+            )
         };
         let url = "http://a.example:81/";
         assert!(reach("a.example:81", url, "192.168.1.1"));
-        for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "0.0.0.0", "64:ff9b::7f00:1"] {
+        let inward = ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "0.0.0.0", "64:ff9b::7f00:1"];
+        let clouds = ["100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"];
+        for address in inward.iter().chain(&clouds).chain(&["192.168.7.1", "::ffff:192.168.7.1"]) {
             assert!(!reach("a.example:81,*.localhost:81", url, address), "{address}");
         }
         assert!(reach("a.example:81,127.0.0.1:81", url, "127.0.0.1"));
@@ -302,7 +311,7 @@ mod tests {
             ("*.10.0.0.7", "*.10.0.0.7", "*. wants a name behind it"),
             ("*.", "*.", "its host is no name"),
             ("a.example:99999", "a.example:99999", "its port is no number from 1 to 65535"),
-            ("me@a.example", "me@a.example", "it names a user"),
+            ("me:secret@a.example", "a.example", "it names a user"),
         ] {
             let why = why(list);
             assert!(why.starts_with(&format!("link default to web: allow has {entry:?}: {cause}")), "{why}");

@@ -7,6 +7,7 @@ use crate::host::engine::clocks::timer;
 use bytes::{Buf as _, Bytes};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
@@ -73,11 +74,11 @@ pub(super) struct Answer {
     between_bytes: Duration,
     /// Runs while nothing comes.
     waiting: Option<Pin<Box<Sleep>>>,
-    _held: Held,
+    _held: Arc<Held>,
 }
 
 impl Answer {
-    pub(super) fn new(body: Incoming, max: u64, between_bytes: Duration, held: Held) -> Self {
+    pub(super) fn new(body: Incoming, max: u64, between_bytes: Duration, held: Arc<Held>) -> Self {
         Self { body, left: Left::new(max), between_bytes, waiting: None, _held: held }
     }
 }

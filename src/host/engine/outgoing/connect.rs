@@ -12,7 +12,7 @@ use crate::host::engine::log::cut;
 use lattice_broker::env::Stream;
 use lattice_broker::tls::TlsStream;
 use rustls::pki_types::ServerName;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -69,11 +69,12 @@ async fn resolve(live: &Live, name: &str, port: u16) -> Result<Vec<SocketAddr>, 
 /// Those that may be reached, each once.
 fn reachable(live: &Live, asked: &Asked, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
+    let own: Vec<IpAddr> = live.env.interfaces().into_iter().map(|interface| interface.ip).collect();
     for address in found {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         if addresses.len() < ADDRESSES_MAX
             && !addresses.contains(&address)
-            && live.asking.allow.may_reach(asked, address.ip())
+            && live.asking.allow.may_reach(asked, address.ip(), &own)
         {
             addresses.push(address);
         }
@@ -107,5 +108,5 @@ async fn secure(stream: Arc<dyn Stream>, asked: &Asked, trust: &Trust) -> Result
     // Nobody is trusted on this system.
     let client = trust.client().ok_or(Error::ConfigurationError)?;
     let secured = TlsStream::connect(stream, client, name).await.map_err(|error| handshake(&error))?;
-    Ok(Arc::new(secured))
+    Ok(Arc::new(secured.to_its_end()))
 }

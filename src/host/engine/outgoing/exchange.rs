@@ -57,7 +57,7 @@ pub(super) struct Exchange {
     trust: Trust,
     request: Request<Upload>,
     patience: Patience,
-    held: Held,
+    held: Arc<Held>,
 }
 
 impl Exchange {
@@ -88,7 +88,7 @@ impl Exchange {
             between_bytes: at_most(options.between_bytes_timeout, bounds.asking_wait),
         };
         let request = request.map(|body| Upload::new(body, max));
-        let held = Held { _places: places, _memory: memory };
+        let held = Arc::new(Held { _places: places, _memory: memory });
         Ok(Self { live: live.clone(), asked, trust, request, patience, held })
     }
 
@@ -106,18 +106,25 @@ impl Exchange {
             tokio::select! {
                 biased;
                 head = &mut sending => Ok((head?, false)),
-                ended = &mut connection => {
-                    ended?;
-                    Ok((sending.await?, true))
-                }
+                // An answer may have come with the end, and count although what was sent was not wanted to its end.
+                ended = &mut connection => match sending.await {
+                    Ok(head) => Ok((head, true)),
+                    Err(error) => {
+                        ended?;
+                        Err(error)
+                    }
+                },
             }
         });
         let head = head.await.map_err(|TimeIsUp| Error::ConnectionReadTimeout)?;
         let (answer, is_over) = head.map_err(|error: hyper::Error| broken(&error))?;
         let max = live.bounds.asking_body_bytes_max;
         check(&answer, max)?;
-        let answer = answer.map(|body| Answer::new(body, max, patience.between_bytes, held).boxed_unsync());
+        let answer =
+            answer.map(|body| Answer::new(body, max, patience.between_bytes, Arc::clone(&held)).boxed_unsync());
         let rest = async move {
+            // The connection goes on after the answer's end, as long as the component sends.
+            let _held = held;
             if !is_over {
                 // Who reads the body is told.
                 drop(connection.await);

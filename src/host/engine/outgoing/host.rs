@@ -121,12 +121,16 @@ pub(super) fn is_inward(address: IpAddr) -> bool {
     }
 }
 
+/// Where clouds tell their machines what is secret, beside what is link-local.
+const METADATA: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
+
 fn is_inward_v4(address: Ipv4Addr) -> bool {
     address.is_loopback()
         || address.is_link_local()
         || address.is_multicast()
         || address.is_broadcast()
         || address.octets()[0] == 0
+        || METADATA.contains(&address)
 }
 
 /// The IPv4 address that a translator (NAT64, RFC 6052), a tunnel (6to4) or an old notation has in an IPv6 one.
@@ -135,6 +139,8 @@ fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (low, high) = (Ipv4Addr::from_bits(bits as u32), Ipv4Addr::from_bits((bits >> 80) as u32));
     match address.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0, 0, ..] => Some(low),
+        // Where clouds tell what is secret, RFC 4193 addresses though they are.
+        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => Some(Ipv4Addr::LOCALHOST),
         [0x2002, ..] => Some(high),
         _ => None,
     }
